@@ -1,0 +1,13 @@
+// Real disks, sockets and child processes are under test: two workers, and a generous timeout.
+import { defineConfig } from 'vitest/config';
+
+export default defineConfig({
+  test: {
+    include: ['test/**/*.test.ts'],
+    pool: 'forks',
+    maxWorkers: 2,
+    testTimeout: 60_000,
+    hookTimeout: 60_000,
+    watch: false,
+  },
+});
