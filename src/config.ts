@@ -1,0 +1,84 @@
+/**
+ * Configuration: one YAML file per program, checked as a whole before anything starts.
+ *
+ * Every problem is reported at once, each with its path, the value that stands there and what is
+ * allowed, because a person who mends one line at a time starts the program ten times.
+ */
+import { parseDocument } from 'yaml';
+import type * as z from 'zod/mini';
+import { OperatorError } from './errors.ts';
+import { CONFIG_BYTES_MAX } from './limits.ts';
+
+/** Parses and checks `text`; throws OperatorError `config` that lists every problem. */
+export function parseConfig<S extends z.ZodMiniType>(
+  schema: S,
+  text: string,
+  file: string,
+): Readonly<z.infer<S>> {
+  if (text.length > CONFIG_BYTES_MAX) {
+    throw new OperatorError('config', `${file}: longer than ${CONFIG_BYTES_MAX} characters`);
+  }
+  const document = parseDocument(text, { uniqueKeys: true });
+  if (document.errors.length > 0) {
+    const lines = document.errors.map(({ message, linePos }) => {
+      const [first] = message.split('\n');
+      return `line ${linePos?.[0].line ?? '?'}: ${first?.replace(/ at line .*$/, '')}`;
+    });
+    throw new OperatorError('config', problems(file, lines));
+  }
+  const value: unknown = document.toJS({ maxAliasCount: 0 }) ?? {};
+  const result = schema.safeParse(value);
+  if (result.success) return Object.freeze(result.data);
+  throw new OperatorError(
+    'config',
+    problems(
+      file,
+      result.error.issues.flatMap((issue) => describe(issue, value)),
+    ),
+  );
+}
+
+function problems(file: string, lines: readonly string[]): string {
+  const count = lines.length === 1 ? 'one problem' : `${lines.length} problems`;
+  return `${file} has ${count}:\n${lines.map((line) => `  ${line}`).join('\n')}`;
+}
+
+type Issue = z.core.$ZodIssue;
+
+function describe(issue: Issue, root: unknown): string[] {
+  if (issue.code === 'unrecognized_keys') {
+    return issue.keys.map((key) => `${at([...issue.path, key])}: is not a setting`);
+  }
+  if (issue.code === 'invalid_union') {
+    return [`${at(issue.path)}: ${shown(root, issue.path)} is not allowed; ${issue.message}`];
+  }
+  return [`${at(issue.path)}: ${shown(root, issue.path)}; allowed: ${allowed(issue)}`];
+}
+
+function at(path: readonly PropertyKey[]): string {
+  return path.length === 0 ? '(the whole file)' : path.map(String).join('.');
+}
+
+function shown(root: unknown, path: readonly PropertyKey[]): string {
+  let value = root;
+  for (const key of path) value = (value as Record<PropertyKey, unknown> | undefined)?.[key];
+  if (value === undefined) return 'is missing';
+  // A secret that stands in the wrong place must not travel into a log.
+  if (path.some((key) => /secret|password|key|pin/i.test(String(key)))) return 'is wrong';
+  return `is ${JSON.stringify(value)?.slice(0, 60)}`;
+}
+
+function allowed(issue: Issue): string {
+  switch (issue.code) {
+    case 'invalid_value':
+      return issue.values.map(String).join(', ');
+    case 'too_small':
+      return `at least ${issue.minimum}`;
+    case 'too_big':
+      return `at most ${issue.maximum}`;
+    case 'invalid_type':
+      return issue.message === 'Invalid input' ? `a ${issue.expected}` : issue.message;
+    default:
+      return issue.message;
+  }
+}

@@ -1,0 +1,183 @@
+/**
+ * Every limit of the system, with its unit and its reason, and how they relate.
+ *
+ * Sizes are what a verifier accepts, not what is usual (PROTOCOL.md has the budgets). All times are
+ * milliseconds unless the name says otherwise. The assertions at the end are part of the design.
+ */
+import assert from 'node:assert/strict';
+
+/** Longest envelope of any kind that is looked at at all; a mandate with every list full. */
+export const ENVELOPE_BYTES_MAX = 4096;
+/** Deepest nesting of CBOR: envelope 1, payload map 1, list 1, entry 1, and room to grow. */
+export const CBOR_DEPTH_MAX = 8;
+/** Most entries of one CBOR array or map. */
+export const CBOR_ENTRIES_MAX = 256;
+/** Integers stay exact in every language (2^53 − 1). */
+export const CBOR_INTEGER_MAX = Number.MAX_SAFE_INTEGER;
+
+/** Map keys are field numbers. */
+export const CBOR_KEY_MAX = 0xffff;
+
+/** A payee, terminal or device name; also a level of an MQTT topic. */
+export const NAME_BYTES_MAX = 64;
+/** A display name, a line of an order, a sentence of a proposal: what one screen can show. */
+export const TEXT_BYTES_MAX = 160;
+/** Funding and backend references are opaque to us (Antom allows 64 characters). */
+export const REFERENCE_BYTES_MAX = 64;
+
+export const WINDOWS_MAX = 8;
+export const SCOPES_MAX = 64;
+export const BANDS_MAX = 8;
+export const ORDER_LINES_MAX = 32;
+export const CHAIN_DEPTH_MAX = 3;
+
+/** A configuration file. */
+export const CONFIG_BYTES_MAX = 65_536;
+
+/** An utterance longer than this is not a payment. */
+export const UTTERANCE_CHARS_MAX = 200;
+/** A tapped NDEF message; type 4 tags hold up to 64 KiB, payment tags some hundred bytes. */
+export const NDEF_BYTES_MAX = 8192;
+export const NDEF_RECORDS_MAX = 16;
+/** A camera frame or picture with a code: 20 MB file, 24 megapixels. */
+export const PICTURE_BYTES_MAX = 20_000_000;
+export const PICTURE_PIXELS_MAX = 24_000_000;
+
+/** Requests of one key that may be in flight or lost between two that arrive. */
+export const COUNTER_GAP_MAX = 64;
+
+/** A request is valid this long after it was signed: confirmation is for now, not for later. */
+export const REQUEST_VALID_S = 300;
+/** No request may claim a longer life than this. */
+export const REQUEST_VALID_S_MAX = 900;
+/** An order stays payable this long: a queue at a counter, not a day. */
+export const ORDER_VALID_S = 600;
+/** Clocks of honest devices differ by this much after a tick. */
+export const CLOCK_SKEW_S = 60;
+
+/** A tick's nonce changes at every slot and is accepted for at least TICK_ACCEPT_MS. */
+export const TICK_SLOT_MS = 30_000;
+export const TICK_ACCEPT_MS = 120_000;
+/** A device without a fresh tick asks again after this long, growing to the second figure. */
+export const TICK_ASK_MS = 1_000;
+export const TICK_ASK_MS_MAX = 15_000;
+/** A device signs only under a nonce that will still be accepted when the request arrives. */
+export const TICK_USE_MS = 90_000;
+
+/** The person has this long to answer a confirmation. */
+export const CONFIRM_MS = 20_000;
+/** After this long without a receipt the person is told "not confirmed yet". */
+export const RECEIPT_PATIENCE_MS = 8_000;
+
+/** The outbox sends the same bytes again after this long, growing to the second figure. */
+export const RESEND_MS = 2_000;
+export const RESEND_MS_MAX = 30_000;
+/** Envelopes of one device in flight at once. */
+export const OUTBOX_WINDOW = 32;
+/** Open entries that an outbox holds; a device that has more to say declines. */
+export const OUTBOX_ENTRIES_MAX = 10_000;
+/** No device sends an envelope for the first time, or again, after this age. */
+export const RESEND_FOR_MS = 30 * 24 * 3_600_000;
+/** Bytes of finished entries are kept on the device this long, for "status" and "receipts". */
+export const OUTBOX_KEEP_MS = 90 * 24 * 3_600_000;
+
+/** The bridge remembers ids, counters and receipts at least this long after the final receipt. */
+export const BRIDGE_KEEP_MS = 800 * 24 * 3_600_000;
+/** How often the bridge looks for what it may forget. */
+export const BRIDGE_FORGET_MS = 3_600_000;
+/** Longest rolling window and longest gap of a mandate, seconds. */
+export const ROLLING_S_MAX = 400 * 86_400;
+/** Requests that a bridge works on at once; more are left to be sent again. */
+export const BRIDGE_RUNS_MAX = 2_000;
+/** Store operations waiting for the next group commit; more are refused with `unavailable`. */
+export const STORE_QUEUE_MAX = 20_000;
+/** Operations of one group commit. */
+export const STORE_GROUP_MAX = 256;
+/** Verification keys kept ready in memory (about 2 kB each). */
+export const KEYS_KEPT_MAX = 20_000;
+/** `bad_signature` answers per device and second; beyond it silence. */
+export const BAD_ANSWERS_PER_S = 2;
+/** Devices whose bad answers are remembered; the oldest is forgotten first. */
+export const BAD_ANSWERS_DEVICES_MAX = 10_000;
+
+/** One attempt at the risk service, and how many. Ant's own answers within 80 ms. */
+export const RISK_TIMEOUT_MS = 800;
+export const RISK_ATTEMPTS = 2;
+/** The risk service looks back this far, and keeps answers to repeat them, this long. */
+export const RISK_WINDOW_MS = 3_600_000;
+export const RISK_SHORT_WINDOW_MS = 600_000;
+export const RISK_KEEP_MS = 30 * 24 * 3_600_000;
+/** What is older is forgotten this often, so that one time never has much to delete. */
+export const RISK_PRUNE_MS = 3_600_000;
+
+/** One attempt at a backend; no answer by then is unknown. */
+export const BACKEND_TIMEOUT_MS = 2_000;
+/** Unknown is asked again after this long, growing to the second figure. */
+export const RESOLVE_MS = 250;
+export const RESOLVE_MS_MAX = 30_000;
+/** A payment unknown for this long is a person's: asked no more by itself. */
+export const RESOLVE_FOR_MS = 7 * 24 * 3_600_000;
+
+/** A backend that was surely never reached for this long: the payment is refused, not charged. */
+export const UNSENT_FOR_MS = 10_000;
+
+/** Bytes of one HTTP message between the bridge and its services. */
+export const HTTP_BYTES_MAX = 64 * 1024;
+/** IANA zones whose formatter is kept (there are some 600; a bridge sees a few). */
+export const ZONES_KEPT_MAX = 512;
+
+/** How old a signed call between bridge and services may be. */
+export const HTTP_SKEW_MS = 60_000;
+/** Nonces of signed calls that a service remembers to refuse a replay: 60 s at 6,000 calls/s. */
+export const HTTP_NONCES_MAX = 400_000;
+/** A caller that has not finished its headers and body by then is cut off (slow loris). */
+export const HTTP_SLOW_MS = 10_000;
+/** Open connections of one HTTP server, and of one client to one service. */
+export const HTTP_CONNECTIONS_MAX = 1_024;
+export const HTTP_CLIENT_CONNECTIONS_MAX = 64;
+/** An idle connection is kept this long by a client, and longer by a server, so that the client
+ *  closes first and no call is written into a closing connection. */
+export const HTTP_IDLE_MS = 4_000;
+export const HTTP_SERVER_IDLE_MS = 15_000;
+/** A shared secret of signed calls has at least the strength of its SHA-256. */
+export const HTTP_SECRET_BYTES_MIN = 32;
+/** Rows of one page of a service's list: 256 rows stay below HTTP_BYTES_MAX. */
+export const HTTP_PAGE_ROWS = 256;
+
+/** SQLite: how long an opening waits for the program that still holds the file. */
+export const SQLITE_BUSY_MS = 1_000;
+/** SQLite: pages of the write-ahead log before it is moved into the file (8 MiB at 4 KiB). */
+export const SQLITE_CHECKPOINT_PAGES = 2_000;
+/** SQLite: different SQL texts of one program; more means that SQL is made out of values. */
+export const SQLITE_STATEMENTS_MAX = 256;
+/** SQLite: a file up to this size is read through for damage when it is opened (under 1 s). */
+export const SQLITE_CHECK_BYTES_MAX = 256 * 1024 * 1024;
+
+/** All money that ever entered one ledger, in minor units: sums stay within SQLite's 64 bits. */
+export const LEDGER_TOTAL_MAX = 2n ** 62n;
+/** Differences that one check of the books reports; the first ones tell what is wrong. */
+export const LEDGER_DIFFERENCES_MAX = 100;
+
+/** MQTT: keep-alive, and the pause before the next attempt to connect. */
+export const MQTT_KEEPALIVE_S = 30;
+export const MQTT_RECONNECT_MS = 500;
+export const MQTT_CONNECT_MS = 10_000;
+/** MQTT.js publishes in flight per connection; past it the oldest is given up, not queued. */
+export const MQTT_INFLIGHT_MAX = 4_096;
+
+/** A program that says nothing for this long after its start has failed (a Pi is slow). */
+export const CHILD_START_MS = 60_000;
+/** Devices of a fresh start reach their bridge within this time. */
+export const READY_MS = 30_000;
+/** A program that was told to stop finishes what it holds within this time. */
+export const STOP_MS = 5_000;
+
+assert(BRIDGE_KEEP_MS > RESEND_FOR_MS + REQUEST_VALID_S_MAX * 1000, 'ids outlive every resend');
+assert(BRIDGE_KEEP_MS > ROLLING_S_MAX * 1000, 'no reservation is forgotten that still counts');
+assert(RISK_KEEP_MS > RESOLVE_FOR_MS, 'a decision is repeatable as long as a payment is open');
+assert(TICK_USE_MS < TICK_ACCEPT_MS, 'a nonce is still accepted when the request arrives');
+assert(TICK_SLOT_MS < TICK_USE_MS, 'a device that hears every tick always has a usable nonce');
+assert(REQUEST_VALID_S <= REQUEST_VALID_S_MAX);
+assert(OUTBOX_WINDOW < COUNTER_GAP_MAX, 'an honest device never looks like a clone');
+assert(STORE_GROUP_MAX <= STORE_QUEUE_MAX);
+assert(HTTP_IDLE_MS < HTTP_SERVER_IDLE_MS, 'the client closes an idle connection first');

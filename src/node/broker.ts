@@ -1,0 +1,72 @@
+/**
+ * The embedded MQTT broker (aedes), for `npm start` and for a bridge without a site broker.
+ *
+ * It holds no message across a restart, and nothing depends on that. It listens on loopback unless
+ * told otherwise, knows no TLS, and keeps topics apart by client id: enough for one machine, while
+ * a site runs Mosquitto with certificates.
+ */
+import { type Server, createServer } from 'node:net';
+import { Aedes } from 'aedes';
+import { OperatorError } from '../errors.ts';
+import { ENVELOPE_BYTES_MAX } from '../limits.ts';
+import { isName } from '../topics.ts';
+
+export type EmbeddedBroker = Readonly<{ url: string; close: () => Promise<void> }>;
+
+/** The client id that may read and write every topic, and only with the password. */
+export const BRIDGE_CLIENT = 'bridge';
+
+/** Starts the broker; port 0 takes a free one. Throws OperatorError `address` for a busy port. */
+export async function startBroker(
+  options: Readonly<{ host: string; port: number; bridgePassword: string }>,
+): Promise<EmbeddedBroker> {
+  const aedes = await Aedes.createBroker({
+    authenticate(client, _username, password, done) {
+      const isBridge = client.id === BRIDGE_CLIENT;
+      const isAllowed = isBridge
+        ? password?.toString() === options.bridgePassword
+        : isName(client.id);
+      done(null, isAllowed);
+    },
+    authorizePublish(client, packet, done) {
+      const isTooLarge = packet.payload.length > ENVELOPE_BYTES_MAX;
+      const mayWrite =
+        client?.id === BRIDGE_CLIENT ||
+        packet.topic.startsWith(`saytap/1/${client?.id}/up/`) ||
+        packet.topic === `saytap/1/${client?.id}/state`;
+      if (mayWrite && !isTooLarge && !packet.retain) return done(null);
+      done(new Error('not this client’s topic, too large, or retained'));
+    },
+    authorizeSubscribe(client, subscription, done) {
+      const { topic } = subscription;
+      const mayRead =
+        client.id === BRIDGE_CLIENT ||
+        topic === `saytap/1/${client.id}/down/+` ||
+        /^saytap\/1\/[\w-]+\/tick$/.test(topic);
+      done(null, mayRead ? subscription : null);
+    },
+  });
+  const server = createServer({ noDelay: true }, (socket) => void aedes.handle(socket));
+  const port = await listen(server, options.host, options.port);
+  return {
+    url: `mqtt://${options.host}:${port}`,
+    close: () =>
+      new Promise((done) => {
+        aedes.close(() => server.close(() => done()));
+      }),
+  };
+}
+
+function listen(server: Server, host: string, port: number): Promise<number> {
+  return new Promise((resolve, reject) => {
+    server.once('error', (cause: NodeJS.ErrnoException) => {
+      const why = cause.code === 'EADDRINUSE' ? 'is in use by another program' : cause.message;
+      const say = `port ${port} on ${host} ${why}: stop it, or choose another mqtt port`;
+      reject(new OperatorError('address', say, { cause }));
+    });
+    server.listen(port, host, () => {
+      const address = server.address();
+      resolve(address && typeof address === 'object' ? address.port : port);
+    });
+  });
+}

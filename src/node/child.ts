@@ -1,0 +1,54 @@
+/** Another program of this project, run beside this one and ended with it. */
+import { spawn } from 'node:child_process';
+import { createInterface } from 'node:readline';
+import { OperatorError } from '../errors.ts';
+import { CHILD_START_MS, STOP_MS } from '../limits.ts';
+
+export type Child = Readonly<{
+  pid: number;
+  /** The first line it wrote: each program's says where it listens. */
+  said: string;
+  /** Asks it to stop, and kills it after STOP_MS. */
+  stop: () => Promise<void>;
+}>;
+
+/**
+ * Starts `node script ...args` and waits for its first line. The child ends when this process
+ * does: its standard input closes. Throws OperatorError with the child's own words when it fails.
+ */
+export function startChild(script: string, args: readonly string[]): Promise<Child> {
+  const child = spawn(process.execPath, [script, ...args, '--until-stdin-ends'], {
+    stdio: ['pipe', 'pipe', 'pipe'],
+  });
+  let errors = '';
+  child.stderr.setEncoding('utf8');
+  child.stderr.on('data', (chunk: string) => {
+    errors = (errors + chunk).slice(-4096);
+    process.stderr.write(chunk);
+  });
+  const ended = new Promise<void>((done) => child.once('exit', () => done()));
+
+  async function stop(): Promise<void> {
+    child.stdin.end();
+    const kill = setTimeout(() => child.kill('SIGKILL'), STOP_MS * 2);
+    await ended;
+    clearTimeout(kill);
+  }
+
+  return new Promise((resolve, reject) => {
+    const fail = (why: string) => {
+      reject(new OperatorError('failed', `${args[0]} did not start: ${why}`));
+      child.kill('SIGKILL');
+    };
+    const late = setTimeout(() => fail('no sign of life'), CHILD_START_MS);
+    child.once('error', (error) => fail(error.message));
+    child.once('exit', (code) => {
+      clearTimeout(late);
+      fail(errors.trim().split('\n').at(-1) ?? `exit code ${code}`);
+    });
+    createInterface({ input: child.stdout }).once('line', (said) => {
+      clearTimeout(late);
+      resolve({ pid: child.pid!, said, stop });
+    });
+  });
+}

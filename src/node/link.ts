@@ -1,0 +1,88 @@
+/**
+ * The MQTT link: MQTT.js without its queues.
+ *
+ * A message that cannot be sent now is dropped here, because whoever sends it keeps it in a store
+ * of its own and sends it again; MQTT.js would replay its memory one message per round trip after
+ * a reconnect, and lose it with the process. TCP_NODELAY is set on every connection: without it
+ * each exchange waits 43 ms for a delayed acknowledgement.
+ */
+import { Socket } from 'node:net';
+import mqtt, { type MqttClient } from 'mqtt';
+import { OperatorError } from '../errors.ts';
+import {
+  ENVELOPE_BYTES_MAX,
+  MQTT_CONNECT_MS,
+  MQTT_INFLIGHT_MAX,
+  MQTT_KEEPALIVE_S,
+  MQTT_RECONNECT_MS,
+} from '../limits.ts';
+import type { Connect, Link, LinkEvents, LinkOptions } from '../platform.ts';
+
+/** Connects, and connects again for ever, until closed. Throws for a URL that is no MQTT URL. */
+export const connectLink: Connect = (options: LinkOptions, events: LinkEvents): Link => {
+  if (!/^mqtts?:\/\/[^/]+\/?$/.test(options.url)) {
+    throw new OperatorError('config', `${options.url} is not like mqtt://host:1883`);
+  }
+  const client: MqttClient = mqtt.connect(options.url, {
+    clientId: options.clientId,
+    username: options.clientId,
+    ...(options.password !== undefined && { password: options.password }),
+    protocolVersion: 4,
+    clean: true,
+    keepalive: MQTT_KEEPALIVE_S,
+    reconnectPeriod: MQTT_RECONNECT_MS,
+    connectTimeout: MQTT_CONNECT_MS,
+    queueQoSZero: false,
+    resubscribe: false,
+  });
+  let isUp = false;
+  let inFlight = 0;
+  let lastError = 'connecting';
+
+  client.on('connect', () => {
+    if (client.stream instanceof Socket) client.stream.setNoDelay(true);
+    const filters = Object.fromEntries(
+      options.subscriptions.map(({ topic, qos }) => [topic, { qos }]),
+    );
+    client.subscribe(filters, (error, granted) => {
+      // 128: the broker refused this filter (MQTT 3.1.1 §3.9.3).
+      const refused = granted?.find(({ qos }) => (qos as number) === 128);
+      if (error || refused) {
+        lastError = refused ? `the broker refused ${refused.topic}` : String(error?.message);
+        events.state('down', lastError);
+        client.reconnect();
+        return;
+      }
+      isUp = true;
+      events.state('up', 'connected and subscribed');
+    });
+  });
+  client.on('message', (topic, payload) => {
+    if (payload.length > ENVELOPE_BYTES_MAX) return;
+    events.message(topic, Uint8Array.from(payload));
+  });
+  client.on('error', (error) => {
+    lastError = error.message || ('code' in error ? String(error.code) : 'connection failed');
+  });
+  client.on('close', () => {
+    isUp = false;
+    inFlight = 0;
+    // What was in flight is ours to send again, not the library's.
+    const { outgoing } = client as unknown as { outgoing: Record<string, unknown> };
+    for (const id of Object.keys(outgoing)) client.removeOutgoingMessage(Number(id));
+    events.state('down', lastError);
+  });
+
+  return {
+    publish(topic, payload, qos) {
+      if (!isUp || inFlight >= MQTT_INFLIGHT_MAX) return;
+      inFlight++;
+      // Buffer, because MQTT.js takes nothing else; it is a view, not a copy.
+      const bytes = Buffer.from(payload.buffer, payload.byteOffset, payload.byteLength);
+      client.publish(topic, bytes, { qos }, () => {
+        inFlight = Math.max(0, inFlight - 1);
+      });
+    },
+    close: () => client.endAsync(true).then(() => undefined),
+  };
+};

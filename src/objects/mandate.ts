@@ -1,0 +1,182 @@
+/**
+ * Mandate: what the person authorised (AP2: open mandate). Signed by the payer's wallet; a child
+ * by the key that the parent's `cnf` names.
+ *
+ * Every limit that a verifier needs is a required field, so nobody can leave one out to be free of
+ * it. All windows must hold, deny wins over allow, and the bridge alone counts.
+ */
+import { REFERENCE_BYTES_MAX, ROLLING_S_MAX, SCOPES_MAX, WINDOWS_MAX } from '../limits.ts';
+import {
+  type Field,
+  type ValueOf,
+  bytes,
+  choice,
+  currency,
+  defineKind,
+  id,
+  integer,
+  list,
+  malformed,
+  mapField,
+  mapped,
+  minor,
+  name,
+  optional,
+  required,
+  seconds,
+  tagged,
+  text,
+  thumbprintName,
+  tuple,
+} from './kind.ts';
+import { bands } from './policy.ts';
+import { CHANNELS } from './request.ts';
+
+export const PERIODS = Object.freeze({ day: 0, week: 1, month: 2, quarter: 3, year: 4 });
+export type Period = keyof typeof PERIODS;
+
+/** A cumulative limit: at most `max` minor units and `count` payments per window. */
+export type Window =
+  | Readonly<{ kind: 'total'; max: bigint; count: number }>
+  | Readonly<{ kind: 'calendar'; period: Period; zone: string; max: bigint; count: number }>
+  | Readonly<{ kind: 'rolling'; seconds: number; max: bigint; count: number }>;
+
+/**
+ * Where it may be spent. Entries of one kind are alternatives; every kind that occurs must match,
+ * so adding an entry of another kind never widens a mandate. `any` says "every enrolled payee".
+ */
+export type Scope =
+  | Readonly<{ kind: 'payee'; payee: string }>
+  | Readonly<{ kind: 'category'; category: number }>
+  | Readonly<{ kind: 'terminal'; terminal: string }>
+  | Readonly<{ kind: 'order'; order: string }>
+  | Readonly<{ kind: 'any' }>;
+
+/** An IANA time zone name; whether this machine knows it is checked where it is used. */
+const zone = text(64);
+
+const window: Field<Window> = tagged<Window>({
+  total: [
+    0,
+    mapped(
+      tuple<readonly [bigint, number]>(minor, integer(1)),
+      ([max, count]) => ({ kind: 'total', max, count }) as const,
+      (value) => [value.max, value.count] as const,
+    ),
+  ],
+  calendar: [
+    1,
+    mapped(
+      tuple<readonly [Period, string, bigint, number]>(choice(PERIODS), zone, minor, integer(1)),
+      ([period, at, max, count]) => ({ kind: 'calendar', period, zone: at, max, count }) as const,
+      (value) => [value.period, value.zone, value.max, value.count] as const,
+    ),
+  ],
+  rolling: [
+    2,
+    mapped(
+      tuple<readonly [number, bigint, number]>(integer(1, ROLLING_S_MAX), minor, integer(1)),
+      ([span, max, count]) => ({ kind: 'rolling', seconds: span, max, count }) as const,
+      (value) => [value.seconds, value.max, value.count] as const,
+    ),
+  ],
+});
+
+const scope: Field<Scope> = tagged<Scope>({
+  payee: [
+    0,
+    mapped(
+      tuple<readonly [string]>(name),
+      ([payee]) => ({ kind: 'payee', payee }) as const,
+      (value) => [value.payee] as const,
+    ),
+  ],
+  category: [
+    1,
+    mapped(
+      tuple<readonly [number]>(integer(0, 9999)),
+      ([category]) => ({ kind: 'category', category }) as const,
+      (value) => [value.category] as const,
+    ),
+  ],
+  terminal: [
+    2,
+    mapped(
+      tuple<readonly [string]>(name),
+      ([terminal]) => ({ kind: 'terminal', terminal }) as const,
+      (value) => [value.terminal] as const,
+    ),
+  ],
+  order: [
+    3,
+    mapped(
+      tuple<readonly [string]>(id),
+      ([order]) => ({ kind: 'order', order }) as const,
+      (value) => [value.order] as const,
+    ),
+  ],
+  any: [
+    4,
+    mapped(
+      tuple<readonly []>(),
+      () => ({ kind: 'any' }) as const,
+      () => [] as const,
+    ),
+  ],
+});
+
+/** Confirmation by RFC 9679 §5.6 thumbprint (`ckt`, 5): the one key that may ask. */
+const cnf = mapped(
+  mapField({ ckt: required(5, thumbprintName) }),
+  ({ ckt }) => ckt,
+  (ckt: string) => ({ ckt }),
+);
+
+export type Mandate = ValueOf<typeof mandate>;
+
+export const mandate = defineKind(
+  'mandate',
+  {
+    exp: required(4, seconds),
+    nbf: required(5, seconds),
+    iat: required(6, seconds),
+    /** Hex of the full thumbprint of the only key whose requests may use this mandate. */
+    cnf: required(8, cnf),
+    /** Where the money comes from; opaque, and linked to the wallet at the backend. */
+    funding: required(34, text(REFERENCE_BYTES_MAX)),
+    currency: required(35, currency),
+    /** Minor units of one payment. */
+    perPaymentMax: required(36, minor),
+    perPaymentMin: optional(37, minor),
+    /** Bit mask of CHANNELS. */
+    channels: required(38, integer(1, 31)),
+    windows: required(39, list(window, 1, WINDOWS_MAX)),
+    allow: required(40, list(scope, 1, SCOPES_MAX)),
+    deny: optional(41, list(scope, 1, SCOPES_MAX)),
+    /** Presence needed by amount; above the last ceiling a one-use mandate is needed (P4). */
+    bands: required(42, bands),
+    /** Seconds that must pass between two payments. */
+    gap: optional(43, integer(1, ROLLING_S_MAX)),
+    /** Id of the mandate that this one was delegated from. */
+    parent: optional(44, id),
+    /** A revoke of a higher epoch ends every mandate below it. */
+    epoch: required(45, integer()),
+    /** SHA-256 of the UTF-8 text that the person was shown and agreed to. */
+    textDigest: required(46, bytes(32)),
+  },
+  (value) => {
+    if (value.nbf >= value.exp) throw malformed('valid from later than valid to');
+    if (value.perPaymentMin !== undefined && value.perPaymentMin > value.perPaymentMax) {
+      throw malformed('minimum above maximum');
+    }
+    if (value.allow.length > 1 && value.allow.some(({ kind }) => kind === 'any')) {
+      throw malformed('"any" stands alone');
+    }
+    if (value.deny?.some(({ kind }) => kind === 'any')) throw malformed('denies everything');
+  },
+);
+
+/** Whether a mandate's mask lets this channel through. */
+export function allowsChannel(value: Mandate, channel: keyof typeof CHANNELS): boolean {
+  return (value.channels & CHANNELS[channel]) !== 0;
+}

@@ -1,0 +1,140 @@
+/**
+ * The ports: everything of the outside world that this project touches, as small types.
+ *
+ * Product code receives these and nothing else, so that a whole world (devices, bridge, services)
+ * runs in one process under one seed with a virtual clock. The real ones stand in src/node/ and
+ * only a main.ts or the command may reach for them.
+ */
+
+/** Wall time may step in either direction; monotonic time never does. Both in milliseconds. */
+export type Clock = Readonly<{
+  nowMs: () => number;
+  monotonicMs: () => number;
+}>;
+
+export type Timers = Readonly<{
+  /** Calls `run` once after `ms`; the returned function cancels it. */
+  after: (ms: number, run: () => void) => () => void;
+  /** Calls `run` after everything that is already waiting to be handled (one turn of the loop). */
+  soon: (run: () => void) => void;
+}>;
+
+/** `count` bytes from a cryptographic source, or from the seed of a simulated world. */
+export type Random = (count: number) => Uint8Array;
+
+export type Files = Readonly<{
+  /** The bytes of a file, or undefined when it does not exist. Throws on any other failure. */
+  read: (path: string) => Uint8Array | undefined;
+  /** Creates a file with this mode, synced with its folder; throws when it exists already. */
+  create: (path: string, bytes: Uint8Array, mode: number) => void;
+  /** Replaces a file atomically (write beside it, sync, rename, sync the folder). */
+  replace: (path: string, bytes: Uint8Array, mode: number) => void;
+  /** Permission bits (0o777) of a file and whether this process owns it. */
+  access: (path: string) => Readonly<{ mode: number; own: boolean }>;
+  /** Creates a folder and its parents with mode 0700 when absent. */
+  folder: (path: string) => void;
+  /** Names in a folder, sorted; empty when it does not exist. */
+  list: (path: string) => readonly string[];
+}>;
+
+/** What SQLite stores and returns here: integers are bigint, blobs are bytes. */
+export type SqlValue = null | bigint | string | Uint8Array;
+export type SqlRow = Readonly<Record<string, SqlValue>>;
+
+export type Statement = Readonly<{
+  run: (...values: readonly SqlValue[]) => Readonly<{ changes: number }>;
+  get: (...values: readonly SqlValue[]) => SqlRow | undefined;
+  all: (...values: readonly SqlValue[]) => readonly SqlRow[];
+}>;
+
+/**
+ * One durable SQLite file (WAL, synchronous=FULL): when `commit` returns, a power cut loses
+ * nothing. Failures of the disk surface as PaymentError `unavailable` with the cause kept.
+ */
+export type Database = Readonly<{
+  /** The same SQL text gives the same prepared statement. */
+  prepare: (sql: string) => Statement;
+  exec: (sql: string) => void;
+  /** Runs `run` in one transaction: its result once durable, or its error and no effect at all. */
+  transaction: <T>(run: () => T) => T;
+  close: () => void;
+}>;
+
+/** A row was refused because a UNIQUE or PRIMARY KEY value is taken; nothing was written. */
+export class ConflictError extends Error {
+  constructor(message: string, options?: { cause?: unknown }) {
+    super(message, options);
+    this.name = 'ConflictError';
+  }
+}
+
+export type HttpCall = Readonly<{
+  method: 'GET' | 'POST';
+  url: string;
+  headers: Readonly<Record<string, string>>;
+  body: Uint8Array;
+  timeoutMs: number;
+  /** More answer bytes than this is a failure. */
+  answerBytesMax: number;
+}>;
+
+export type HttpAnswer = Readonly<{ status: number; body: Uint8Array }>;
+
+/**
+ * One HTTP exchange. Rejects with HttpFailure; `sent` is false only when it is certain that the
+ * other side saw nothing (connection refused, name not found).
+ */
+export type Http = (call: HttpCall) => Promise<HttpAnswer>;
+
+export class HttpFailure extends Error {
+  readonly sent: boolean;
+
+  constructor(message: string, sent: boolean, options?: { cause?: unknown }) {
+    super(message, options);
+    this.name = 'HttpFailure';
+    this.sent = sent;
+  }
+}
+
+export type HttpQuestion = Readonly<{
+  method: string;
+  /** Path and query exactly as they came. */
+  path: string;
+  headers: Readonly<Record<string, string | undefined>>;
+  body: Uint8Array;
+}>;
+
+/**
+ * What a server does with a question: answers it, or (`drop`, and `twice` for the same answer two
+ * times on the wire before closing) fails in a way that services fail.
+ */
+export type HttpReply =
+  'drop' | Readonly<{ status: number; body: Uint8Array; type?: string; twice?: true }>;
+
+export type LinkEvents = Readonly<{
+  message: (topic: string, payload: Uint8Array) => void;
+  /** Called on every change; subscriptions are in force when `up` is told. */
+  state: (state: 'up' | 'down', why: string) => void;
+}>;
+
+/** Quality of service 0 or 1. A resolved publish proves only that the broker read the packet. */
+export type Link = Readonly<{
+  publish: (topic: string, payload: Uint8Array, qos: 0 | 1) => void;
+  close: () => Promise<void>;
+}>;
+
+export type LinkOptions = Readonly<{
+  url: string;
+  clientId: string;
+  password?: string;
+  subscriptions: readonly Readonly<{ topic: string; qos: 0 | 1 }>[];
+}>;
+
+export type Connect = (options: LinkOptions, events: LinkEvents) => Link;
+
+/** Structured events for operators. Never keys or secrets; payees and amounts only at debug. */
+export type Log = (
+  level: 'debug' | 'info' | 'warn' | 'error',
+  event: string,
+  fields?: Readonly<Record<string, string | number | boolean>>,
+) => void;

@@ -1,0 +1,61 @@
+/**
+ * Signers and their private keys, apart from cose.ts so that whoever only verifies holds none.
+ *
+ * The bridge, the wallet and the root sign with node:crypto. A device signs with noble or with
+ * hardware (device/keys.ts). Private keys travel as PKCS #8 PEM, so that openssl reads them too.
+ */
+import {
+  type KeyObject,
+  createPrivateKey,
+  createPublicKey,
+  generateKeyPairSync,
+  sign,
+} from 'node:crypto';
+import { type Signer, fromDer, lowS } from './cose.ts';
+import { PaymentError } from './errors.ts';
+import { type Algorithm, type VerifyKey, loadKey, publicKeyOf } from './keys.ts';
+
+/** A signer over a node:crypto private key; ES256 signatures come out with low S. */
+export function nodeSigner(handle: KeyObject): Signer {
+  const key = loadKey(publicKeyOf(createPublicKey(handle)));
+  return Object.freeze({
+    key,
+    sign: (toBeSigned: Uint8Array) =>
+      key.algorithm === 'EdDSA'
+        ? Uint8Array.from(sign(null, toBeSigned, handle))
+        : lowS(fromDer(sign('sha256', toBeSigned, handle))),
+  });
+}
+
+/** A new private key as PKCS #8 PEM, from the system's randomness. */
+export function generatePem(algorithm: Algorithm): string {
+  const { privateKey } =
+    algorithm === 'ES256'
+      ? generateKeyPairSync('ec', { namedCurve: 'P-256' })
+      : generateKeyPairSync('ed25519');
+  return privateKey.export({ format: 'pem', type: 'pkcs8' }) as string;
+}
+
+/** Reads a PKCS #8 PEM; throws `malformed` when it is no private key of ours. */
+export function readPrivatePem(pem: string): KeyObject {
+  try {
+    return createPrivateKey(pem);
+  } catch (cause) {
+    throw new PaymentError('malformed', 'not a private key in PEM', { cause });
+  }
+}
+
+/** Reads a public (or private) PEM as a key to verify with; throws `malformed`. */
+export function readPublicPem(pem: string): VerifyKey {
+  try {
+    return loadKey(publicKeyOf(createPublicKey(pem)));
+  } catch (cause) {
+    if (cause instanceof PaymentError) throw cause;
+    throw new PaymentError('malformed', 'not a public key in PEM', { cause });
+  }
+}
+
+/** The public half as SPKI PEM, for people and other tools. */
+export function publicPem(key: VerifyKey): string {
+  return key.handle.export({ format: 'pem', type: 'spki' }) as string;
+}
