@@ -1,0 +1,428 @@
+/**
+ * The straight line of a payment on the bridge: envelope in, signed receipt out.
+ *
+ * Read `pay`, then `advance`, from top to bottom: that is the protocol. Every step's answer is on
+ * disk before the next step starts, and the receipt before anyone is told. A run that stops halfway
+ * continues at its first step without an answer; it never looks at the clock or asks risk again.
+ * Objects that are not payments have their own short lines below, or a file named after them.
+ */
+import { encodeCbor } from '../src/cbor.ts';
+import type { Realm, Signer } from '../src/cose.ts';
+import { PaymentError, REASONS, type Reason } from '../src/errors.ts';
+import {
+  BAD_ANSWERS_DEVICES_MAX,
+  BAD_ANSWERS_PER_S,
+  BRIDGE_RUNS_MAX,
+  RESOLVE_FOR_MS,
+  RESOLVE_MS,
+  RESOLVE_MS_MAX,
+  STOP_MS,
+  UNSENT_FOR_MS,
+} from '../src/limits.ts';
+import { seal } from '../src/objects/kind.ts';
+import { order as orderKind } from '../src/objects/order.ts';
+import { query as queryKind } from '../src/objects/query.ts';
+import { type Receipt, receipt as receiptKind } from '../src/objects/receipt.ts';
+import { request as requestKind } from '../src/objects/request.ts';
+import { tick as tickKind } from '../src/objects/tick.ts';
+import type { Clock, Log, Timers } from '../src/platform.ts';
+import { UNSIGNED, downTopic, parseTopic, tickTopic } from '../src/topics.ts';
+import type { Backend, BackendAnswer } from './backends/port.ts';
+import type { Identities } from './identities.ts';
+import { takeMandate } from './mandates.ts';
+import type { RiskClient } from './risk/client.ts';
+import type { Conclusion, Decision, Run, Store } from './store/port.ts';
+import type { Nonces } from './tick.ts';
+import { type Rules, judge } from './verdict.ts';
+
+export type Parts = Readonly<{
+  realm: Realm;
+  store: Store;
+  identities: Identities;
+  risk: RiskClient;
+  backend: Backend;
+  /** Signs receipts and ticks; its key is the bridge's. */
+  signer: Signer;
+  rules: Rules;
+  nonces: Nonces;
+  clock: Clock;
+  timers: Timers;
+  log: Log;
+  /** Publishes; a message that is lost is asked for again by the device. */
+  send: (topic: string, payload: Uint8Array, qos: 0 | 1) => void;
+}>;
+
+export type Bridge = Readonly<{
+  /** Takes a message of an `up` topic. Never throws and never blocks. */
+  receive: (topic: string, envelope: Uint8Array) => void;
+  /** Continues every run that an earlier process left open; returns how many. */
+  resume: () => Promise<number>;
+  /** Broadcasts time and nonce to all devices. */
+  tick: () => Promise<void>;
+  /** Stops taking messages and waits (at most STOP_MS) for what can still end. */
+  close: () => Promise<void>;
+}>;
+
+export function createBridge(parts: Parts): Bridge {
+  const { realm, store, identities, clock, timers, log } = parts;
+  /** Runs in work here, with the pending receipt that was told, so that a repeat gets the same. */
+  const running = new Map<string, { ended: Promise<void>; told: Uint8Array | undefined }>();
+  let isClosed = false;
+
+  // ── the payment ────────────────────────────────────────────────────────────────────────────
+
+  async function pay(device: string, envelope: Uint8Array): Promise<void> {
+    const opened = await identities.openFrom(device, requestKind, envelope);
+
+    const { id } = opened;
+    const inWork = running.get(id);
+    if (inWork) {
+      if (inWork.told) parts.send(downTopic(device, 'receipt'), inWork.told, 1);
+      return;
+    }
+    const { run, fresh, suspended } = await store.admit(
+      { id, key: opened.key.name, device, request: opened.value, envelope, nowMs: clock.nowMs() },
+      (facts) => judge(opened.value, facts, parts.rules),
+    );
+    if (suspended) log('warn', 'key suspended: one counter, two requests', { device, request: id });
+    log('debug', fresh ? 'request admitted' : 'request repeated', { device, request: id });
+    await work(run);
+  }
+
+  async function advance(run: Run): Promise<Run> {
+    if (run.receipt) return run;
+    if (run.refusal) return conclude(run, refusedAs(run.refusal));
+
+    const decision = run.decision ?? (await decide(run));
+    if (decision.kind === 'refuse') return conclude(run, refusedAs(decision.reason), decision);
+
+    const answer = await move(run);
+    switch (answer.kind) {
+      case 'done':
+        return conclude(run, { outcome: answer.outcome, reference: answer.reference });
+      case 'declined':
+        return conclude(run, refusedAs(answer.reason));
+      case 'unsent':
+        return conclude(run, refusedAs('unavailable'));
+      case 'unknown':
+        log('error', 'payment unresolved: a person must look', { request: run.id });
+        return run;
+    }
+  }
+
+  /** Asks risk once and records its answer, together with the attempt that follows an allow. */
+  async function decide(run: Run): Promise<Decision> {
+    const { request } = run;
+    const assessment = await parts.risk.assess({
+      id: run.id,
+      payer: run.payer,
+      device: run.device,
+      payee: request.payee,
+      amount: request.amount!,
+      channel: request.channel,
+      presence: request.presence,
+      atMs: run.admittedMs,
+    });
+    const decision = toDecision(assessment);
+    return store.decide(run.id, decision, decision.kind === 'allow', clock.nowMs());
+  }
+
+  /**
+   * Moves the money under the request's id, asking again as long as the answer is unknown. A
+   * resumed run may have been sent before, so for it even "nothing was sent" proves nothing.
+   */
+  async function move(run: Run): Promise<BackendAnswer> {
+    const { id, request } = run;
+    let mayHaveBeenSent = run.attemptedMs !== undefined;
+    const started = clock.monotonicMs();
+    for (let pauseMs = RESOLVE_MS; ; pauseMs = Math.min(pauseMs * 2, RESOLVE_MS_MAX)) {
+      const answer = await parts.backend.authorise({
+        key: id,
+        funding: run.funding,
+        payee: request.payee,
+        amount: request.amount!,
+        capture: 'now',
+      });
+      if (answer.kind === 'done' || answer.kind === 'declined') return answer;
+      if (answer.kind === 'unknown') mayHaveBeenSent = true;
+
+      const sinceMs = clock.monotonicMs() - started;
+      if (!mayHaveBeenSent && sinceMs >= UNSENT_FOR_MS) return answer;
+      if (sinceMs >= RESOLVE_FOR_MS) return { kind: 'unknown', why: 'asked for too long' };
+      log('warn', 'backend gave no answer, asking again', { request: id, why: answer.why });
+      await tellPending(run, mayHaveBeenSent ? 'backend_unknown' : 'unavailable');
+      await pause(pauseMs);
+    }
+  }
+
+  type Ending = Readonly<{
+    outcome: Conclusion['outcome'];
+    reason?: Reason;
+    reference?: string;
+  }>;
+
+  /** Signs and stores the final receipt, with the terminal's copy when an order was paid. */
+  async function conclude(run: Run, ending: Ending, decision?: Decision): Promise<Run> {
+    const { request } = run;
+    const nowMs = clock.nowMs();
+    const isMoved = ending.outcome === 'captured' || ending.outcome === 'held';
+    const receipt = await signReceipt({
+      iat: Math.floor(nowMs / 1000),
+      subject: run.id,
+      outcome: ending.outcome,
+      ...(ending.reason && { reason: REASONS[ending.reason] }),
+      ...(isMoved && request.amount && { amount: request.amount }),
+      ...(isMoved && request.order && { order: request.order }),
+      ...(ending.reference && { reference: ending.reference }),
+      ...(isMoved && run.remaining.length > 0 && { remaining: run.remaining }),
+      ...(decision?.kind === 'refuse' &&
+        decision.reasons.length > 0 && { riskReasons: decision.reasons }),
+    });
+    const order = isMoved && request.order ? await store.order(request.order) : undefined;
+    const terminalReceipt = order && {
+      device: order.device,
+      receipt: await signReceipt({
+        iat: Math.floor(nowMs / 1000),
+        subject: order.id,
+        outcome: ending.outcome,
+        amount: order.order.amount,
+      }),
+    };
+    return store.conclude({
+      id: run.id,
+      outcome: ending.outcome,
+      reason: ending.reason,
+      reference: ending.reference,
+      receipt,
+      terminalReceipt,
+      nowMs,
+    });
+  }
+
+  // ── keeping a run going ────────────────────────────────────────────────────────────────────
+
+  /** Brings a run to its end, however often the store refuses, and then tells both ends. */
+  async function work(run: Run): Promise<void> {
+    if (run.receipt) return tell(run);
+    if (running.has(run.id)) return;
+    const entry = { ended: Promise.resolve(), told: undefined };
+    running.set(run.id, entry);
+    entry.ended = toTheEnd(run).finally(() => running.delete(run.id));
+    await entry.ended;
+  }
+
+  async function toTheEnd(start: Run): Promise<void> {
+    let run = start;
+    for (let pauseMs = RESOLVE_MS; ; pauseMs = Math.min(pauseMs * 2, RESOLVE_MS_MAX)) {
+      try {
+        return tell(await advance(run));
+      } catch (error) {
+        if (error instanceof Closed) return;
+        if (!(error instanceof PaymentError && error.reason === 'unavailable')) throw error;
+        log('error', 'the store refuses, trying again', { request: run.id, why: error.message });
+        await pause(pauseMs);
+        run = (await store.run(run.id)) ?? run;
+      }
+    }
+  }
+
+  function tell(run: Run): void {
+    if (!run.receipt) return;
+    parts.send(downTopic(run.device, 'receipt'), run.receipt, 1);
+    const { terminalReceipt } = run;
+    if (terminalReceipt) {
+      parts.send(downTopic(terminalReceipt.device, 'receipt'), terminalReceipt.receipt, 1);
+    }
+  }
+
+  async function tellPending(run: Run, reason: Reason): Promise<void> {
+    const entry = running.get(run.id);
+    if (!entry || entry.told) return;
+    entry.told = await pendingReceipt(run.id, reason);
+    parts.send(downTopic(run.device, 'receipt'), entry.told, 1);
+  }
+
+  // ── what is not a payment ──────────────────────────────────────────────────────────────────
+
+  /** An order is open until somebody pays it; its terminal asks by sending it again. */
+  async function takeOrder(device: string, envelope: Uint8Array): Promise<void> {
+    const { id, value, signer } = await identities.openFrom(device, orderKind, envelope);
+    const { statement, status } = signer;
+    const nowMs = clock.nowMs();
+    const answer = (bytes: Uint8Array) => parts.send(downTopic(device, 'receipt'), bytes, 1);
+    if (status !== 'active') return answer(await refusal(id, status));
+    if (statement.payee !== value.payee || statement.terminal !== value.terminal) {
+      return answer(await refusal(id, 'scope_terminal'));
+    }
+    const stored = await store.putOrder(id, value, device, envelope, nowMs);
+    if (stored.receipt) return answer(stored.receipt);
+    if (stored.state === 'open' && nowMs / 1000 >= value.exp) {
+      const closed = await store.closeOrder(
+        id,
+        await signReceipt({
+          iat: Math.floor(nowMs / 1000),
+          subject: id,
+          outcome: 'expired',
+          reason: REASONS.order_expired,
+        }),
+      );
+      if (closed) return answer(closed);
+    }
+    answer(await pendingReceipt(id, 'in_progress'));
+  }
+
+  async function takeMandateFrom(device: string, envelope: Uint8Array): Promise<void> {
+    const { id, refusal: refused } = await takeMandate(parts, envelope, clock.nowMs());
+    if (refused) log('info', 'mandate refused', { mandate: id, why: refused.message });
+    const answer = refused
+      ? await refusal(id, refused.reason)
+      : await signReceipt({ iat: nowS(), subject: id, outcome: 'granted' });
+    parts.send(downTopic(device, 'receipt'), answer, 1);
+  }
+
+  async function takeQuery(device: string, envelope: Uint8Array): Promise<void> {
+    const { value, key, signer } = await identities.openFrom(device, queryKind, envelope);
+    if (value.question === 'boot') {
+      const answer = await seal(
+        tickKind,
+        {
+          iat: nowS(),
+          counter: await store.highestCounter(signer.name),
+          nonce: parts.nonces.at(clock.nowMs()),
+          audience: key.name,
+          echo: value.echo!,
+        },
+        realm,
+        parts.signer,
+      );
+      return parts.send(downTopic(device, 'tick'), answer, 1);
+    }
+    const run = await store.run(value.subject!);
+    if (run && run.device === device) return work(run);
+    const unseen = await pendingReceipt(value.subject!, 'not_seen');
+    parts.send(downTopic(device, 'receipt'), unseen, 1);
+  }
+
+  // ── the entry ──────────────────────────────────────────────────────────────────────────────
+
+  const lines = { request: pay, order: takeOrder, mandate: takeMandateFrom, query: takeQuery };
+  const badAnswers = createBadAnswers(clock);
+
+  async function take(topic: string, envelope: Uint8Array): Promise<void> {
+    const parsed = parseTopic(topic);
+    if (!parsed || parsed.way !== 'up') return;
+    const { device, tail } = parsed;
+    const line = Object.hasOwn(lines, tail) ? lines[tail as keyof typeof lines] : undefined;
+    if (!line) return log('warn', 'a kind that this bridge does not take', { device, kind: tail });
+    try {
+      await line(device, envelope);
+    } catch (error) {
+      if (error instanceof Closed) return;
+      if (!(error instanceof PaymentError)) throw error;
+      if (error.reason === 'unavailable') {
+        // Nothing was stored, so nothing final may be said; the device sends the same bytes again.
+        return log('error', 'message not taken', { device, kind: tail, why: error.message });
+      }
+      log('warn', 'message refused at the door', { device, kind: tail, why: error.message });
+      if (badAnswers.mayTell(device)) {
+        const code = error.reason === 'sim_in_live' ? 'sim_in_live' : 'bad_signature';
+        const told = encodeCbor(new Map([[23, REASONS[code]]]));
+        parts.send(downTopic(device, UNSIGNED), told, 0);
+      }
+    }
+  }
+
+  function toDecision(assessment: Awaited<ReturnType<RiskClient['assess']>>): Decision {
+    if (assessment.kind === 'unavailable') {
+      log('error', 'risk does not answer, refusing', { why: assessment.why });
+      return { kind: 'refuse', reason: 'unavailable', score: 0, reasons: [] };
+    }
+    const { decision, score, reasons } = assessment;
+    if (decision === 'allow') return { kind: 'allow', score, reasons };
+    const reason = decision === 'step_up' ? 'risk_step_up' : 'risk_denied';
+    return { kind: 'refuse', reason, score, reasons };
+  }
+
+  const nowS = () => Math.floor(clock.nowMs() / 1000);
+  const signReceipt = (value: Receipt) => seal(receiptKind, value, realm, parts.signer);
+  const pendingReceipt = (subject: string, reason: Reason) =>
+    signReceipt({ iat: nowS(), subject, outcome: 'pending', reason: REASONS[reason] });
+  const refusal = (subject: string, reason: Reason) =>
+    signReceipt({ iat: nowS(), subject, outcome: 'refused', reason: REASONS[reason] });
+
+  const wakeUps = new Set<() => void>();
+
+  /** Waits; ends early with Closed when the bridge is closed. */
+  function pause(ms: number): Promise<void> {
+    return new Promise((resolve, reject) => {
+      if (isClosed) return reject(new Closed());
+      const cancel = timers.after(ms, () => {
+        wakeUps.delete(stop);
+        resolve();
+      });
+      const stop = () => {
+        cancel();
+        reject(new Closed());
+      };
+      wakeUps.add(stop);
+    });
+  }
+
+  function guard(promise: Promise<unknown>): void {
+    promise.catch((error: unknown) => {
+      // A bug, not a refusal: the run stays open and is continued by the next start.
+      log('error', 'bug', { why: error instanceof Error ? (error.stack ?? error.message) : '?' });
+    });
+  }
+
+  let inTaking = 0;
+
+  return {
+    receive(topic, envelope) {
+      if (isClosed) return;
+      if (inTaking + running.size >= BRIDGE_RUNS_MAX) {
+        return log('warn', 'too many requests at once, one left to be sent again');
+      }
+      inTaking++;
+      guard(take(topic, envelope).finally(() => inTaking--));
+    },
+    async resume() {
+      const open = await store.openRuns();
+      for (const run of open) guard(work(run));
+      return open.length;
+    },
+    async tick() {
+      const nowMs = clock.nowMs();
+      const broadcast = { iat: Math.floor(nowMs / 1000), nonce: parts.nonces.at(nowMs) };
+      parts.send(tickTopic(realm.ledger), await seal(tickKind, broadcast, realm, parts.signer), 0);
+    },
+    async close() {
+      isClosed = true;
+      for (const stop of wakeUps) stop();
+      const ends = Promise.allSettled([...running.values()].map(({ ended }) => ended));
+      await Promise.race([ends, new Promise<void>((done) => timers.after(STOP_MS, done))]);
+    },
+  };
+}
+
+/** The bridge is stopping; what was going on is on disk and is continued by the next start. */
+class Closed extends Error {}
+
+function refusedAs(reason: Reason): Readonly<{ outcome: 'refused' | 'expired'; reason: Reason }> {
+  return { outcome: reason === 'expired' ? 'expired' : 'refused', reason };
+}
+
+/** At most BAD_ANSWERS_PER_S per device, so that noise cannot make the bridge a loudspeaker. */
+function createBadAnswers(clock: Clock) {
+  const told = new Map<string, { second: number; count: number }>();
+  return {
+    mayTell(device: string): boolean {
+      const second = Math.floor(clock.monotonicMs() / 1000);
+      const entry = told.get(device);
+      if (entry?.second === second) return ++entry.count <= BAD_ANSWERS_PER_S;
+      if (told.size >= BAD_ANSWERS_DEVICES_MAX) told.delete(told.keys().next().value!);
+      told.set(device, { second, count: 1 });
+      return true;
+    },
+  };
+}

@@ -1,0 +1,284 @@
+/**
+ * The HTTP face of the ledger: signed JSON in, a definite answer out, and on request the faults of
+ * a real backend.
+ *
+ * Movements that arrive together share one commit, because a synced commit costs the same for one
+ * as for many. The faults stand in the product, not in a test, since the simulator, the storms and
+ * a visitor at the command line must meet the same ledger; without the option there are none.
+ */
+import assert from 'node:assert/strict';
+import * as z from 'zod/mini';
+import { PaymentError } from '../../src/errors.ts';
+import {
+  CBOR_INTEGER_MAX,
+  HTTP_PAGE_ROWS,
+  NAME_BYTES_MAX,
+  REFERENCE_BYTES_MAX,
+  STORE_GROUP_MAX,
+  STORE_QUEUE_MAX,
+} from '../../src/limits.ts';
+import { exponentOf, type Money } from '../../src/money.ts';
+import type { Clock, HttpQuestion, HttpReply, Random, Timers } from '../../src/platform.ts';
+import { createVerifier, fromBody, toBody } from '../hmac.ts';
+import type { Balance, Transfer } from './accounts.ts';
+import type { Books, BooksAnswer, Operation } from './books.ts';
+
+/** Probabilities (0 to 1, together at most 1) that a movement meets a fault; each at most once. */
+export type Faults = Readonly<{
+  /** The connection breaks and nothing was executed. */
+  loseBefore: number;
+  /** Executed, and the connection breaks before the answer. */
+  loseAfter: number;
+  /** Executed and answered only after `lateMs`, when the caller has given up. */
+  late: number;
+  lateMs: number;
+  /** Executed twice under its key, and the answer stands twice on the wire. */
+  twice: number;
+}>;
+
+/** Answers one HTTP question; never rejects but for a bug. */
+export type Service = Readonly<{ answer: (question: HttpQuestion) => Promise<HttpReply> }>;
+
+/** The service over `books`. Which call meets a fault depends on `faults.random` alone. */
+export function createLedgerService(
+  options: Readonly<{
+    books: Books;
+    secret: Uint8Array;
+    clock: Clock;
+    timers: Timers;
+    faults?: Faults & Readonly<{ random: Random }>;
+  }>,
+): Service {
+  const { books, clock, timers, faults } = options;
+  const verify = createVerifier({ secret: options.secret, clock });
+  const execute = createGroup(books, timers);
+
+  async function answer(question: HttpQuestion): Promise<HttpReply> {
+    try {
+      verify(question);
+      const { pathname, searchParams } = new URL(question.path, 'http://ledger');
+      const route = `${question.method} ${pathname}`;
+      switch (route) {
+        case 'POST /v1/authorise':
+        case 'POST /v1/capture':
+        case 'POST /v1/void':
+        case 'POST /v1/refund':
+          return await move(operationOf(pathname.slice('/v1/'.length), question.body));
+        case 'POST /v1/accounts':
+          return openAccount(books, checked(ACCOUNT, fromBody(question.body)));
+        case 'POST /v1/deposits':
+          return deposit(books, checked(DEPOSIT, fromBody(question.body)));
+        case 'GET /v1/funding': {
+          const { funding, wallet } = checked(LINK, Object.fromEntries(searchParams));
+          return reply(200, { funding, linked: books.isLinked(funding, wallet) });
+        }
+        case 'GET /v1/balances': {
+          const { after = '' } = checked(AFTER_NAME, Object.fromEntries(searchParams));
+          const accounts = books.balances(after, HTTP_PAGE_ROWS).map(balanceJson);
+          return reply(200, { accounts });
+        }
+        case 'GET /v1/transfers': {
+          const { after = '0' } = checked(AFTER_NUMBER, Object.fromEntries(searchParams));
+          const transfers = books.transfers(Number(after), HTTP_PAGE_ROWS).map(transferJson);
+          return reply(200, { transfers });
+        }
+        case 'GET /v1/check': {
+          const differences = books.check();
+          return reply(200, { balanced: differences.length === 0, differences });
+        }
+        default: {
+          const key = /^GET \/v1\/payments\/([0-9a-f]{32})$/.exec(route)?.[1];
+          if (key === undefined) return reply(404, { error: 'There is no such call.' });
+          return paymentReply(key, books.query(key));
+        }
+      }
+    } catch (error) {
+      return refusal(error);
+    }
+  }
+
+  async function move(operation: Operation): Promise<HttpReply> {
+    const fault = faults === undefined ? 'none' : draw(faults, faults.random);
+    switch (fault) {
+      case 'none':
+        return paymentReply(operation.key, await execute(operation));
+      case 'loseBefore':
+        return 'drop';
+      case 'loseAfter':
+        await execute(operation);
+        return 'drop';
+      case 'late':
+        await new Promise<void>((resolve) => timers.after(faults?.lateMs ?? 0, resolve));
+        return paymentReply(operation.key, await execute(operation));
+      case 'twice': {
+        await execute(operation);
+        const second = paymentReply(operation.key, await execute(operation));
+        return { ...second, twice: true };
+      }
+    }
+  }
+
+  return Object.freeze({ answer });
+}
+
+/** Collects what arrives in one turn of the loop and commits it together. */
+function createGroup(books: Books, timers: Timers): (operation: Operation) => Promise<BooksAnswer> {
+  type Waiting = Readonly<{
+    operation: Operation;
+    resolve: (answer: BooksAnswer) => void;
+    reject: (error: unknown) => void;
+  }>;
+  const waiting: Waiting[] = [];
+
+  function flush(): void {
+    const group = waiting.splice(0, STORE_GROUP_MAX);
+    if (waiting.length > 0) timers.soon(flush);
+    try {
+      const answers = books.run(group.map(({ operation }) => operation));
+      for (const [index, { resolve }] of group.entries()) {
+        const answer = answers[index];
+        assert(answer !== undefined);
+        resolve(answer);
+      }
+    } catch (error) {
+      for (const { reject } of group) reject(error);
+    }
+  }
+
+  return (operation) =>
+    new Promise((resolve, reject) => {
+      if (waiting.length >= STORE_QUEUE_MAX) {
+        reject(new PaymentError('unavailable', 'Too many calls wait for the disk.'));
+        return;
+      }
+      waiting.push({ operation, resolve, reject });
+      if (waiting.length === 1) timers.soon(flush);
+    });
+}
+
+function openAccount(books: Books, account: z.infer<typeof ACCOUNT>): HttpReply {
+  const { funding, wallet, currency, minor } = account;
+  if (exponentOf(currency) === undefined) throw malformed('The currency is not known.');
+  const outcome = books.openFunding({ funding, wallet, balance: money(currency, minor) });
+  if (outcome === 'conflict') {
+    return reply(409, { error: 'This account is open with another currency or balance.' });
+  }
+  return reply(200, { funding, outcome });
+}
+
+function deposit(books: Books, body: z.infer<typeof DEPOSIT>): HttpReply {
+  const { key, funding, currency, minor } = body;
+  const amount = money(currency, minor);
+  if (amount.minor === 0n) throw malformed('A deposit of nothing.');
+  const outcome = books.topUp({ key, funding, amount });
+  if (outcome === 'conflict') {
+    return reply(409, { error: 'The key was used for another deposit.' });
+  }
+  return reply(200, { key, outcome });
+}
+
+function draw(
+  faults: Faults,
+  random: Random,
+): 'none' | 'loseBefore' | 'loseAfter' | 'late' | 'twice' {
+  const bytes = random(4);
+  let at = new DataView(bytes.buffer, bytes.byteOffset, 4).getUint32(0) / 2 ** 32;
+  for (const name of ['loseBefore', 'loseAfter', 'late', 'twice'] as const) {
+    if (at < faults[name]) return name;
+    at -= faults[name];
+  }
+  return 'none';
+}
+
+const KEY = z.string().check(z.regex(/^[0-9a-f]{32}$/));
+const REFERENCE = z.string().check(z.regex(new RegExp(`^[!-~]{1,${REFERENCE_BYTES_MAX}}$`)));
+const PAYEE = z.string().check(z.regex(new RegExp(`^[!-~]{1,${NAME_BYTES_MAX}}$`)));
+const WALLET = z.string().check(z.regex(/^[0-9a-f]{64}$/));
+const CURRENCY = z.string().check(z.regex(/^[A-Z]{3}$/));
+const MINOR = z.string().check(z.regex(/^(0|[1-9][0-9]{0,15})$/));
+
+/** A reference that somebody else wrote: one that cannot exist is unknown, not malformed. */
+const ANY_REFERENCE = z.string().check(z.maxLength(REFERENCE_BYTES_MAX));
+
+const AUTHORISATION = z.strictObject({
+  key: KEY,
+  funding: ANY_REFERENCE,
+  payee: PAYEE,
+  currency: CURRENCY,
+  minor: MINOR,
+  capture: z.enum(['now', 'later']),
+});
+const MOVEMENT = z.strictObject({ key: KEY, original: KEY, currency: CURRENCY, minor: MINOR });
+const ACCOUNT = z.strictObject({
+  funding: REFERENCE,
+  wallet: WALLET,
+  currency: CURRENCY,
+  minor: MINOR,
+});
+const DEPOSIT = z.strictObject({ key: KEY, funding: REFERENCE, currency: CURRENCY, minor: MINOR });
+const LINK = z.strictObject({ funding: ANY_REFERENCE, wallet: WALLET });
+const AFTER_NAME = z.strictObject({ after: z.optional(z.string().check(z.maxLength(160))) });
+const AFTER_NUMBER = z.strictObject({ after: z.optional(MINOR) });
+
+function operationOf(action: string, body: Uint8Array): Operation {
+  if (action === 'authorise') {
+    const { currency, minor, ...rest } = checked(AUTHORISATION, fromBody(body));
+    return { action, ...rest, amount: money(currency, minor) };
+  }
+  assert(action === 'capture' || action === 'void' || action === 'refund');
+  const { currency, minor, ...rest } = checked(MOVEMENT, fromBody(body));
+  return { action, ...rest, amount: money(currency, minor) };
+}
+
+function money(currency: string, minor: string): Money {
+  const count = BigInt(minor);
+  if (count > BigInt(CBOR_INTEGER_MAX)) throw malformed('The amount is too large.');
+  return Object.freeze({ currency, minor: count });
+}
+
+function checked<T extends z.ZodMiniType>(schema: T, value: unknown): z.infer<T> {
+  const result = z.safeParse(schema, value);
+  if (result.success) return result.data;
+  const where = result.error.issues.map(({ path }) => path.join('.')).filter(Boolean);
+  throw malformed(`Not understood: ${where.join(', ') || 'the whole body'}.`);
+}
+
+function malformed(message: string): PaymentError {
+  return new PaymentError('malformed', message);
+}
+
+function paymentReply(
+  key: string,
+  answer: BooksAnswer | Readonly<{ kind: 'unseen' }>,
+): Exclude<HttpReply, 'drop'> {
+  if (answer.kind === 'conflict') {
+    return reply(409, { error: 'The key was used with other parameters.' });
+  }
+  return reply(200, { key, ...answer });
+}
+
+function balanceJson({ account, kind, money: { currency, minor } }: Balance) {
+  return { account, kind, currency, minor: String(minor) };
+}
+
+function transferJson({ amount: { currency, minor }, ...rest }: Transfer) {
+  return { ...rest, currency, minor: String(minor) };
+}
+
+function refusal(error: unknown): HttpReply {
+  if (!(error instanceof PaymentError)) throw error;
+  return reply(STATUS[error.reason] ?? 503, { error: error.message });
+}
+
+const STATUS: Readonly<Record<string, number>> = {
+  malformed: 400,
+  funding_unknown: 404,
+  currency_mismatch: 400,
+  bad_signature: 401,
+  expired: 401,
+  stale_nonce: 401,
+};
+
+function reply(status: number, body: unknown): Exclude<HttpReply, 'drop'> {
+  return Object.freeze({ status, body: toBody(body) });
+}

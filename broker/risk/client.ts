@@ -1,0 +1,106 @@
+/**
+ * Asks the risk service. What cannot be read is `unavailable`, never an approval: the caller
+ * decides what to do without a decision, and it is the only one who decides.
+ */
+import * as z from 'zod/mini';
+import { RISK_ATTEMPTS, RISK_TIMEOUT_MS } from '../../src/limits.ts';
+import type { Money } from '../../src/money.ts';
+import type { Channel } from '../../src/objects/request.ts';
+import type { Clock, Http, Random } from '../../src/platform.ts';
+import { fromBody, signCall } from '../hmac.ts';
+
+/** One payment to be judged. `id` is the request id (32 hex); the rest are names and facts of it. */
+export type RiskQuestion = Readonly<{
+  id: string;
+  payer: string;
+  device: string;
+  payee: string;
+  amount: Money;
+  channel: Channel;
+  presence: number;
+  /** The bridge's time when it admitted the request. */
+  atMs: number;
+}>;
+
+/** `reasons` are codes, the weightiest first; `model` is `id/version`. */
+export type Assessment =
+  | Readonly<{
+      kind: 'decided';
+      decision: 'allow' | 'step_up' | 'deny';
+      score: number;
+      reasons: readonly string[];
+      model: string;
+    }>
+  | Readonly<{ kind: 'unavailable'; why: string }>;
+
+/** Never rejects. */
+export type RiskClient = Readonly<{ assess: (question: RiskQuestion) => Promise<Assessment> }>;
+
+/**
+ * A client of the service at `url` (no slash at the end). A lost answer is asked for again, at most
+ * RISK_ATTEMPTS times in all; the service answers the same id the same way.
+ */
+export function createRiskClient(
+  options: Readonly<{
+    http: Http;
+    url: string;
+    secret: Uint8Array;
+    clock: Clock;
+    random: Random;
+    timeoutMs?: number;
+  }>,
+): RiskClient {
+  const { http, url, timeoutMs = RISK_TIMEOUT_MS } = options;
+
+  async function attempt(question: RiskQuestion): Promise<Assessment> {
+    const { amount, atMs, ...rest } = question;
+    const money = { currency: amount.currency, minor: String(amount.minor) };
+    const body = { ...rest, ...money, at: atMs };
+    const call = signCall(options, { method: 'POST', url: `${url}/v1/assess`, body, timeoutMs });
+    try {
+      const answer = await http(call);
+      if (answer.status !== 200) return unavailable(`status ${answer.status}`);
+      const read = z.safeParse(ANSWER, fromBody(answer.body));
+      if (!read.success) return unavailable('an answer that cannot be read');
+      const { id, decision, score, reasons, model } = read.data;
+      if (id !== question.id) return unavailable('an answer about another request');
+      return Object.freeze({
+        kind: 'decided',
+        decision,
+        score,
+        reasons: Object.freeze(reasons.map(({ code }) => code)),
+        model: `${model.id}/${model.version}`,
+      });
+    } catch (error) {
+      return unavailable(error instanceof Error ? error.message : String(error));
+    }
+  }
+
+  return Object.freeze({
+    async assess(question: RiskQuestion) {
+      let last = unavailable('not asked');
+      for (let attempts = 0; attempts < RISK_ATTEMPTS; attempts++) {
+        last = await attempt(question);
+        if (last.kind === 'decided') return last;
+      }
+      return last;
+    },
+  });
+}
+
+const CODE = z.string().check(z.regex(/^[A-Z0-9_]{1,40}$/));
+const VERSION = z.string().check(z.regex(/^[\w.:-]{1,64}$/));
+
+const ANSWER = z.strictObject({
+  id: z.string(),
+  decision: z.enum(['allow', 'step_up', 'deny']),
+  score: z.int().check(z.minimum(0), z.maximum(1000)),
+  reasons: z
+    .array(z.strictObject({ code: CODE, weight: z.number(), value: z.number() }))
+    .check(z.maxLength(4)),
+  model: z.strictObject({ id: VERSION, version: VERSION }),
+});
+
+function unavailable(why: string): Assessment {
+  return Object.freeze({ kind: 'unavailable', why });
+}

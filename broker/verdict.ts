@@ -1,0 +1,210 @@
+/**
+ * The verdict on a request: may it go on, and what does it reserve? Pure; the store calls it inside
+ * the transaction that consumed the id, so its answer is final either way.
+ *
+ * The request must satisfy every mandate of its chain, so delegation needs no algebra. The order of
+ * the checks is the order of protocol.md: times, nonce, role, chain, order, presence, windows.
+ */
+import { reasonClass, REASONS, PaymentError, type Reason } from '../src/errors.ts';
+import {
+  CHAIN_DEPTH_MAX,
+  CLOCK_SKEW_S,
+  COUNTER_GAP_MAX,
+  REQUEST_VALID_S_MAX,
+} from '../src/limits.ts';
+import type { KeyStatement, Presence } from '../src/objects/key.ts';
+import { type Mandate, type Scope, allowsChannel } from '../src/objects/mandate.ts';
+import type { Band, Policy } from '../src/objects/policy.ts';
+import type { Remaining } from '../src/objects/receipt.ts';
+import type { Request } from '../src/objects/request.ts';
+import type { ChainLink, Facts, Reservation, Verdict } from './store/port.ts';
+
+export type Rules = Readonly<{
+  policy: Policy;
+  /** Whether a nonce was in a tick of this ledger not long before `nowMs`. */
+  isFresh: (nonce: Uint8Array, nowMs: number) => boolean;
+}>;
+
+/** The verdict on `request` under these facts; refusals carry the first reason that applies. */
+export function judge(request: Request, facts: Facts, rules: Rules): Verdict {
+  try {
+    requireCounter(request, facts);
+    requireTimes(request, facts.nowMs);
+    if (!rules.isFresh(request.nonce, facts.nowMs)) throw refused('stale_nonce');
+    const presence = requireRole(request, facts);
+    requireChain(request, facts);
+    const seller = requirePayee(request, facts);
+    requireOrder(request, facts);
+    for (const link of facts.chain) requireScope(request, link.mandate, seller);
+    requirePresence(request, presence, facts, rules.policy);
+    const amount = request.amount?.minor ?? 0n;
+    for (const link of facts.chain) requireRoom(amount, link, facts.nowMs);
+    return {
+      kind: 'accept',
+      reservations: facts.chain.flatMap((link) => reservationsOf(link, amount)),
+      remaining: remainingOf(facts.chain[0]!, amount),
+      funding: facts.chain[0]!.mandate.funding,
+      payer: facts.chain[0]!.payer,
+    };
+  } catch (error) {
+    if (error instanceof PaymentError) return { kind: 'refuse', reason: error.reason };
+    throw error;
+  }
+}
+
+/** The presence that an amount needs by a ladder; above its last ceiling only P4 is enough. */
+export function levelFor(bands: readonly Band[], amount: bigint): Presence {
+  return bands.find(({ ceiling }) => amount <= ceiling)?.level ?? 4;
+}
+
+/** Strictly new, and near the highest seen: a clone that jumps ahead soon collides. */
+function requireCounter(request: Request, { highestCounter, isCounterReused }: Facts): void {
+  if (isCounterReused) throw refused('counter_reused');
+  if (request.counter > highestCounter + COUNTER_GAP_MAX) throw refused('counter_gap');
+}
+
+function requireTimes(request: Request, nowMs: number): void {
+  const now = nowMs / 1000;
+  if (now >= request.exp) throw refused('expired');
+  if (request.exp > now + REQUEST_VALID_S_MAX + CLOCK_SKEW_S) throw refused('not_yet_valid');
+}
+
+/** Role and status of the signing key; returns the presence that it may claim. */
+function requireRole(request: Request, { identity, nowMs }: Facts): Presence {
+  if (identity.status === 'revoked') throw refused('revoked');
+  if (identity.status === 'suspended') throw refused('suspended');
+  const { statement } = identity;
+  if (nowMs / 1000 < statement.nbf) throw refused('not_yet_valid');
+  if (nowMs / 1000 >= statement.exp) throw refused('expired');
+  if (statement.role !== 'device' && statement.role !== 'agent') throw refused('role_forbidden');
+  // Holds, captures, refunds and access have their own rules; until they stand nothing half-done.
+  if (request.action !== 'pay') throw refused('action_unsupported');
+  const cap = statement.role === 'agent' ? 0 : statement.presenceMax;
+  return Math.min(request.presence, cap) as Presence;
+}
+
+function requireChain(request: Request, { chain, identity, nowMs }: Facts): void {
+  const leaf = chain[0];
+  if (!leaf || chain.length > CHAIN_DEPTH_MAX) throw refused('mandate_unknown');
+  // A mandate for another key is answered like no mandate: nobody learns that it exists.
+  if (leaf.mandate.cnf !== identity.name) throw refused('mandate_unknown');
+  const now = nowMs / 1000;
+  for (const [i, link] of chain.entries()) {
+    const child = chain[i - 1];
+    if (child && child.issuer !== link.mandate.cnf) throw refused('mandate_unknown');
+    if (link.status !== 'active') throw refused(link.status);
+    if (link.issuerStatus !== 'active') throw refused(link.issuerStatus);
+    if (now < link.mandate.nbf) throw refused('not_yet_valid');
+    if (now >= link.mandate.exp) throw refused('expired');
+    if (link.mandate.currency !== request.amount?.currency) throw refused('currency_mismatch');
+  }
+}
+
+/** The enrolled terminal that the request names, or any of the payee's. */
+function requirePayee(request: Request, { terminals }: Facts): KeyStatement {
+  const [first] = terminals;
+  if (!first) throw refused('scope_payee');
+  if (request.terminal === undefined) return first;
+  const named = terminals.find(({ terminal }) => terminal === request.terminal);
+  if (!named) throw refused('scope_terminal');
+  return named;
+}
+
+function requireOrder(request: Request, { order, nowMs }: Facts): void {
+  if (request.order === undefined) return;
+  if (!order) throw refused('order_unknown');
+  const { payee, terminal, amount, exp } = order.order;
+  if (
+    payee !== request.payee ||
+    terminal !== request.terminal ||
+    amount.currency !== request.amount?.currency ||
+    amount.minor !== request.amount.minor
+  ) {
+    throw refused('order_mismatch');
+  }
+  if (nowMs / 1000 >= exp || order.state === 'expired') throw refused('order_expired');
+  if (order.state === 'paid') throw refused('order_paid');
+  if (order.state === 'claimed') throw refused('order_claimed');
+}
+
+function requireScope(request: Request, mandate: Mandate, seller: KeyStatement): void {
+  if (!allowsChannel(mandate, request.channel)) throw refused('scope_channel');
+  for (const scope of mandate.deny ?? []) {
+    if (matches(scope, request, seller)) throw refused(SCOPE_REASONS[scope.kind]);
+  }
+  for (const kind of new Set(mandate.allow.map((scope) => scope.kind))) {
+    const alternatives = mandate.allow.filter((scope) => scope.kind === kind);
+    if (!alternatives.some((scope) => matches(scope, request, seller))) {
+      throw refused(SCOPE_REASONS[kind]);
+    }
+  }
+}
+
+const SCOPE_REASONS = Object.freeze({
+  payee: 'scope_payee',
+  category: 'scope_category',
+  terminal: 'scope_terminal',
+  order: 'order_mismatch',
+  any: 'scope_payee',
+} as const);
+
+function matches(scope: Scope, request: Request, seller: KeyStatement): boolean {
+  switch (scope.kind) {
+    case 'payee':
+      return scope.payee === request.payee;
+    case 'category':
+      return scope.category === seller.category;
+    case 'terminal':
+      return scope.terminal === request.terminal;
+    case 'order':
+      return scope.order === request.order;
+    case 'any':
+      return true;
+  }
+}
+
+function requirePresence(
+  request: Request,
+  presence: Presence,
+  { chain }: Facts,
+  policy: Policy,
+): void {
+  const { currency, minor } = request.amount!;
+  const ladder = policy.ladders.find((entry) => entry.currency === currency);
+  // A currency without a ladder is one that the operator has not opened.
+  const needed = [
+    ladder ? levelFor(ladder.bands, minor) : 4,
+    ...chain.map(({ mandate }) => levelFor(mandate.bands, minor)),
+  ];
+  if (presence < Math.max(...needed)) throw refused('presence_too_low');
+}
+
+/** Every limit of one mandate: per payment, gap, and amount and count of each window. */
+function requireRoom(amount: bigint, link: ChainLink, nowMs: number): void {
+  const { mandate, usage, lastMs } = link;
+  const minimum = mandate.perPaymentMin ?? 1n;
+  if (amount > mandate.perPaymentMax || amount < minimum) throw refused('limit_per_payment');
+  if (mandate.gap !== undefined && lastMs !== undefined && nowMs < lastMs + mandate.gap * 1000) {
+    throw refused('limit_gap');
+  }
+  mandate.windows.forEach((window, i) => {
+    const used = usage[i]!;
+    if (used.amount + amount > window.max) throw refused('limit_window');
+    if (used.count + 1 > window.count) throw refused('limit_count');
+  });
+}
+
+function reservationsOf(link: ChainLink, amount: bigint): Reservation[] {
+  return link.mandate.windows.map((window, index) => ({ mandate: link.id, index, window, amount }));
+}
+
+function remainingOf(leaf: ChainLink, amount: bigint): Remaining[] {
+  return leaf.mandate.windows.map((window, i) => ({
+    amount: window.max - leaf.usage[i]!.amount - amount,
+    count: window.count - leaf.usage[i]!.count - 1,
+  }));
+}
+
+function refused(reason: Reason): PaymentError {
+  return new PaymentError(reason, `refused: ${reason}, ${reasonClass(REASONS[reason])}`);
+}
