@@ -1,0 +1,215 @@
+/**
+ * Puts a device together from its configuration and the ports: the same parts on a real board, in
+ * `saytap start` and in a simulated world.
+ */
+import { join } from 'node:path';
+import { toHex } from '../src/bytes.ts';
+import { type Realm, identify, payloadOf } from '../src/cose.ts';
+import { OperatorError, PaymentError } from '../src/errors.ts';
+import { requireBytes, requireFolder, requireText } from '../src/files.ts';
+import { openKeyFile } from '../src/keyfile.ts';
+import { thumbprint } from '../src/keys.ts';
+import { keyStatement } from '../src/objects/key.ts';
+import { type Mandate, mandate as mandateKind } from '../src/objects/mandate.ts';
+import { type Receipt, receipt as receiptKind } from '../src/objects/receipt.ts';
+import type { Clock, Connect, Database, Files, Log, Random, Timers } from '../src/platform.ts';
+import { readPublicPem } from '../src/signer.ts';
+import type { DeviceConfig } from './config.ts';
+import { nobleSigner } from './keys.ts';
+import { type DeviceLink, createDeviceLink } from './link.ts';
+import { type Outbox, createOutbox } from './outbox.ts';
+import { createDirectory } from './payees.ts';
+import { type Device, type Surface, createDevice } from './runtime.ts';
+import { createCodeReader } from './sense/look.ts';
+import { type Terminal, createTerminal } from './terminal.ts';
+import { createTime } from './time.ts';
+import { createTrust } from './trust.ts';
+
+/** What a device needs of the outside world. */
+export type DevicePorts = Readonly<{
+  clock: Clock;
+  timers: Timers;
+  random: Random;
+  files: Files;
+  connect: Connect;
+  openDatabase: (path: string) => Database;
+  /** The bytes of zxing_reader.wasm. */
+  codeWasm: () => Uint8Array;
+  log: Log;
+}>;
+
+type ReceiptListener = (id: string, receipt: Receipt, envelope: Uint8Array) => void;
+
+/** What every running device has. */
+type Running = Readonly<{
+  outbox: Outbox;
+  link: DeviceLink;
+  /** Calls `hear` for every verified receipt, with the bytes that came. */
+  onReceipt: (hear: ReceiptListener) => void;
+  /** Resolves once payments are possible: broker reached and a fresh tick heard. */
+  ready: () => Promise<void>;
+  stop: () => Promise<void>;
+}>;
+
+export type RunningGlasses = Running & Readonly<{ kind: 'glasses'; device: Device }>;
+export type RunningKiosk = Running & Readonly<{ kind: 'kiosk'; terminal: Terminal }>;
+
+/**
+ * Starts a device; returns once it is connecting, which goes on by itself. `at` resolves a path of
+ * the configuration. Throws OperatorError with what a person has to mend.
+ */
+export function startDevice(
+  config: DeviceConfig,
+  at: (path: string) => string,
+  ports: DevicePorts,
+  surface: Surface,
+): RunningGlasses | RunningKiosk {
+  const { clock, timers, random, files, log } = ports;
+  const folder = at(config.folder);
+  const realm = { environment: config.environment, ledger: config.ledger };
+
+  requireFolder(files, folder);
+  const signer = nobleSigner(openKeyFile(files, join(folder, 'device.key.pem'), 'ES256'), random);
+  const statements = files
+    .list(at(config.statements))
+    .filter((name) => name.endsWith('.key'))
+    .map((name) => requireBytes(files, join(at(config.statements), name)));
+  const trust = believing(() =>
+    createTrust(
+      realm,
+      readPublicPem(requireText(files, at(config.root))),
+      statements,
+      requireBytes(files, at(config.policy)),
+    ),
+  );
+  const statement = statements
+    .map((envelope) => keyStatement.decode(payloadOf(envelope)))
+    .find(({ key }) => toHex(thumbprint(key)) === signer.key.name);
+  if (!statement || statement.device !== config.device) {
+    throw new OperatorError(
+      'key',
+      `the root has not named the key ${toHex(signer.key.kid)} as ${config.device}: ` +
+        `put its signed Key statement into ${at(config.statements)}`,
+    );
+  }
+
+  const outbox = createOutbox(ports.openDatabase(join(folder, 'outbox.db')));
+  outbox.forget(clock.nowMs());
+  const time = createTime(clock);
+  const shared = { realm, signer, time, outbox, link: () => link, clock };
+  const mandates = config.mandates
+    ? readMandates(files, at(config.mandates), realm, signer.key.name)
+    : [];
+
+  const device = config.profile === 'glasses' ? glasses() : undefined;
+  const terminal =
+    config.profile === 'kiosk'
+      ? createTerminal({ ...shared, statement, random, earlier: tellEarlier })
+      : undefined;
+
+  function glasses(): Device {
+    return createDevice({
+      ...shared,
+      language: config.language,
+      presenceMax: statement!.presenceMax,
+      mandates,
+      directory: createDirectory(trust.payees),
+      trust,
+      readCode: createCodeReader(ports.codeWasm()),
+      surface,
+      timers,
+      log,
+    });
+  }
+
+  function tellEarlier(id: string, receipt: Receipt): void {
+    surface.say(`order ${id.slice(0, 8)}: ${receipt.outcome}`, 'plain');
+  }
+
+  const wasGranted = (id: string) =>
+    trust.openFromBridge(receiptKind, outbox.get(id)!.receipt!).value.outcome === 'granted';
+
+  const listeners = new Set<ReceiptListener>();
+  const waiting = new Set<() => void>();
+  let wasReady = false;
+  let isStopping = false;
+  const link: DeviceLink = createDeviceLink(
+    {
+      device: config.device,
+      url: config.mqtt.url,
+      connect: ports.connect,
+      trust,
+      timers,
+      random,
+      log,
+      ...shared,
+    },
+    {
+      receipt(id, receipt, envelope, isFirst) {
+        for (const hear of listeners) hear(id, receipt, envelope);
+        if (isFirst) (device ?? terminal)!.hear(id, receipt);
+      },
+      cloned: () => device?.suspend(),
+      unsigned: (reason) => log('error', 'the bridge cannot verify this device', { reason }),
+      state(state) {
+        if (state === 'ready') for (const tell of waiting) tell();
+        if (isStopping || wasReady === (state === 'ready')) return;
+        wasReady = state === 'ready';
+        log(wasReady ? 'info' : 'warn', wasReady ? 'ready to pay' : 'the service is away, waiting');
+      },
+    },
+  );
+  for (const { id, envelope } of mandates) {
+    // The bridge answers a mandate that it has with `granted`, so offering it again is harmless.
+    if (outbox.get(id)?.receipt && wasGranted(id)) continue;
+    const entry = { id, kind: 'mandate', envelope, storedMs: clock.nowMs() } as const;
+    outbox.put(entry);
+    link.send(entry);
+  }
+
+  const running: Running = {
+    outbox,
+    link,
+    onReceipt: (hear) => void listeners.add(hear),
+    ready: () =>
+      link.state() === 'ready' ? Promise.resolve() : new Promise((done) => waiting.add(done)),
+    stop: async () => {
+      isStopping = true;
+      await link.close();
+      outbox.end();
+    },
+  };
+  return device
+    ? { ...running, kind: 'glasses', device }
+    : { ...running, kind: 'kiosk', terminal: terminal! };
+}
+
+/** Statements and policy come from the operator; a fault in them is told as such. */
+function believing<T>(run: () => T): T {
+  try {
+    return run();
+  } catch (cause) {
+    if (!(cause instanceof PaymentError)) throw cause;
+    throw new OperatorError('key', `a statement or the policy does not hold: ${cause.message}`, {
+      cause,
+    });
+  }
+}
+
+type HeldMandate = Readonly<{ id: string; mandate: Mandate; envelope: Uint8Array }>;
+
+/** The mandates of the folder that name this key; the bridge is who verifies them. */
+function readMandates(files: Files, folder: string, realm: Realm, key: string): HeldMandate[] {
+  return files
+    .list(folder)
+    .filter((name) => name.endsWith('.mandate'))
+    .map((name) => {
+      const envelope = requireBytes(files, join(folder, name));
+      return believing(() => ({
+        id: identify(envelope, realm, mandateKind.name).id,
+        mandate: mandateKind.decode(payloadOf(envelope)),
+        envelope,
+      }));
+    })
+    .filter(({ mandate }) => mandate.cnf === key);
+}

@@ -1,0 +1,31 @@
+/** What a device is told, in one file. Paths are relative to that file. */
+import * as z from 'zod/mini';
+
+const path = z.string().check(z.minLength(1, 'a path'));
+const name = z
+  .string()
+  .check(z.regex(/^[\w-]{1,64}$/, 'a name of 1 to 64 characters A-Z a-z 0-9 _ -'));
+const mqttUrl = z.string().check(z.regex(/^mqtts?:\/\/[^/]+\/?$/, 'a URL like mqtt://host:1883'));
+
+export const deviceConfig = z.strictObject({
+  environment: z.enum(['sim', 'live']),
+  ledger: name,
+  /** Its name in topics, as its Key statement says. */
+  device: name,
+  /** glasses: a wearer pays. kiosk: a terminal takes orders. */
+  profile: z.enum(['glasses', 'kiosk']),
+  language: z._default(z.enum(['en', 'zh']), 'en'),
+  /** Where key and outbox live. */
+  folder: path,
+  /** Public key of the operator's root, PEM: the one thing that is pinned. */
+  root: path,
+  /** Folder with the Key statements (`*.key`) of the bridge and of the terminals to know. */
+  statements: path,
+  policy: path,
+  /** Glasses: mandates (`*.mandate`) that name this device's key. */
+  mandates: z.optional(path),
+  mqtt: z.strictObject({ url: mqttUrl }),
+  log: z._default(z.enum(['debug', 'info', 'warn', 'error']), 'warn'),
+});
+
+export type DeviceConfig = Readonly<z.infer<typeof deviceConfig>>;

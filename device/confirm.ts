@@ -1,0 +1,73 @@
+/**
+ * What a person must do to confirm, and what the person is shown. Pure.
+ *
+ * The frame is drawn from the request's own fields, the very ones that get signed, so that what you
+ * see is what you sign. The ladder is the strictest of all policies; a device or an intent may only
+ * tighten it.
+ */
+import { PaymentError } from '../src/errors.ts';
+import { type Money, formatMoney } from '../src/money.ts';
+import type { Presence } from '../src/objects/key.ts';
+import type { Order } from '../src/objects/order.ts';
+import type { Policy } from '../src/objects/policy.ts';
+import type { Request } from '../src/objects/request.ts';
+import { type Directory, displayName } from './payees.ts';
+
+/** What the surface shows before anything is signed. */
+export type Frame = Readonly<{
+  /** Display name of the payee, from its terminal's Key statement. */
+  payee: string;
+  /** The amount in the person's language with its currency. */
+  amount: string;
+  /** Lines of the order, if any: "2 × Latte 40.00 yuan". */
+  lines: readonly string[];
+  /** P1: a spoken confirmation is enough. P2: a physical act on this device is needed. */
+  needs: 1 | 2;
+}>;
+
+/** The part of a request that a person confirms. */
+export type Terms = Pick<Request, 'amount' | 'payee' | 'terminal' | 'order'> &
+  Readonly<{ amount: Money }>;
+
+/**
+ * The presence that this amount needs on a device that can prove at most `able`. Throws
+ * `presence_too_low` when no confirmation here would be strong enough.
+ */
+export function levelNeeded(policies: readonly Policy[], amount: Money, able: Presence): 1 | 2 {
+  const needed = policies.map(({ ladders }) => {
+    const ladder = ladders.find(({ currency }) => currency === amount.currency);
+    return ladder?.bands.find(({ ceiling }) => amount.minor <= ceiling)?.level ?? 4;
+  });
+  const strictest = Math.max(1, ...needed);
+  if (strictest > able || strictest > 2) {
+    throw new PaymentError('presence_too_low', `this amount needs P${strictest}`);
+  }
+  return strictest as 1 | 2;
+}
+
+/** The frame for these terms; `order` is the verified order that they name. */
+export function frameOf(
+  terms: Terms,
+  order: Order | undefined,
+  needs: 1 | 2,
+  directory: Directory,
+  language: 'en' | 'zh',
+): Frame {
+  const payee = directory.byId(terms.payee);
+  if (!payee) throw new PaymentError('scope_payee', 'the payee is not in the directory');
+  const { currency } = terms.amount;
+  return Object.freeze({
+    payee: displayName(payee, language),
+    amount: formatMoney(terms.amount, language),
+    lines: (order?.lines ?? []).map(
+      ({ text, quantity, total }) =>
+        `${quantity} × ${text}  ${formatMoney({ currency, minor: total }, language)}`,
+    ),
+    needs,
+  });
+}
+
+/** Whether two frames say the same to a person. */
+export function sameFrame(a: Frame, b: Frame): boolean {
+  return JSON.stringify(a) === JSON.stringify(b);
+}

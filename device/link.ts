@@ -1,0 +1,231 @@
+/**
+ * The device's side of the wire: sends what the outbox holds, again and again with growing pauses,
+ * until a final receipt verifies. Hears receipts and ticks, believes only what the bridge signed.
+ *
+ * A bounded window goes out at once and the next entry follows each receipt, so a thousand stored
+ * payments drain in a few round trips instead of one each.
+ */
+import { bytesEqual } from '../src/bytes.ts';
+import { decodeCbor } from '../src/cbor.ts';
+import type { Realm, Signer } from '../src/cose.ts';
+import { PaymentError, type Reason, reasonName } from '../src/errors.ts';
+import {
+  OUTBOX_WINDOW,
+  RESEND_FOR_MS,
+  RESEND_MS,
+  RESEND_MS_MAX,
+  TICK_ASK_MS,
+  TICK_ASK_MS_MAX,
+} from '../src/limits.ts';
+import { seal } from '../src/objects/kind.ts';
+import { query as queryKind } from '../src/objects/query.ts';
+import { type Receipt, isFinal, receipt as receiptKind } from '../src/objects/receipt.ts';
+import { tick as tickKind } from '../src/objects/tick.ts';
+import type { Clock, Connect, Link, Log, Random, Timers } from '../src/platform.ts';
+import { UNSIGNED, downFilter, parseTopic, tickTopic, upTopic } from '../src/topics.ts';
+import type { Entry, Outbox } from './outbox.ts';
+import type { Time } from './time.ts';
+import type { Trust } from './trust.ts';
+
+export type LinkEvents = Readonly<{
+  /**
+   * A verified receipt, final (then the entry is closed and on disk) or pending, and its bytes.
+   * `isFirst` is false for the repetition of a final one.
+   */
+  receipt: (id: string, receipt: Receipt, envelope: Uint8Array, isFirst: boolean) => void;
+  /** `ready` once a fresh nonce is here; `down` when the broker is away. */
+  state: (state: 'down' | 'waiting' | 'ready') => void;
+  /** The bridge has seen counters of this key that this disk does not know: two hold the key. */
+  cloned: () => void;
+  /** The bridge could not verify something that this device sent. */
+  unsigned: (reason: Reason) => void;
+}>;
+
+export type DeviceLink = Readonly<{
+  /** Sends a stored entry now, and then until it is answered for good. */
+  send: (entry: Omit<Entry, 'receipt'>) => void;
+  state: () => 'down' | 'waiting' | 'ready';
+  close: () => Promise<void>;
+}>;
+
+export type LinkParts = Readonly<{
+  device: string;
+  realm: Realm;
+  url: string;
+  connect: Connect;
+  signer: Signer;
+  outbox: Outbox;
+  trust: Trust;
+  time: Time;
+  clock: Clock;
+  timers: Timers;
+  random: Random;
+  log: Log;
+}>;
+
+type Sending = { entry: Omit<Entry, 'receipt'>; dueMs: number; pauseMs: number; sentMs: number };
+
+/** Connects and keeps connected; what is in the outbox is sent as soon as the broker is there. */
+export function createDeviceLink(parts: LinkParts, events: LinkEvents): DeviceLink {
+  const { device, realm, outbox, trust, time, clock, timers, log } = parts;
+  const sending = new Map<string, Sending>();
+  for (const entry of outbox.open()) enqueue(entry);
+
+  let isUp = false;
+  let isCloned = false;
+  let told: 'down' | 'waiting' | 'ready' | undefined;
+  let echo: Uint8Array | undefined;
+  let askPauseMs = TICK_ASK_MS;
+  let cancelPump: () => void = () => {};
+  let cancelAsk: () => void = () => {};
+
+  function state(): 'down' | 'waiting' | 'ready' {
+    if (!isUp) return 'down';
+    return time.nonce() ? 'ready' : 'waiting';
+  }
+
+  function tellState(): void {
+    if (state() !== told) events.state((told = state()));
+  }
+
+  function enqueue(entry: Omit<Entry, 'receipt'>): void {
+    sending.set(entry.id, { entry, dueMs: 0, pauseMs: RESEND_MS, sentMs: -Infinity });
+  }
+
+  /** Sends whatever is due within the window, and sleeps until the next is. */
+  function pump(): void {
+    cancelPump();
+    cancelPump = () => {};
+    if (!isUp) return;
+    const nowMs = clock.monotonicMs();
+    let inFlight = 0;
+    let nextMs = Infinity;
+    for (const item of sending.values()) {
+      if (item.sentMs + RESEND_MS > nowMs) inFlight++;
+    }
+    for (const item of sending.values()) {
+      if (item.dueMs <= nowMs && inFlight < OUTBOX_WINDOW) {
+        if (clock.nowMs() - item.entry.storedMs > RESEND_FOR_MS) {
+          // The bridge may have forgotten it by now; a person has to look.
+          log('error', 'entry too old to be sent', { id: item.entry.id });
+          sending.delete(item.entry.id);
+          continue;
+        }
+        link.publish(upTopic(device, item.entry.kind), item.entry.envelope, 1);
+        inFlight++;
+        item.sentMs = nowMs;
+        item.dueMs = nowMs + item.pauseMs;
+        item.pauseMs = Math.min(item.pauseMs * 2, RESEND_MS_MAX);
+      }
+      nextMs = Math.min(nextMs, Math.max(item.dueMs, nowMs + RESEND_MS / 10));
+    }
+    if (nextMs < Infinity) cancelPump = timers.after(nextMs - nowMs, pump);
+  }
+
+  /** Asks for time and nonce with this boot's random until there is a nonce. */
+  async function askForTick(): Promise<void> {
+    cancelAsk();
+    if (!isUp) return;
+    tellState();
+    if (time.nonce()) {
+      cancelAsk = timers.after(TICK_ASK_MS_MAX, () => void askForTick());
+      return;
+    }
+    echo ??= parts.random(16);
+    const envelope = await seal(queryKind, { question: 'boot', echo }, realm, parts.signer);
+    link.publish(upTopic(device, 'query'), envelope, 1);
+    cancelAsk = timers.after(askPauseMs, () => void askForTick());
+    askPauseMs = Math.min(askPauseMs * 2, TICK_ASK_MS_MAX);
+  }
+
+  function hearReceipt(envelope: Uint8Array): void {
+    const { value } = trust.openFromBridge(receiptKind, envelope);
+    const item = sending.get(value.subject);
+    if (!item) return;
+    const isFirst = outbox.get(value.subject)?.receipt === undefined;
+    if (isFinal(value.outcome)) {
+      outbox.close(value.subject, envelope, clock.nowMs());
+      sending.delete(value.subject);
+    }
+    events.receipt(value.subject, value, envelope, isFirst);
+    pump();
+  }
+
+  function hearTick(envelope: Uint8Array, isAddressed: boolean): void {
+    const { value } = trust.openFromBridge(tickKind, envelope);
+    if (!isAddressed) {
+      time.hear(value);
+    } else if (value.audience === parts.signer.key.name && value.echo && echo) {
+      if (!bytesEqual(value.echo, echo)) return;
+      time.boot(value);
+      echo = undefined;
+      askPauseMs = TICK_ASK_MS;
+      if (!isCloned && value.counter! > outbox.counter(parts.signer.key.name)) {
+        isCloned = true;
+        log('error', 'the bridge knows counters that this disk does not: restored or copied');
+        events.cloned();
+      }
+    }
+    tellState();
+  }
+
+  function hear(topic: string, payload: Uint8Array): void {
+    try {
+      if (topic === tickTopic(realm.ledger)) return hearTick(payload, false);
+      const parsed = parseTopic(topic);
+      if (parsed?.way !== 'down' || parsed.device !== device) return;
+      if (parsed.tail === 'receipt') return hearReceipt(payload);
+      if (parsed.tail === 'tick') return hearTick(payload, true);
+      if (parsed.tail === UNSIGNED) return hearUnsigned(payload);
+    } catch (error) {
+      if (!(error instanceof PaymentError)) throw error;
+      log('warn', 'message not believed', { topic, why: error.message });
+    }
+  }
+
+  /** Not signed, so it changes nothing; it only tells a person that something is wrong. */
+  function hearUnsigned(payload: Uint8Array): void {
+    const value = decodeCbor(payload);
+    const code = value instanceof Map ? value.get(23) : undefined;
+    const reason = typeof code === 'number' ? reasonName(code) : undefined;
+    if (reason) events.unsigned(reason);
+  }
+
+  const link: Link = parts.connect(
+    {
+      url: parts.url,
+      clientId: device,
+      subscriptions: [
+        { topic: downFilter(device), qos: 1 },
+        { topic: tickTopic(realm.ledger), qos: 0 },
+      ],
+    },
+    {
+      message: hear,
+      state(now) {
+        isUp = now === 'up';
+        if (isUp) {
+          // Whatever was under way when the link fell may be lost: all of it is due again.
+          for (const item of sending.values()) Object.assign(item, { dueMs: 0, sentMs: -Infinity });
+          askPauseMs = TICK_ASK_MS;
+          void askForTick();
+          pump();
+        }
+        tellState();
+      },
+    },
+  );
+
+  return {
+    send(entry) {
+      enqueue(entry);
+      pump();
+    },
+    state,
+    async close() {
+      cancelPump();
+      cancelAsk();
+      await link.close();
+    },
+  };
+}

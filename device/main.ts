@@ -1,0 +1,96 @@
+/** A device as a program: the real ports, a prompt, and what a person types into it. */
+import { dirname, resolve } from 'node:path';
+import { createInterface } from 'node:readline';
+import { parseConfig } from '../src/config.ts';
+import { PaymentError } from '../src/errors.ts';
+import { requireText } from '../src/files.ts';
+import { type Money, parseMoney } from '../src/money.ts';
+import { connectLink } from '../src/node/link.ts';
+import { createLog } from '../src/node/log.ts';
+import { clock, files, random, timers } from '../src/node/platform.ts';
+import { openDatabase } from '../src/node/sqlite.ts';
+import { codeWasm } from '../src/node/wasm.ts';
+import { startDevice } from './compose.ts';
+import { type DeviceConfig, deviceConfig } from './config.ts';
+import type { Device, Surface } from './runtime.ts';
+import { codeLines, codePng, makeCode } from './surface/code.ts';
+import { createTerminalSurface } from './surface/terminal.ts';
+import type { Terminal } from './terminal.ts';
+
+/** Runs the device of a configuration file with a prompt, until `quit`, end of input or SIGTERM. */
+export async function main(configFile: string, write: (line: string) => void): Promise<void> {
+  const isColoured = process.stdout.isTTY === true;
+  const config = parseConfig(deviceConfig, requireText(files, configFile), configFile);
+  const surface = createTerminalSurface(write, { name: config.device, isColoured });
+  const running = startDevice(
+    config,
+    (path) => resolve(dirname(configFile), path),
+    {
+      clock,
+      timers,
+      random,
+      files,
+      connect: connectLink,
+      openDatabase,
+      codeWasm,
+      log: createLog(config.log),
+    },
+    surface,
+  );
+  write(`${config.device} (${config.profile}, ${config.environment}) on ${config.mqtt.url}`);
+  const input = createInterface({ input: process.stdin });
+  process.once('SIGTERM', () => input.close());
+  process.once('SIGINT', () => input.close());
+  if (running.kind === 'glasses') {
+    write(
+      'type what the wearer says; an empty line is a tap on the temple; "look FILE.png"; "quit"',
+    );
+  } else {
+    write('type an order, like "2 Latte 40 yuan"; "quit"');
+  }
+  await Promise.race([running.ready(), new Promise((done) => input.once('close', done))]);
+  for await (const line of input) {
+    if (line.trim() === 'quit') break;
+    if (running.kind === 'glasses') void wear(running.device, surface, line);
+    else void take(running.terminal, surface, config, line);
+  }
+  await running.stop();
+}
+
+/** One line of the wearer's prompt. */
+async function wear(device: Device, surface: Surface, line: string): Promise<void> {
+  const look = /^look (.+\.png)$/.exec(line.trim());
+  if (line.trim() === '') return void (await device.sense({ kind: 'press' }));
+  if (!look) return void (await device.sense({ kind: 'utterance', text: line }));
+  const png = files.read(look[1]!);
+  if (!png) return surface.say(`${look[1]} does not exist`, 'bad');
+  await device.sense({ kind: 'picture', png });
+}
+
+/** One line of the kiosk's prompt: quantity, text and amount. */
+async function take(terminal: Terminal, surface: Surface, config: DeviceConfig, line: string) {
+  const [, count = '1', text, price] =
+    /^(?:(\d{1,3}) )?(.+?) (\S+ \S+|\S+)$/.exec(line.trim()) ?? [];
+  const amount: Money | undefined = price ? parseMoney(price, config.language) : undefined;
+  if (!text || !amount) return surface.say('for example: 2 Latte 40 yuan', 'bad');
+  try {
+    const quantity = Number(count);
+    const order = await terminal.order([{ text, quantity, total: amount.minor }], amount.currency);
+    await order.registered;
+    const code = makeCode(order.uri);
+    const picture = resolve(`order-${order.id.slice(0, 8)}.png`);
+    files.replace(picture, codePng(code, 6), 0o644);
+    surface.say(
+      `${codeLines(code).join('\n')}\norder ${order.id.slice(0, 8)}: ${picture}`,
+      'plain',
+    );
+    const { outcome } = await order.settled;
+    surface.say(
+      `order ${order.id.slice(0, 8)}: ${outcome}`,
+      outcome === 'captured' ? 'good' : 'bad',
+    );
+  } catch (error) {
+    if (!(error instanceof PaymentError)) throw error;
+    surface.say(`no order: ${error.message}`, 'bad');
+  }
+}

@@ -1,0 +1,216 @@
+/**
+ * What a device says to a person, in the person's language: what happened and what to do next.
+ *
+ * One table for both languages, so that none can be forgotten. "Refused" appears only where the
+ * bridge said so or nothing was ever sent; everything else is "not confirmed yet".
+ */
+import { type Reason, reasonName } from '../src/errors.ts';
+
+export type Language = 'en' | 'zh';
+
+type Pair = readonly [en: string, zh: string];
+
+const REASON_PHRASES: Readonly<Record<Reason, Pair>> = {
+  malformed: ['The message was damaged. Please try again.', '信息有误，请重试。'],
+  non_canonical: ['The message was damaged. Please try again.', '信息有误，请重试。'],
+  too_large: ['That was too long. Please try again.', '内容过长，请重试。'],
+  bad_signature: [
+    'The service does not recognise this device. Pair it again.',
+    '服务无法识别本设备，请重新配对。',
+  ],
+  expired: ['It took too long. Please ask again.', '已超时，请重新发起。'],
+  not_yet_valid: ['It is not valid yet. Try later.', '尚未生效，请稍后再试。'],
+  revoked: ['This authorisation was revoked. Grant a new one.', '授权已撤销，请重新授权。'],
+  suspended: ['This device is suspended. Call the operator.', '本设备已暂停使用，请联系运营方。'],
+  mandate_unknown: [
+    'There is no authorisation for this. Grant one first.',
+    '没有相应授权，请先授权。',
+  ],
+  funding_unknown: [
+    'The account is not linked to your wallet. Link it first.',
+    '账户未与钱包绑定，请先绑定。',
+  ],
+  currency_unknown: ['That currency is not known.', '无法识别该货币。'],
+  currency_mismatch: ['Your authorisation is in another currency.', '授权的货币与此不符。'],
+  limit_per_payment: [
+    'That is more than you allowed for one payment. Pay less, or raise the limit in your wallet.',
+    '超过单笔限额。请减少金额，或在钱包中提高限额。',
+  ],
+  limit_window: [
+    'That would go over what you allowed for this period. Raise the limit in your wallet.',
+    '超过本期累计限额。可在钱包中提高限额。',
+  ],
+  limit_count: [
+    'You have used up the number of payments you allowed for this period.',
+    '本期付款次数已用完。',
+  ],
+  limit_gap: ['Too soon after the last payment. Wait a little.', '距上次付款时间太短，请稍候。'],
+  scope_payee: ['You have not allowed payments to this payee.', '未授权向该收款方付款。'],
+  scope_category: ['You have not allowed this kind of shop.', '未授权该类商户。'],
+  scope_channel: ['You have not allowed paying this way.', '未授权此付款方式。'],
+  scope_terminal: ['You have not allowed this terminal.', '未授权该终端。'],
+  order_expired: ['The order is too old. Ask for a new one.', '订单已过期，请重新下单。'],
+  order_paid: ['This order has been paid already.', '该订单已支付。'],
+  order_mismatch: ['The order does not match. Ask for a new one.', '订单信息不符，请重新下单。'],
+  order_unknown: [
+    'The shop’s order has not arrived yet. Try again in a moment.',
+    '商户订单尚未到达，请稍后重试。',
+  ],
+  order_claimed: ['Somebody else is paying this order right now.', '有人正在支付该订单。'],
+  counter_reused: [
+    'This device was copied. Call the operator.',
+    '本设备疑似被复制，请联系运营方。',
+  ],
+  counter_gap: ['This device is out of step. Call the operator.', '本设备状态异常，请联系运营方。'],
+  cancelled: ['It was cancelled.', '已取消。'],
+  risk_denied: ['The safety check said no. Pay another way.', '未通过安全检查，请换一种方式付款。'],
+  risk_step_up: ['Please approve this payment in your wallet.', '请在钱包中确认这笔付款。'],
+  backend_declined: [
+    'Your account declined it, perhaps for lack of money.',
+    '账户拒绝付款，可能余额不足。',
+  ],
+  refund_exceeds: ['That is more than was paid.', '退款金额超过已付金额。'],
+  downgrade_refused: ['This device must pay with an authorisation.', '本设备须使用授权付款。'],
+  sim_in_live: ['This is a simulated device on a live service.', '模拟设备不能连接正式服务。'],
+  residency: ['This payment may not leave its region.', '该笔付款不得离开所在地区。'],
+  role_forbidden: ['This key may not pay.', '该密钥无权付款。'],
+  action_unsupported: ['The service cannot do that yet.', '服务暂不支持此操作。'],
+  offline_not_allowed: [
+    'There is no connection. Try again when it is back.',
+    '网络未连接，请稍后再试。',
+  ],
+  offline_floor_limit: ['Too much without a connection.', '离线时金额过大。'],
+  offline_stored_amount: ['Too much is waiting already.', '待上传金额已达上限。'],
+  offline_stored_count: ['Too many payments are waiting already.', '待上传笔数已达上限。'],
+  offline_payer_velocity: ['Too many payments without a connection.', '离线付款次数过多。'],
+  offline_window_expired: ['Without a connection for too long.', '离线时间过长。'],
+  offline_upload_overdue: ['Waiting payments are overdue.', '待上传付款已逾期。'],
+  offline_policy_stale: ['The rules on this device are too old.', '本设备规则已过期。'],
+  offline_go_online: ['Connect first, then try again.', '请先联网再试。'],
+  lease_exhausted: ['The offline allowance is used up.', '离线额度已用完。'],
+  lease_expired: ['The offline allowance has ended.', '离线额度已到期。'],
+  presence_too_low: [
+    'This amount needs a stronger confirmation than this device can take.',
+    '该金额需要更强的确认方式，本设备无法完成。',
+  ],
+  presence_stale: ['The confirmation was too long ago. Ask again.', '确认已失效，请重新发起。'],
+  backend_unknown: [
+    'Not confirmed yet. Do not pay again; I will tell you.',
+    '尚未确认，请勿重复付款，有结果会通知您。',
+  ],
+  in_progress: ['Still in progress. Do not pay again.', '处理中，请勿重复付款。'],
+  not_seen: ['The service has not seen it yet. Do not pay again.', '服务尚未收到，请勿重复付款。'],
+  clock_untrusted: [
+    'I do not know the time yet. Try again in a moment.',
+    '时间尚未校准，请稍后再试。',
+  ],
+  stale_nonce: ['That took too long to arrive. Please ask again.', '请求到达过晚，请重新发起。'],
+  rate_limited: ['Too many at once. Wait a moment.', '请求过多，请稍候。'],
+  unavailable: ['The service is not available now. Try again later.', '服务暂不可用，请稍后再试。'],
+};
+
+/** What a reason means for the person. An unknown code falls back on its hundreds digit. */
+export function reasonPhrase(code: number | Reason, language: Language): string {
+  const name = typeof code === 'number' ? reasonName(code) : code;
+  const pair = name ? REASON_PHRASES[name] : fallback(code as number);
+  return pick(pair, language);
+}
+
+/** The sentences that are not reasons. */
+export const phrases = {
+  ask: (amount: string, payee: string, needs: 1 | 2, language: Language) =>
+    pick(
+      needs === 1
+        ? [
+            `Pay ${amount} to ${payee}? Say “confirm payment”.`,
+            `向${payee}支付${amount}？请说“确认支付”。`,
+          ]
+        : [
+            `Pay ${amount} to ${payee}? Tap the temple to pay.`,
+            `向${payee}支付${amount}？请轻触镜腿支付。`,
+          ],
+      language,
+    ),
+  needPress: (language: Language) =>
+    pick(['This amount needs a tap on the temple.', '该金额需要轻触镜腿确认。'], language),
+  onlyConfirm: (language: Language) =>
+    pick(['Say “confirm payment” or “cancel”.', '请说“确认支付”或“取消”。'], language),
+  sending: (language: Language) => pick(['Paying…', '正在支付…'], language),
+  paid: (amount: string, payee: string, language: Language) =>
+    pick([`Paid ${amount} to ${payee}.`, `已向${payee}支付${amount}。`], language),
+  refused: (why: string, language: Language) =>
+    pick([`Not paid, nothing was charged. ${why}`, `未支付，未扣款。${why}`], language),
+  notSent: (why: string, language: Language) =>
+    pick([`Nothing was sent, nothing was charged. ${why}`, `未发送，未扣款。${why}`], language),
+  cancelled: (language: Language) =>
+    pick(['Cancelled. Nothing was sent.', '已取消，未发送。'], language),
+  timedOut: (language: Language) =>
+    pick(['No answer, so nothing was sent.', '未收到确认，未发送。'], language),
+  unconfirmed: (language: Language) => reasonPhrase('backend_unknown', language),
+  howMuch: (payee: string, language: Language) =>
+    pick([`How much to ${payee}?`, `向${payee}支付多少？`], language),
+  twoPayees: (language: Language) =>
+    pick(
+      [
+        'Two payees have that name. Tap or look at theirs instead.',
+        '有同名收款方，请改用碰一碰或扫码。',
+      ],
+      language,
+    ),
+  miss: (why: string, heard: string | undefined, language: Language) =>
+    pick(
+      MISSES[why] ? [MISSES[why][0](heard ?? ''), MISSES[why][1](heard ?? '')] : ['?', '？'],
+      language,
+    ),
+  noCode: (language: Language) =>
+    pick(['I see no payment code that I know.', '没有看到可识别的付款码。'], language),
+  busy: (language: Language) =>
+    pick(
+      ['One payment at a time. Confirm or cancel this one first.', '请先确认或取消当前付款。'],
+      language,
+    ),
+  left: (amounts: readonly string[], language: Language) =>
+    pick(
+      amounts.length === 0
+        ? ['I will know what is left after the first payment.', '首次付款后即可查询剩余额度。']
+        : [`Left: ${amounts.join(' · ')}.`, `剩余额度：${amounts.join(' · ')}。`],
+      language,
+    ),
+  help: (language: Language) =>
+    pick(
+      [
+        'Say “pay 12.50 yuan to …”, “balance”, “receipts” or “cancel”. Look at or tap a code to pay it.',
+        '可以说“付二十元给……”“余额”“收据”或“取消”，也可扫码或碰一碰付款。',
+      ],
+      language,
+    ),
+  noReceipts: (language: Language) => pick(['No payments yet.', '暂无付款记录。'], language),
+  copied: (language: Language) => reasonPhrase('counter_reused', language),
+} as const;
+
+const MISSES: Readonly<
+  Record<string, readonly [(heard: string) => string, (heard: string) => string]>
+> = {
+  no_match: [
+    () => 'I did not understand. Say “help” for examples.',
+    () => '没有听懂。说“帮助”查看示例。',
+  ],
+  unknown_payee: [(heard) => `I do not know “${heard}”.`, (heard) => `不认识收款方“${heard}”。`],
+  no_currency: [
+    () => 'Which currency? Say for example “5 yuan”.',
+    () => '什么货币？例如说“五元”。',
+  ],
+  too_long: [() => 'That was too long. Say it shorter.', () => '内容过长，请简短一些。'],
+  out_of_bounds: [() => 'I cannot pay that amount.', () => '无法支付该金额。'],
+};
+
+function fallback(code: number): Pair {
+  if (code >= 400) return REASON_PHRASES.unavailable;
+  if (code >= 300) return REASON_PHRASES.in_progress;
+  if (code >= 200) return REASON_PHRASES.risk_step_up;
+  return ['It was refused.', '已被拒绝。'];
+}
+
+function pick(pair: Pair, language: Language): string {
+  return language === 'zh' ? pair[1] : pair[0];
+}

@@ -1,0 +1,17 @@
+/** What a person did, before anybody has thought about it: the input of the straight line. */
+export type Sensed =
+  /** Typed, or from a speech recogniser. */
+  | Readonly<{ kind: 'utterance'; text: string }>
+  /** A tapped tag's whole NDEF message. */
+  | Readonly<{ kind: 'tag'; message: Uint8Array }>
+  /** A picture that the person looks at, PNG. */
+  | Readonly<{ kind: 'picture'; png: Uint8Array }>
+  /** A physical act on this device: temple tap, button. */
+  | Readonly<{ kind: 'press' }>;
+
+/** What a tag or code turned out to hold. Nothing of it is believed before it is verified. */
+export type Pointer =
+  | Readonly<{ kind: 'order'; envelope: Uint8Array }>
+  /** An unsigned sticker: it only points at a payee of the directory. */
+  | Readonly<{ kind: 'payee'; payee: string; amount: string | undefined }>
+  | Readonly<{ kind: 'foreign' }>;

@@ -1,0 +1,65 @@
+/**
+ * Whom a device believes: the root that it pinned, and through it the bridge and the terminals.
+ *
+ * Everything that reaches a device from outside (receipts, ticks, orders) is opened here, and the
+ * names that a person is shown come from the terminals' Key statements and from nowhere else.
+ */
+import { bytesEqual } from '../src/bytes.ts';
+import type { Realm } from '../src/cose.ts';
+import { PaymentError } from '../src/errors.ts';
+import { type VerifyKey, loadKey } from '../src/keys.ts';
+import { type KeyStatement, keyStatement } from '../src/objects/key.ts';
+import { type Kind, type Verified, open } from '../src/objects/kind.ts';
+import { type Order, order as orderKind } from '../src/objects/order.ts';
+import { type Policy, policy as policyKind } from '../src/objects/policy.ts';
+import type { Payee } from './payees.ts';
+
+export type Trust = Readonly<{
+  /** Opens an object that only the bridge may sign. */
+  openFromBridge: <T>(kind: Kind<T>, envelope: Uint8Array) => Verified<T>;
+  /** Opens an Order by the terminal that it names; throws `order_mismatch` for another's. */
+  openOrder: (envelope: Uint8Array) => Verified<Order>;
+  policy: Policy;
+  /** The payees of all known terminals. */
+  payees: readonly Payee[];
+}>;
+
+/** Reads statements and policy; throws what `open` throws for the first that does not hold. */
+export function createTrust(
+  realm: Realm,
+  root: VerifyKey,
+  statements: readonly Uint8Array[],
+  policy: Uint8Array,
+): Trust {
+  const known = statements.map((envelope) => {
+    const { value } = open(keyStatement, envelope, realm, () => root);
+    return { statement: value, key: loadKey(value.key) };
+  });
+  const keyOf = (role: KeyStatement['role'], kid: Uint8Array) =>
+    known.find(({ statement, key }) => statement.role === role && bytesEqual(key.kid, kid));
+
+  const payees = new Map<string, Payee>();
+  for (const { statement } of known) {
+    if (statement.role !== 'terminal' || payees.has(statement.payee!)) continue;
+    payees.set(statement.payee!, { id: statement.payee!, names: statement.names! });
+  }
+  return {
+    openFromBridge: (kind, envelope) =>
+      open(kind, envelope, realm, (kid) => keyOf('bridge', kid)?.key),
+    openOrder(envelope) {
+      let signer: KeyStatement | undefined;
+      const verified = open(orderKind, envelope, realm, (kid) => {
+        const terminal = keyOf('terminal', kid);
+        signer = terminal?.statement;
+        return terminal?.key;
+      });
+      const { payee, terminal } = verified.value;
+      if (signer?.payee !== payee || signer.terminal !== terminal) {
+        throw new PaymentError('order_mismatch', 'the order names another terminal than signed it');
+      }
+      return verified;
+    },
+    policy: open(policyKind, policy, realm, () => root).value,
+    payees: [...payees.values()],
+  };
+}
