@@ -1,0 +1,163 @@
+/**
+ * A small complete installation in one folder: root, wallet, keys, statements, policy, mandate and
+ * the configuration of every program. `saytap start` makes it once and goes on with it.
+ *
+ * Everything is what an operator would make by hand, in the files that the programs read, so each
+ * program can also be started alone on them. It is a simulation: environment `sim` is inside every
+ * signature, and a live bridge refuses all of it.
+ */
+import { join } from 'node:path';
+import { stringify } from 'yaml';
+import { utf8 } from '../src/bytes.ts';
+import type { Realm, Signer } from '../src/cose.ts';
+import { requireFolder } from '../src/files.ts';
+import { openKeyFile, openSecretFile } from '../src/keyfile.ts';
+import { type KeyStatement, keyStatement } from '../src/objects/key.ts';
+import { seal } from '../src/objects/kind.ts';
+import { policy as policyKind } from '../src/objects/policy.ts';
+import { CHANNELS } from '../src/objects/request.ts';
+import type { Clock, Files, Random } from '../src/platform.ts';
+import { nodeSigner, publicPem } from '../src/signer.ts';
+import { grantText, signMandate } from '../src/wallet.ts';
+
+/** The names of the story. */
+export const STORY = Object.freeze({
+  realm: Object.freeze({ environment: 'sim', ledger: 'demo' } as const satisfies Realm),
+  glasses: 'glasses-1',
+  kiosk: 'kiosk-1',
+  funding: 'acct-wang',
+  payee: 'luckin-coffee',
+  terminal: 'till-1',
+  names: [
+    ['en', 'Luckin Coffee'],
+    ['zh', '瑞幸咖啡'],
+  ],
+  currency: 'CNY',
+  /** Fen. */
+  perPaymentMax: 200_00n,
+  perDayMax: 500_00n,
+  totalMax: 2_000_00n,
+} as const);
+
+export type Installation = Readonly<{
+  folder: string;
+  /** Thumbprint of the wallet, which the ledger links to the funding account. */
+  wallet: string;
+  /** What the wallet's owner was shown when granting this run's mandate. */
+  grantText: string;
+  files: Readonly<Record<'bridge' | 'glasses' | 'kiosk' | 'risk' | 'ledger', string>>;
+  /** Writes the configuration of one program; returns the file. */
+  configure: (program: keyof Installation['files'], settings: object) => string;
+}>;
+
+/** Makes or completes the installation in `folder`. Throws OperatorError. */
+export async function install(
+  ports: Readonly<{ files: Files; random: Random; clock: Clock }>,
+  folder: string,
+): Promise<Installation> {
+  const { files, random, clock } = ports;
+  const at = (...names: string[]) => join(folder, ...names);
+  for (const name of ['.', 'statements', 'mandates', 'bridge', 'glasses', 'kiosk']) {
+    requireFolder(files, at(name));
+  }
+  const key = (name: string) => nodeSigner(openKeyFile(files, at(name), 'ES256'));
+  const root = key('root.key.pem');
+  const wallet = key('wallet.key.pem');
+  const glasses = key(join('glasses', 'device.key.pem'));
+  const payer = openSecretFile(files, random, at('payer.id'), 16);
+  openSecretFile(files, random, at('risk.secret'), 32);
+  openSecretFile(files, random, at('ledger.secret'), 32);
+
+  const nowS = Math.floor(clock.nowMs() / 1000);
+  const valid = { nbf: nowS - DAY_S, exp: nowS + 365 * DAY_S };
+  const state = (
+    name: string,
+    signer: Signer,
+    statement: Omit<KeyStatement, 'key' | 'nbf' | 'exp'>,
+  ) =>
+    seal(keyStatement, { ...statement, ...valid, key: signer.key.public }, STORY.realm, root).then(
+      (envelope) => files.replace(at('statements', `${name}.key`), envelope, 0o644),
+    );
+  await state('bridge', key(join('bridge', 'bridge.key.pem')), { role: 'bridge', presenceMax: 0 });
+  await state('wallet', wallet, { role: 'wallet', presenceMax: 4, payer });
+  await state('glasses', glasses, { role: 'device', presenceMax: 2, payer, device: STORY.glasses });
+  await state('kiosk', key(join('kiosk', 'device.key.pem')), {
+    role: 'terminal',
+    presenceMax: 0,
+    device: STORY.kiosk,
+    payee: STORY.payee,
+    terminal: STORY.terminal,
+    names: STORY.names,
+    category: 5814,
+  });
+  files.replace(at('root.pub.pem'), utf8(publicPem(root.key)), 0o644);
+  files.replace(at('platform.policy'), await policyOf(nowS, root), 0o644);
+
+  const { text, envelope } = await grant(nowS, glasses.key.name, wallet);
+  files.replace(at('mandates', 'glasses.mandate'), envelope, 0o644);
+
+  const paths = Object.fromEntries(
+    ['bridge', 'glasses', 'kiosk', 'risk', 'ledger'].map((name) => [name, at(`${name}.yaml`)]),
+  ) as Installation['files'];
+  return {
+    folder,
+    wallet: wallet.key.name,
+    grantText: text,
+    files: paths,
+    configure(program, settings) {
+      files.replace(paths[program], utf8(stringify({ ...settings })), 0o600);
+      return paths[program];
+    },
+  };
+}
+
+const DAY_S = 86_400;
+
+/** Up to 20 yuan by voice, up to 1,000 by a physical act; other currencies are not opened. */
+function policyOf(nowS: number, root: Signer): Promise<Uint8Array> {
+  return seal(
+    policyKind,
+    {
+      iat: nowS,
+      version: 1,
+      scope: { kind: 'platform' },
+      ladders: [
+        {
+          currency: STORY.currency,
+          bands: [
+            { ceiling: 20_00n, level: 1 },
+            { ceiling: 1_000_00n, level: 2 },
+          ],
+        },
+      ],
+    },
+    STORY.realm,
+    root,
+  );
+}
+
+/** The wallet's owner grants a mandate for this session: what is left of an older one is let go. */
+async function grant(nowS: number, device: string, wallet: Signer) {
+  const terms = {
+    nbf: nowS - 60,
+    exp: nowS + DAY_S,
+    iat: nowS,
+    cnf: device,
+    funding: STORY.funding,
+    currency: STORY.currency,
+    perPaymentMax: STORY.perPaymentMax,
+    channels: CHANNELS.voice | CHANNELS.tap | CHANNELS.look,
+    windows: [
+      { kind: 'total', max: STORY.totalMax, count: 200 },
+      { kind: 'calendar', period: 'day', zone: 'Asia/Shanghai', max: STORY.perDayMax, count: 50 },
+    ],
+    allow: [{ kind: 'payee', payee: STORY.payee }],
+    bands: [
+      { ceiling: 20_00n, level: 1 },
+      { ceiling: 1_000_00n, level: 2 },
+    ],
+    epoch: 1,
+  } as const;
+  const text = grantText(terms, 'en', () => STORY.names[0][1]);
+  return { text, ...(await signMandate(terms, text, STORY.realm, wallet)) };
+}

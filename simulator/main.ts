@@ -1,0 +1,254 @@
+/**
+ * `saytap start`: a whole payment system on one machine, and a story told with it.
+ *
+ * Risk, ledger and bridge (with its embedded broker) are processes of their own, started from the
+ * same configuration files that an operator would write; glasses and kiosk run here.
+ */
+import { join, resolve } from 'node:path';
+import { createInterface } from 'node:readline';
+import { parseConfig } from '../src/config.ts';
+import { OperatorError, PaymentError } from '../src/errors.ts';
+import { requireText } from '../src/files.ts';
+import { openSecretFile } from '../src/keyfile.ts';
+import { formatMoney } from '../src/money.ts';
+import { type Child, startChild } from '../src/node/child.ts';
+import { createHttp } from '../src/node/http.ts';
+import { connectLink } from '../src/node/link.ts';
+import { createLog } from '../src/node/log.ts';
+import { clock, files, random, timers } from '../src/node/platform.ts';
+import { openDatabase } from '../src/node/sqlite.ts';
+import { codeWasm } from '../src/node/wasm.ts';
+import { type RunningGlasses, type RunningKiosk, startDevice } from '../device/compose.ts';
+import { deviceConfig } from '../device/config.ts';
+import { createTerminalSurface } from '../device/surface/terminal.ts';
+import { toHex } from '../src/bytes.ts';
+import { READY_MS } from '../src/limits.ts';
+import { type Installation, STORY, install } from './install.ts';
+import { playStory } from './story.ts';
+import { type Teller, createTeller } from './teller.ts';
+
+export type StartOptions = Readonly<{
+  folder: string;
+  /** End after the story. */
+  once: boolean;
+  language: 'en' | 'zh';
+}>;
+
+/** Runs the system, tells the story, then takes sentences until `quit`. Throws OperatorError. */
+export async function main(options: StartOptions, write: (line: string) => void): Promise<void> {
+  const isColoured = process.stdout.isTTY === true && process.env['NO_COLOR'] === undefined;
+  const paint = (text: string, code: string) =>
+    isColoured ? `\u001b[${code}m${text}\u001b[0m` : text;
+  const system = await startSystem(options, {
+    write,
+    isColoured,
+    progress: (line) => write(paint(`· ${line}`, '2')),
+  });
+  const stopOnSignal = () => void system.stop().then(() => process.exit(130));
+  process.once('SIGINT', stopOnSignal);
+  process.once('SIGTERM', stopOnSignal);
+  try {
+    write('');
+    write(paint(' SIMULATED ', '30;43') + ' no real money moves here');
+    const faults = await playStory({
+      ...system,
+      timers,
+      language: options.language,
+      narrate: (line) => write(`         ${line}`),
+      scene: (line) => write(`\n${paint(line, '1;34')}`),
+      kioskSays: (line) => write(`${paint('kiosk', '1')}    ${line}`),
+    });
+    if (faults.length > 0) {
+      throw new OperatorError('failed', `the story went wrong: ${faults.join('; ')}`);
+    }
+    write('');
+    write(`look at a payment: npm exec saytap -- inspect ${system.example}`);
+    if (!options.once) await converse(system, options, write);
+  } finally {
+    process.off('SIGINT', stopOnSignal);
+    process.off('SIGTERM', stopOnSignal);
+    await system.stop();
+  }
+}
+
+type System = Readonly<{
+  glasses: RunningGlasses;
+  kiosk: RunningKiosk;
+  teller: Teller;
+  /** A file with the last request, for `inspect`. */
+  example: string;
+  stop: () => Promise<void>;
+}>;
+
+type Show = Readonly<{
+  write: (line: string) => void;
+  isColoured: boolean;
+  progress: (line: string) => void;
+}>;
+
+async function startSystem(options: StartOptions, show: Show): Promise<System> {
+  const { folder, language } = options;
+  show.progress(`everything is kept in ${folder}`);
+  const place = await install({ files, random, clock }, folder);
+  const children: Child[] = [];
+  const stops: (() => Promise<void>)[] = [];
+  const stop = async () => {
+    for (const end of stops.splice(0).reverse()) await end();
+    // The bridge first, while the services that it may still ask are there.
+    for (const child of children.splice(0).reverse()) await child.stop();
+  };
+  try {
+    const run = async (program: 'risk' | 'ledger' | 'bridge', settings: object) => {
+      const script = join(import.meta.dirname, '..', 'src', 'cli.ts');
+      const child = await startChild(script, [
+        program,
+        '--config',
+        place.configure(program, settings),
+      ]);
+      children.push(child);
+      show.progress(child.said);
+      return child.said;
+    };
+    const listen = { host: '127.0.0.1', port: 0 };
+    const risk = await run('risk', {
+      listen,
+      database: 'risk.db',
+      secret: 'risk.secret',
+      // The story may be told again and again: speed alone does not stop it.
+      thresholds: { stepUp: 650, deny: 800 },
+    });
+    const ledger = await run('ledger', { listen, database: 'ledger.db', secret: 'ledger.secret' });
+    const teller = await openAccounts(place, urlIn(ledger), stops);
+    const shared = {
+      ...STORY.realm,
+      root: 'root.pub.pem',
+      statements: 'statements',
+      policy: 'platform.policy',
+    };
+    const bridge = await run('bridge', {
+      ...shared,
+      folder: 'bridge',
+      mqtt: { listen },
+      risk: { url: urlIn(risk), secret: 'risk.secret' },
+      backend: { kind: 'ledger', url: urlIn(ledger), secret: 'ledger.secret' },
+      log: 'warn',
+    });
+    const device = (name: 'glasses' | 'kiosk', settings: object) => {
+      const file = place.configure(name, {
+        ...shared,
+        profile: name,
+        folder: name,
+        mqtt: { url: urlIn(bridge) },
+        ...settings,
+      });
+      const surface = createTerminalSurface(show.write, { name, isColoured: show.isColoured });
+      const ports = { clock, timers, random, files, connect: connectLink, openDatabase, codeWasm };
+      const config = parseConfig(deviceConfig, requireText(files, file), file);
+      const running = startDevice(
+        config,
+        (path) => resolve(folder, path),
+        { ...ports, log: createLog(config.log) },
+        surface,
+      );
+      stops.push(running.stop);
+      return running;
+    };
+    const glasses = device('glasses', {
+      device: STORY.glasses,
+      mandates: 'mandates',
+      language,
+    });
+    const kiosk = device('kiosk', { device: STORY.kiosk, language });
+    if (glasses.kind !== 'glasses' || kiosk.kind !== 'kiosk') throw new Error('profiles mixed up');
+    await inTime(Promise.all([glasses.ready(), kiosk.ready()]));
+    show.progress('glasses and kiosk are ready; the wallet has granted:');
+    for (const line of place.grantText.split('\n')) show.progress(`  ${line}`);
+    const example = keepExample(glasses, folder);
+    return { glasses, kiosk, teller, example, stop };
+  } catch (error) {
+    await stop();
+    throw error;
+  }
+}
+
+/** Waits READY_MS at most. */
+function inTime(ready: Promise<unknown>): Promise<void> {
+  return new Promise((done, fail) => {
+    const cancel = timers.after(READY_MS, () =>
+      fail(new OperatorError('address', 'the devices cannot reach the bridge')),
+    );
+    void ready.then(() => {
+      cancel();
+      done();
+    });
+  });
+}
+
+/** Keeps the newest request in a file, so that `inspect` has something real to show. */
+function keepExample(glasses: RunningGlasses, folder: string): string {
+  const path = join(folder, 'last.request');
+  glasses.onReceipt((id) => {
+    const entry = glasses.outbox.get(id);
+    if (entry?.kind === 'request') files.replace(path, entry.envelope, 0o600);
+  });
+  return path;
+}
+
+/** Opens the wearer's account, and pays in when it is nearly empty: the story spends 65 yuan. */
+async function openAccounts(
+  place: Installation,
+  url: string,
+  stops: (() => Promise<void>)[],
+): Promise<Teller> {
+  const secret = openSecretFile(files, random, join(place.folder, 'ledger.secret'), 32);
+  const { http, close } = createHttp();
+  stops.push(async () => close());
+  const teller = createTeller({ http, url, secret, clock, random });
+  const start = { currency: STORY.currency, minor: 1_000_00n };
+  await teller.open(STORY.funding, place.wallet, start);
+  const own = (await teller.balances()).find(({ kind }) => kind === 'funding');
+  if (own && own.money.minor < 300_00n) {
+    await teller.deposit(toHex(random(16)), STORY.funding, start);
+  }
+  return teller;
+}
+
+/** The wearer's prompt. */
+async function converse(system: System, options: StartOptions, write: (line: string) => void) {
+  const { glasses, teller } = system;
+  write('');
+  write(
+    'You are the wearer now: “pay 3 yuan to Luckin Coffee”, “付二十元给瑞幸咖啡”, “balance”, “help”, “quit”.',
+  );
+  write('An empty line is a tap on the temple.');
+  const input = createInterface({ input: process.stdin, output: process.stdout, prompt: '> ' });
+  input.prompt();
+  for await (const line of input) {
+    const text = line.trim();
+    const act = text === '' ? ({ kind: 'press' } as const) : ({ kind: 'utterance', text } as const);
+    const told = glasses.device.sense(act).catch((error: unknown) => {
+      if (!(error instanceof PaymentError)) throw error;
+      return { kind: 'said' } as const;
+    });
+    void told.then(async ({ kind }) => {
+      if (kind === 'quit') input.close();
+      else if (/^(balance|余额)$/.test(text)) await showAccounts(teller, options, write);
+      input.prompt();
+    });
+  }
+}
+
+async function showAccounts(teller: Teller, options: StartOptions, write: (line: string) => void) {
+  for (const { account, kind, money } of await teller.balances()) {
+    if (kind === 'funding' || kind === 'payee') {
+      write(`ledger   ${account} ${formatMoney(money, options.language)}`);
+    }
+  }
+}
+
+/** The address at the end of a program's first line. */
+function urlIn(said: string): string {
+  const url = /\S+:\/\/\S+$/.exec(said)?.[0];
+  if (!url) throw new OperatorError('failed', `expected an address, heard “${said}”`);
+  return url;
+}

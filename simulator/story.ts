@@ -1,0 +1,179 @@
+/**
+ * The story that `npm start` tells: a pair of glasses and a kiosk pay for coffee, line by line.
+ *
+ * Every step does what a person would do and then looks at the ledger from outside; a step that
+ * did not come out as told makes the whole run fail, so the story is a test that people can read.
+ */
+import { bytesEqual, concat, utf8 } from '../src/bytes.ts';
+import { type Money, formatMoney } from '../src/money.ts';
+import { reasonName } from '../src/errors.ts';
+import type { Timers } from '../src/platform.ts';
+import type { RunningGlasses, RunningKiosk } from '../device/compose.ts';
+import type { Told } from '../device/runtime.ts';
+import { codePng, makeCode } from '../device/surface/code.ts';
+import { STORY } from './install.ts';
+import type { LedgerBalance, Teller } from './teller.ts';
+
+export type Stage = Readonly<{
+  glasses: RunningGlasses;
+  kiosk: RunningKiosk;
+  teller: Teller;
+  timers: Timers;
+  language: 'en' | 'zh';
+  /** What a person (not a device) does or sees. */
+  narrate: (line: string) => void;
+  /** A headline. */
+  scene: (line: string) => void;
+  kioskSays: (line: string) => void;
+}>;
+
+/** Plays all scenes; returns what went wrong, empty when nothing did. */
+export async function playStory(stage: Stage): Promise<readonly string[]> {
+  const faults: string[] = [];
+  const { glasses, kiosk, teller, narrate, scene } = stage;
+  const expect = (isRight: boolean, what: string) => {
+    if (!isRight) {
+      faults.push(what);
+      narrate(`✗ ${what}`);
+    }
+  };
+  const money = (minor: bigint): Money => ({ currency: STORY.currency, minor });
+  const say = (text: string) => {
+    narrate(`wearer: “${text}”`);
+    return glasses.device.sense({ kind: 'utterance', text });
+  };
+  const press = () => {
+    narrate('wearer taps the temple');
+    return glasses.device.sense({ kind: 'press' });
+  };
+
+  const before = await teller.balances();
+  showBalances('balances before', before, stage);
+  let spent = 0n;
+  const paid = async (told: Promise<Told>, minor: bigint, what: string): Promise<string> => {
+    let end = await told;
+    if (end.kind === 'unconfirmed') end = await end.later;
+    expect(end.kind === 'paid', `${what}: expected paid, was ${describe(end)}`);
+    if (end.kind === 'paid') spent += minor;
+    const moved = wentTo(before, await teller.balances());
+    expect(moved === spent, `${what}: the ledger moved ${moved}, the receipts say ${spent}`);
+    return end.kind === 'paid' ? end.id : '';
+  };
+
+  scene('1. Say it: a voice, a question, a confirmation');
+  const first = say('pay 12.50 yuan to Luckin Coffee');
+  await asked(stage);
+  await say('confirm payment');
+  const firstId = await paid(first, 12_50n, 'voice payment');
+
+  scene('2. Say it in Chinese');
+  const second = say('付八块五给瑞幸咖啡');
+  await asked(stage);
+  await say('确认支付');
+  await paid(second, 8_50n, 'voice payment in Chinese');
+
+  scene('3. Look at it: the kiosk shows a signed order, the glasses read it from the picture');
+  const order = await kiosk.terminal.order(
+    [
+      { text: 'Latte', quantity: 1, total: 20_00n },
+      { text: 'Blueberry muffin', quantity: 1, total: 18_00n },
+    ],
+    STORY.currency,
+  );
+  await order.registered;
+  const png = codePng(makeCode(order.uri), 6);
+  stage.kioskSays(
+    `order ${order.id.slice(0, 8)} over ${formatMoney(money(38_00n), 'en')} on screen`,
+  );
+  narrate(`wearer looks at the kiosk (a PNG of ${png.length} bytes)`);
+  const third = glasses.device.sense({ kind: 'picture', png });
+  await asked(stage);
+  await press();
+  await paid(third, 38_00n, 'paying the order');
+  const word = await Promise.race([order.settled, pause(stage.timers, 5_000)]);
+  expect(word?.outcome === 'captured', 'the kiosk was not told that its order is paid');
+  if (word) stage.kioskSays(`order ${order.id.slice(0, 8)} is ${word.outcome}, enjoy!`);
+
+  scene('4. Tap it: a merchant’s tag asks for 6 yuan');
+  const tag = uriTag(`saytap://payee/${STORY.payee}?amount=CNY6.00`);
+  narrate(`wearer taps the tag (an NDEF message of ${tag.length} bytes)`);
+  const fourth = glasses.device.sense({ kind: 'tag', message: tag });
+  await asked(stage);
+  await press();
+  await paid(fourth, 6_00n, 'tapping the tag');
+
+  scene('5. Over the limit: the wallet allows 200 yuan per payment');
+  const fifth = say('pay 300 yuan to Luckin Coffee');
+  await asked(stage);
+  await press();
+  const refusal = await fifth;
+  const reason =
+    refusal.kind === 'refused' && refusal.receipt.reason !== undefined
+      ? reasonName(refusal.receipt.reason)
+      : undefined;
+  expect(reason === 'limit_per_payment', `expected limit_per_payment, was ${describe(refusal)}`);
+  narrate(`bridge: signed refusal, reason ${reason ?? '?'}`);
+
+  scene('6. Replay: somebody sends the bytes of payment 1 again');
+  const entry = glasses.outbox.get(firstId);
+  const again = new Promise<Uint8Array>((done) => {
+    glasses.onReceipt((id, _receipt, envelope) => {
+      if (id === firstId) done(envelope);
+    });
+  });
+  if (entry) glasses.link.send(entry);
+  const answer = await Promise.race([again, pause(stage.timers, 5_000)]);
+  const isIdentical = !!answer && !!entry?.receipt && bytesEqual(answer, entry.receipt);
+  expect(isIdentical, 'the replay did not get the identical receipt');
+  narrate(
+    isIdentical
+      ? `bridge: the identical receipt, all ${answer.length} bytes; nothing moved`
+      : 'bridge: another answer',
+  );
+
+  const after = await teller.balances();
+  showBalances('balances after', after, stage);
+  expect(wentTo(before, after) === spent, 'the ledger moved something that no receipt tells of');
+  expect(await teller.isBalanced(), 'the ledger does not balance');
+  narrate(
+    `five asked, four paid, ${formatMoney(money(spent), stage.language)} moved, ledger balanced`,
+  );
+  return faults;
+}
+
+/** An NDEF message with one URI record (URI RTD 1.0), as it stands on the tag. */
+function uriTag(uri: string): Uint8Array {
+  const payload = concat(Uint8Array.of(0), utf8(uri));
+  return concat(Uint8Array.of(0xd1, 1, payload.length), utf8('U'), payload);
+}
+
+/** Lets the device show its question before the person answers it. */
+function asked({ timers }: Stage): Promise<undefined> {
+  return pause(timers, 300);
+}
+
+function pause(timers: Timers, ms: number): Promise<undefined> {
+  return new Promise((done) => void timers.after(ms, () => done(undefined)));
+}
+
+/** Minor units that payees have more than before. */
+function wentTo(before: readonly LedgerBalance[], after: readonly LedgerBalance[]): bigint {
+  const sum = (list: readonly LedgerBalance[]) =>
+    list
+      .filter(({ kind }) => kind === 'payee')
+      .reduce((total, { money }) => total + money.minor, 0n);
+  return sum(after) - sum(before);
+}
+
+function showBalances(title: string, balances: readonly LedgerBalance[], stage: Stage): void {
+  const shown = balances
+    .filter(({ kind }) => kind === 'funding' || kind === 'payee')
+    .map(({ account, money }) => `${account} ${formatMoney(money, stage.language)}`);
+  stage.narrate(`${title}: ${shown.join(' · ') || 'no accounts'}`);
+}
+
+function describe(told: Told): string {
+  if (told.kind === 'refused') return `refused (${reasonName(told.receipt.reason ?? 0) ?? '?'})`;
+  if (told.kind === 'not_sent') return `not sent (${told.reason})`;
+  return told.kind;
+}
