@@ -131,7 +131,7 @@ export function startDevice(
 
   const listeners = new Set<ReceiptListener>();
   const waiting = new Set<() => void>();
-  let wasReady = false;
+  let wasReady: boolean | undefined;
   let isStopping = false;
   const link: DeviceLink = createDeviceLink(
     {
@@ -153,7 +153,9 @@ export function startDevice(
       unsigned: (reason) => log('error', 'the bridge cannot verify this device', { reason }),
       state(state) {
         if (state === 'ready') for (const tell of waiting) tell();
+        // On the way up `waiting` is no news; a broker that is away at the start is.
         if (isStopping || wasReady === (state === 'ready')) return;
+        if (wasReady === undefined && state === 'waiting') return;
         wasReady = state === 'ready';
         log(wasReady ? 'info' : 'warn', wasReady ? 'ready to pay' : 'the service is away, waiting');
       },

@@ -2,14 +2,14 @@
  * What a person must do to confirm, and what the person is shown. Pure.
  *
  * The frame is drawn from the request's own fields, the very ones that get signed, so that what you
- * see is what you sign. The ladder is the strictest of all policies; a device or an intent may only
- * tighten it.
+ * see is what you sign. The ladder is the strictest of all policies and of the mandate; a device or
+ * an intent may only tighten it.
  */
 import { PaymentError } from '../src/errors.ts';
 import { type Money, formatMoney } from '../src/money.ts';
 import type { Presence } from '../src/objects/key.ts';
 import type { Order } from '../src/objects/order.ts';
-import type { Policy } from '../src/objects/policy.ts';
+import type { Band, Policy } from '../src/objects/policy.ts';
 import type { Request } from '../src/objects/request.ts';
 import { type Directory, displayName } from './payees.ts';
 
@@ -33,11 +33,18 @@ export type Terms = Pick<Request, 'amount' | 'payee' | 'terminal' | 'order'> &
  * The presence that this amount needs on a device that can prove at most `able`. Throws
  * `presence_too_low` when no confirmation here would be strong enough.
  */
-export function levelNeeded(policies: readonly Policy[], amount: Money, able: Presence): 1 | 2 {
-  const needed = policies.map(({ ladders }) => {
-    const ladder = ladders.find(({ currency }) => currency === amount.currency);
-    return ladder?.bands.find(({ ceiling }) => amount.minor <= ceiling)?.level ?? 4;
-  });
+export function levelNeeded(
+  policies: readonly Policy[],
+  mandate: readonly Band[],
+  amount: Money,
+  able: Presence,
+): 1 | 2 {
+  const ladders = policies.map((policy) =>
+    policy.ladders.find(({ currency }) => currency === amount.currency),
+  );
+  const needed = [mandate, ...ladders.map((ladder) => ladder?.bands)].map(
+    (bands) => bands?.find(({ ceiling }) => amount.minor <= ceiling)?.level ?? 4,
+  );
   const strictest = Math.max(1, ...needed);
   if (strictest > able || strictest > 2) {
     throw new PaymentError('presence_too_low', `this amount needs P${strictest}`);

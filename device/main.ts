@@ -39,6 +39,8 @@ export async function main(configFile: string, write: (line: string) => void): P
   );
   write(`${config.device} (${config.profile}, ${config.environment}) on ${config.mqtt.url}`);
   const input = createInterface({ input: process.stdin });
+  // From here on, so that no line is lost and an end of input before the first payment is noticed.
+  const lines = input[Symbol.asyncIterator]();
   process.once('SIGTERM', () => input.close());
   process.once('SIGINT', () => input.close());
   if (running.kind === 'glasses') {
@@ -49,7 +51,7 @@ export async function main(configFile: string, write: (line: string) => void): P
     write('type an order, like "2 Latte 40 yuan"; "quit"');
   }
   await Promise.race([running.ready(), new Promise((done) => input.once('close', done))]);
-  for await (const line of input) {
+  for await (const line of { [Symbol.asyncIterator]: () => lines }) {
     if (line.trim() === 'quit') break;
     if (running.kind === 'glasses') void wear(running.device, surface, line);
     else void take(running.terminal, surface, config, line);

@@ -25,8 +25,9 @@ export type Outbox = Readonly<{
   counter: (key: string) => number;
   /**
    * Stores an entry durably, with the counter that it uses. Storing the same id again changes
-   * nothing, except that a mandate is offered anew (a refusal of one is not for ever). Throws `unavailable` when the disk refuses or the outbox is full; then nothing was
-   * stored and nothing may be sent.
+   * nothing, except that a mandate is offered anew (a refusal of one is not for ever). Throws
+   * `unavailable` when the disk refuses or the outbox is full; then nothing was stored and nothing
+   * may be sent.
    */
   put: (entry: Omit<Entry, 'receipt'>, used?: Readonly<{ key: string; counter: number }>) => void;
   get: (id: string) => Entry | undefined;

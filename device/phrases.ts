@@ -179,7 +179,8 @@ export const phrases = {
   help: (language: Language) =>
     pick(
       [
-        'Say “pay 12.50 yuan to …”, “balance”, “receipts” or “cancel”. Look at or tap a code to pay it.',
+        'Say “pay 12.50 yuan to …”, “balance”, “receipts” or “cancel”. ' +
+          'Look at or tap a code to pay it.',
         '可以说“付二十元给……”“余额”“收据”或“取消”，也可扫码或碰一碰付款。',
       ],
       language,

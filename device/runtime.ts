@@ -8,12 +8,13 @@
 import assert from 'node:assert/strict';
 import { decodeCbor } from '../src/cbor.ts';
 import { type Realm, type Signer, identify, payloadOf, signEnvelope } from '../src/cose.ts';
-import { PaymentError, type Reason } from '../src/errors.ts';
+import { PaymentError, REASONS, type Reason, reasonClass } from '../src/errors.ts';
 import { CONFIRM_MS, RECEIPT_PATIENCE_MS, REQUEST_VALID_S } from '../src/limits.ts';
 import { type Money, formatMoney, parseDecimal } from '../src/money.ts';
 import type { Presence } from '../src/objects/key.ts';
 import type { Mandate } from '../src/objects/mandate.ts';
 import type { Order } from '../src/objects/order.ts';
+import type { Band } from '../src/objects/policy.ts';
 import { type Receipt, receipt as receiptKind, isFinal } from '../src/objects/receipt.ts';
 import { type Channel, type Request, request as requestKind } from '../src/objects/request.ts';
 import type { Clock, Log, Timers } from '../src/platform.ts';
@@ -83,6 +84,9 @@ export type Parts = Readonly<{
 /** What is to be confirmed: exactly one payee and amount. */
 type Proposal = Readonly<{ terms: Terms; channel: Channel; order: Order | undefined }>;
 
+/** The first receipt of a request, and the final one; they may be the same. */
+type Answer = Readonly<{ first: Promise<Receipt>; last: Promise<Receipt> }>;
+
 export function createDevice(parts: Parts): Device {
   const { language, directory, trust, time, outbox, surface, clock, timers, log } = parts;
   /** The open confirmation, if any: it alone hears what the person does. */
@@ -96,8 +100,8 @@ export function createDevice(parts: Parts): Device {
   // ── the payment ────────────────────────────────────────────────────────────────────────────
 
   async function pay({ terms, channel, order }: Proposal): Promise<Told> {
-    const needs = levelNeeded([trust.policy], terms.amount, parts.presenceMax);
-    const mandate = requireMandate(terms.amount);
+    const { id: mandate, bands } = requireMandate(terms.amount);
+    const needs = levelNeeded([trust.policy], bands, terms.amount, parts.presenceMax);
     requireOnline();
 
     const frame = frameOf(terms, order, needs, directory, language);
@@ -125,7 +129,7 @@ export function createDevice(parts: Parts): Device {
 
     const entry = { id, kind: 'request', envelope, storedMs: clock.nowMs() } as const;
     outbox.put(entry, { key: parts.signer.key.name, counter });
-    const answer = receiptOf(id);
+    const answer = answerTo(id);
     parts.link().send(entry);
 
     surface.say(phrases.sending(language), 'waiting');
@@ -133,15 +137,14 @@ export function createDevice(parts: Parts): Device {
   }
 
   /** Tells what the receipt says; past patience the person is freed and told the rest later. */
-  async function told(id: string, frame: Frame, answer: Promise<Receipt>): Promise<Told> {
-    const first = await within(RECEIPT_PATIENCE_MS, answer);
+  async function told(id: string, frame: Frame, answer: Answer): Promise<Told> {
+    const first = await within(RECEIPT_PATIENCE_MS, answer.first);
     if (first && isFinal(first.outcome)) return tellFinal(id, frame, first);
-    const code = first?.reason ?? 'backend_unknown';
-    surface.say(
-      code === 'backend_unknown' ? phrases.unconfirmed(language) : reasonPhrase(code, language),
-      'waiting',
-    );
-    const later = finalOf(id, answer).then((receipt) => tellFinal(id, frame, receipt));
+    // Whatever it waits for: only a code that says "pending" by itself also says "do not pay again".
+    const code = first?.reason ?? REASONS.backend_unknown;
+    const isSafe = reasonClass(code) === 'pending';
+    surface.say(isSafe ? reasonPhrase(code, language) : phrases.unconfirmed(language), 'waiting');
+    const later = answer.last.then((receipt) => tellFinal(id, frame, receipt));
     return { kind: 'unconfirmed', id, later };
   }
 
@@ -257,13 +260,13 @@ export function createDevice(parts: Parts): Device {
     });
   }
 
-  function requireMandate(amount: Money): string {
+  function requireMandate(amount: Money): Readonly<{ id: string; bands: readonly Band[] }> {
     const now = (time.trustedMs() ?? clock.nowMs()) / 1000;
     const usable = parts.mandates.find(
       ({ mandate }) => mandate.currency === amount.currency && now < mandate.exp,
     );
     if (!usable) throw new PaymentError('mandate_unknown', 'no mandate for this currency');
-    return usable.id;
+    return { id: usable.id, bands: usable.mandate.bands };
   }
 
   /** Glasses pay online only: a fresh nonce says that the bridge, not just the broker, is there. */
@@ -293,19 +296,17 @@ export function createDevice(parts: Parts): Device {
 
   // ── receipts ───────────────────────────────────────────────────────────────────────────────
 
-  function receiptOf(id: string): Promise<Receipt> {
-    return new Promise((resolve) => {
-      awaited.set(id, (receipt) => {
-        awaited.delete(id);
-        resolve(receipt);
-      });
+  /** Listens until the last word, since a pending receipt and the final one may come as one. */
+  function answerTo(id: string): Answer {
+    const first = Promise.withResolvers<Receipt>();
+    const last = Promise.withResolvers<Receipt>();
+    awaited.set(id, (receipt) => {
+      first.resolve(receipt);
+      if (!isFinal(receipt.outcome)) return;
+      awaited.delete(id);
+      last.resolve(receipt);
     });
-  }
-
-  async function finalOf(id: string, answer: Promise<Receipt>): Promise<Receipt> {
-    let receipt = await answer;
-    while (!isFinal(receipt.outcome)) receipt = await receiptOf(id);
-    return receipt;
+    return { first: first.promise, last: last.promise };
   }
 
   /** The answer, or undefined when it takes longer. */

@@ -218,7 +218,8 @@ async function converse(system: System, options: StartOptions, write: (line: str
   const { glasses, teller } = system;
   write('');
   write(
-    'You are the wearer now: “pay 3 yuan to Luckin Coffee”, “付二十元给瑞幸咖啡”, “balance”, “help”, “quit”.',
+    'You are the wearer now: “pay 3 yuan to Luckin Coffee”, “付二十元给瑞幸咖啡”, “balance”, ' +
+      '“help”, “quit”.',
   );
   write('An empty line is a tap on the temple.');
   const input = createInterface({ input: process.stdin, output: process.stdout, prompt: '> ' });

@@ -1,7 +1,7 @@
 /** Byte strings as text and back, strictly: a wrong character is refused, never skipped. */
 import { PaymentError } from './errors.ts';
 
-// Buffer is used in this file only, as the codec: Uint8Array.fromHex and its kin are not in Node 24.
+// Buffer is used in this file only, as the codec: Node 24 has no Uint8Array.fromHex and its kin.
 
 export function toHex(bytes: Uint8Array): string {
   return Buffer.from(bytes.buffer, bytes.byteOffset, bytes.byteLength).toString('hex');

@@ -151,7 +151,7 @@ function scan(bytes: Uint8Array): void {
       }
 
       if (major <= 1) {
-        if (argument > (isKey ? CBOR_KEY_MAX : CBOR_INTEGER_MAX - major)) {
+        if (argument > (isKey ? CBOR_KEY_MAX : CBOR_INTEGER_MAX) - major) {
           throw new PaymentError('malformed', `integer beyond its range at byte ${start}`);
         }
       } else if (major <= 3) {

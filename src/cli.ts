@@ -154,7 +154,8 @@ async function version(): Promise<string> {
   const text = new TextDecoder().decode(
     requireBytes(files, join(import.meta.dirname, '../package.json')),
   );
-  return `saytap ${(JSON.parse(text) as { version: string }).version} (protocol 1, node ${process.version})`;
+  const { version: own } = JSON.parse(text) as { version: string };
+  return `saytap ${own} (protocol 1, node ${process.version})`;
 }
 
 function defaultFolder(): string {
@@ -259,7 +260,9 @@ async function grant(values: Values): Promise<void> {
 
 async function requireYes(): Promise<void> {
   const prompt = createInterface({ input: process.stdin, output: process.stderr });
-  const answer = await prompt.question('Sign this? Type yes: ');
+  // Input that ends is an answer too, and not yes.
+  const ended = new Promise<string>((done) => prompt.once('close', () => done('')));
+  const answer = await Promise.race([prompt.question('Sign this? Type yes: '), ended]);
   prompt.close();
   if (answer.trim().toLowerCase() !== 'yes')
     throw new OperatorError('failed', 'nothing was signed');
@@ -272,13 +275,17 @@ async function readArgument(input: string): Promise<Uint8Array> {
     for await (const chunk of process.stdin) chunks.push(chunk as Uint8Array);
     return readInput(Uint8Array.from(Buffer.concat(chunks)));
   }
-  const bytes = files.read(input);
+  // An object in hex is longer than any file name, which the system reports as an error.
+  const bytes =
+    input.length <= FILE_NAME_MAX || /[/\\]/.test(input) ? files.read(input) : undefined;
   if (bytes) return readInput(bytes);
   if (/[./\\]/.test(input) && !input.startsWith('saytap://')) {
     throw new OperatorError('usage', `${input} does not exist`);
   }
   return readInput(input);
 }
+
+const FILE_NAME_MAX = 255;
 
 /** A public or private PEM, or a Key statement whose key is taken as it says. */
 function readKey(path: string): VerifyKey {
@@ -324,6 +331,10 @@ try {
   } else if (error instanceof PaymentError) {
     process.stderr.write(`saytap: ${error.reason}: ${error.message}\n`);
     process.exitCode = EXITS.failed;
+  } else if (error instanceof Error && 'syscall' in error) {
+    // The system's own refusal (no such folder, no permission, a folder instead of a file).
+    process.stderr.write(`saytap: ${error.message}\n`);
+    process.exitCode = EXITS.storage;
   } else {
     throw error;
   }

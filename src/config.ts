@@ -4,7 +4,7 @@
  * Every problem is reported at once, each with its path, the value that stands there and what is
  * allowed, because a person who mends one line at a time starts the program ten times.
  */
-import { parseDocument } from 'yaml';
+import { type Document, parseDocument } from 'yaml';
 import type * as z from 'zod/mini';
 import { OperatorError } from './errors.ts';
 import { CONFIG_BYTES_MAX } from './limits.ts';
@@ -26,7 +26,7 @@ export function parseConfig<S extends z.ZodMiniType>(
     });
     throw new OperatorError('config', problems(file, lines));
   }
-  const value: unknown = document.toJS({ maxAliasCount: 0 }) ?? {};
+  const value = toPlain(document, file);
   const result = schema.safeParse(value);
   if (result.success) return Object.freeze(result.data);
   throw new OperatorError(
@@ -36,6 +36,15 @@ export function parseConfig<S extends z.ZodMiniType>(
       result.error.issues.flatMap((issue) => describe(issue, value)),
     ),
   );
+}
+
+/** Aliases are refused: a small file could unfold into a huge one. */
+function toPlain(document: Document, file: string): unknown {
+  try {
+    return document.toJS({ maxAliasCount: 0 }) ?? {};
+  } catch (cause) {
+    throw new OperatorError('config', `${file}: YAML aliases (*name) are not allowed`, { cause });
+  }
 }
 
 function problems(file: string, lines: readonly string[]): string {
@@ -50,7 +59,7 @@ function describe(issue: Issue, root: unknown): string[] {
     return issue.keys.map((key) => `${at([...issue.path, key])}: is not a setting`);
   }
   if (issue.code === 'invalid_union') {
-    return [`${at(issue.path)}: ${shown(root, issue.path)} is not allowed; ${issue.message}`];
+    return [`${at(issue.path)}: ${shown(root, issue.path)}; allowed: ${issue.message}`];
   }
   return [`${at(issue.path)}: ${shown(root, issue.path)}; allowed: ${allowed(issue)}`];
 }
@@ -64,9 +73,12 @@ function shown(root: unknown, path: readonly PropertyKey[]): string {
   for (const key of path) value = (value as Record<PropertyKey, unknown> | undefined)?.[key];
   if (value === undefined) return 'is missing';
   // A secret that stands in the wrong place must not travel into a log.
-  if (path.some((key) => /secret|password|key|pin/i.test(String(key)))) return 'is wrong';
-  return `is ${JSON.stringify(value)?.slice(0, 60)}`;
+  if (path.some((key) => SECRET.test(String(key)))) return 'is wrong';
+  const text = JSON.stringify(value, (key, item: unknown) => (SECRET.test(key) ? '…' : item));
+  return `is ${text?.replace(/\/\/[^/@\s"]*@/g, '//…@').slice(0, 60)}`;
 }
+
+const SECRET = /secret|password|key|pin/i;
 
 function allowed(issue: Issue): string {
   switch (issue.code) {
@@ -77,8 +89,14 @@ function allowed(issue: Issue): string {
     case 'too_big':
       return `at most ${issue.maximum}`;
     case 'invalid_type':
-      return issue.message === 'Invalid input' ? `a ${issue.expected}` : issue.message;
+      return issue.message === 'Invalid input'
+        ? `${article(issue.expected)} ${issue.expected}`
+        : issue.message;
     default:
       return issue.message;
   }
+}
+
+function article(noun: string): 'a' | 'an' {
+  return /^[aeiou]/.test(noun) ? 'an' : 'a';
 }

@@ -127,7 +127,7 @@ function payloadLines(bytes: Uint8Array, hints: Hints): readonly string[] {
   if (special) return [...special, '', ...annotationLines(annotate(bytes, () => undefined))];
   const reading = readPayload(bytes, hints.kind);
   return [
-    `${titleOf(reading)}, payload of ${bytes.length} bytes without envelope: nobody has signed this`,
+    `${titleOf(reading)}, payload of ${bytes.length} bytes: nobody has signed this`,
     ...readingLines(reading, undefined),
     '',
     ...annotationLines(annotate(bytes, labelsOf(reading))),
@@ -215,7 +215,8 @@ function signatureLines(bytes: Uint8Array, { realm, key, kind }: Hints): string[
     for (const name of Object.keys(KINDS) as KindName[]) {
       const aad = aadOf({ environment, ledger: realm.ledger }, name);
       if (!attempt(() => verifyCose(bytes, key, aad)).value) continue;
-      const words = `holds under key ${key.name}, signed as ${name} for ${environment} ${realm.ledger}`;
+      const purpose = `${name} for ${environment} ${realm.ledger}`;
+      const words = `holds under key ${key.name}, signed as ${purpose}`;
       const isOther = environment !== realm.environment || (kind !== undefined && kind !== name);
       return [line('signature', isOther ? `${words}: NOT what was asked for` : words)];
     }

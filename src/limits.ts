@@ -6,7 +6,7 @@
  */
 import assert from 'node:assert/strict';
 
-/** Longest envelope of any kind that is looked at at all; a mandate with every list full. */
+/** Longest envelope of any kind that is looked at at all: a mandate with some fifty payees. */
 export const ENVELOPE_BYTES_MAX = 4096;
 /** Deepest nesting of CBOR: envelope 1, payload map 1, list 1, entry 1, and room to grow. */
 export const CBOR_DEPTH_MAX = 8;

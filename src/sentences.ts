@@ -138,11 +138,15 @@ function policySentence(who: string, value: Policy): string {
   return list([
     `${who} binds ${binds} by policy version ${value.version} of ${utc(value.iat)}`,
     ...ladders,
-    value.offline
-      ? `offline at most ${spokenMoney({ currency: value.offline.currency, minor: value.offline.floorLimit })} at once`
-      : 'nothing is accepted offline',
+    offlineWords(value.offline),
     value.exp === undefined ? 'without end.' : `until ${utc(value.exp)}.`,
   ]);
+}
+
+function offlineWords(offline: Policy['offline']): string {
+  if (!offline) return 'nothing is accepted offline';
+  const { currency, floorLimit } = offline;
+  return `offline at most ${spokenMoney({ currency, minor: floorLimit })} at once`;
 }
 
 function mandateSentence(who: string, value: Mandate): string {

@@ -27,6 +27,7 @@ export function grantText(
   nameOf: (payee: string) => string,
 ): string {
   const money = (minor: bigint) => formatMoney({ currency: grant.currency, minor }, language);
+  const key = grant.cnf.slice(0, 16);
   const until = new Date(grant.exp * 1000).toISOString().replace('T', ' ').slice(0, 16);
   const channels = Object.entries(CHANNELS)
     .filter(([, bit]) => (grant.channels & bit) !== 0)
@@ -34,7 +35,7 @@ export function grantText(
   const lines =
     language === 'zh'
       ? [
-          `允许密钥 ${grant.cnf.slice(0, 16)} 从账户 ${grant.funding} 付款，直至 ${until} UTC。`,
+          `允许密钥 ${key} 从账户 ${grant.funding} 付款，直至 ${until} UTC。`,
           `单笔最多 ${money(grant.perPaymentMax)}。`,
           ...grant.windows.map(
             (window) =>
@@ -44,11 +45,11 @@ export function grantText(
           `方式：${channels.join('、')}。`,
         ]
       : [
-          `Let the key ${grant.cnf.slice(0, 16)} pay from account ${grant.funding} until ${until} UTC.`,
+          `Let the key ${key} pay from account ${grant.funding} until ${until} UTC.`,
           `At most ${money(grant.perPaymentMax)} per payment.`,
           ...grant.windows.map(
             (window) =>
-              `At most ${money(window.max)} and ${window.count} payments ${windowText(window, 'en')}.`,
+              `At most ${money(window.max)} and ${window.count} times ${windowText(window, 'en')}.`,
           ),
           `Payees: ${grant.allow.map((scope) => scopeText(scope, 'en', nameOf)).join(', ')}.`,
           `Ways to ask: ${channels.join(', ')}.`,
@@ -79,13 +80,15 @@ export async function signMandate(
   return { id: identify(envelope, realm, mandateKind.name).id, envelope, mandate };
 }
 
+const PERIODS_ZH = { day: '日', week: '周', month: '月', quarter: '季', year: '年' };
+
 function windowText(window: Window, language: 'en' | 'zh'): string {
   switch (window.kind) {
     case 'total':
       return language === 'zh' ? '总计' : 'in all';
     case 'calendar':
       return language === 'zh'
-        ? `每${{ day: '日', week: '周', month: '月', quarter: '季', year: '年' }[window.period]}（${window.zone}）`
+        ? `每${PERIODS_ZH[window.period]}（${window.zone}）`
         : `per ${window.period} (${window.zone})`;
     case 'rolling':
       return language === 'zh'

@@ -19,7 +19,7 @@ export type Balance = Readonly<{ account: string; kind: AccountKind; money: Mone
 /** A movement by what it is for; ROUTES says from where to where. */
 export type TransferKind = 'top_up' | 'pay' | 'hold' | 'capture' | 'release' | 'refund';
 
-/** One movement. `key` is of the call that made it, `payment` of the authorisation it belongs to. */
+/** One movement: `key` is of the call that made it, `payment` of its authorisation. */
 export type Transfer = Readonly<{
   number: number;
   debit: string;

@@ -5,7 +5,7 @@
  * put the books out of balance; cached balances change in the same transaction and `check` counts
  * everything again from the rows. An idempotency key owns its first answer, a decline as much as a
  * payment: the same question gets the same answer for ever, and another question under that key is
- * a conflict, which says nothing about the money. SQL stands here, and in accounts.ts and recount.ts.
+ * a conflict, which says nothing about the money. SQL stands here, in accounts.ts and recount.ts.
  */
 import assert from 'node:assert/strict';
 import { createHash } from 'node:crypto';

@@ -9,7 +9,7 @@ import type { Channel } from '../../src/objects/request.ts';
 import type { Clock, Http, Random } from '../../src/platform.ts';
 import { fromBody, signCall } from '../hmac.ts';
 
-/** One payment to be judged. `id` is the request id (32 hex); the rest are names and facts of it. */
+/** One payment to be judged. `id` is the request id (32 hex), the rest are facts of it. */
 export type RiskQuestion = Readonly<{
   id: string;
   payer: string;

@@ -142,7 +142,7 @@ function pastOf(database: Database, question: RiskQuestion): Past {
 
 /** Payments of a payer that make up the norm. */
 const NORM_ROWS = 100;
-/** Questions of one hour that are counted: sums of 1,000 amounts below 2^53 fit SQLite's 64 bits. */
+/** Questions of one hour that are counted: 1,000 amounts below 2^53 add up in 64 bits. */
 const RECENT_ROWS = 1_000;
 
 function fingerprintOf(question: RiskQuestion): string {

@@ -5,14 +5,14 @@
  * The score is the sum of the points below, cut at 1000; nothing else enters it. Integers only, so
  * that the same history gives the same score on every machine.
  *
- * | Code                   | Points                                                    | Value       |
- * | VELOCITY_10M           | 40 for each earlier question beyond 2 in 10 min, ≤ 300    | how many    |
- * | VELOCITY_1H            | 15 for each earlier question beyond 5 in 1 h; 100 more    | how many    |
- * |                        | when the hour's sum exceeds ten usual payments, ≤ 300     |             |
- * | NEW_PAYEE_FOR_PAYER    | 120                                                       | 1           |
- * | AMOUNT_ABOVE_PAYER_NORM| a quarter of the percent beyond 300 % of the mean, ≤ 250  | percent     |
- * | AMOUNT_ABOVE_PAYER_MAX | 80 + a fifth of the percent beyond the largest, ≤ 200     | percent     |
- * | COLD_START             | 60, and then no payee or amount can be unusual            | known ones  |
+ * | Code                    | Points                                                   | Value      |
+ * | VELOCITY_10M            | 40 for each earlier question beyond 2 in 10 min, ≤ 300   | how many   |
+ * | VELOCITY_1H             | 15 for each earlier question beyond 5 in 1 h; 100 more   | how many   |
+ * |                         | when the hour's sum exceeds ten usual payments, ≤ 300    |            |
+ * | NEW_PAYEE_FOR_PAYER     | 120                                                      | 1          |
+ * | AMOUNT_ABOVE_PAYER_NORM | a quarter of the percent beyond 300 % of the mean, ≤ 250 | percent    |
+ * | AMOUNT_ABOVE_PAYER_MAX  | 80 + a fifth of the percent beyond the largest, ≤ 200    | percent    |
+ * | COLD_START              | 60, and then no payee or amount can be unusual           | known ones |
  *
  * From 350 points on the person is asked to step up, from 800 the payment is denied. Presence 4 (a
  * mandate that the wallet signed for this one payment) is the answer to a step-up, so it turns

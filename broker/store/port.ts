@@ -170,7 +170,7 @@ export type Store = Readonly<{
     nowMs: number,
   ) => Promise<StoredOrder & Readonly<{ receipt: Uint8Array | undefined }>>;
   order: (id: string) => Promise<StoredOrder | undefined>;
-  /** Expires an order that is still open; returns the last word to its terminal, if there is one. */
+  /** Expires an order that is still open; returns the last word to its terminal, if any. */
   closeOrder: (id: string, receipt: Uint8Array) => Promise<Uint8Array | undefined>;
 
   /**

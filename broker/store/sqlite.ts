@@ -204,7 +204,8 @@ export function createSqliteStore(database: Database, timers: Timers): Store {
       undefined;
     // Id and counter are consumed before anything is judged: a refusal is final too.
     write(
-      `INSERT INTO runs (id, key, counter, device, envelope, admitted_ms) VALUES (?, ?, ?, ?, ?, ?)`,
+      `INSERT INTO runs (id, key, counter, device, envelope, admitted_ms)
+       VALUES (?, ?, ?, ?, ?, ?)`,
       id,
       key,
       isReused ? null : BigInt(request.counter),

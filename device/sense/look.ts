@@ -1,7 +1,7 @@
 /**
  * Looking at a code: from the pixels of a PNG to what its QR code says.
  *
- * zxing-wasm read every distorted test frame that was tried and misread none; its wasm is handed in,
+ * zxing-wasm read every distorted frame that was tried and misread none. Its wasm is handed in,
  * because by itself it would fetch it from the network. Size is checked in the header before a
  * single pixel is unpacked: a small file can claim gigabytes.
  */
@@ -48,6 +48,8 @@ function readPng(png: Uint8Array): PNG {
   if (view.getUint32(16) * view.getUint32(20) > PICTURE_PIXELS_MAX) {
     throw new PaymentError('too_large', 'a picture with too many pixels');
   }
+  // pngjs unpacks an interlaced picture without a limit, whatever its header says.
+  if (view.getUint8(28) !== 0) throw new PaymentError('malformed', 'an interlaced PNG picture');
   try {
     return PNG.sync.read(Buffer.from(png));
   } catch (cause) {

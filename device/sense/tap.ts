@@ -13,7 +13,7 @@ import { readUri } from './uri.ts';
 /** MIME type of a record that holds a signed Order. */
 export const ORDER_MIME = 'application/vnd.saytap.order+cose';
 
-/** `format` is the Type Name Format (NFC Forum NDEF 1.0 §3.2.6); `type` its raw bytes as Latin-1. */
+/** `format` is the Type Name Format (NFC Forum NDEF 1.0 §3.2.6), `type` raw bytes as Latin-1. */
 export type NdefRecord = Readonly<{ format: number; type: string; payload: Uint8Array }>;
 
 /** What a tag points at. Throws `malformed` or `too_large` for a message that is not NDEF. */

@@ -21,10 +21,12 @@ export function startChild(script: string, args: readonly string[]): Promise<Chi
     stdio: ['pipe', 'pipe', 'pipe'],
   });
   let errors = '';
+  let isRunning = false;
   child.stderr.setEncoding('utf8');
   child.stderr.on('data', (chunk: string) => {
-    errors = (errors + chunk).slice(-4096);
-    process.stderr.write(chunk);
+    // Until it runs, its words are the reason why it did not start, and told once.
+    if (isRunning) process.stderr.write(chunk);
+    else errors = (errors + chunk).slice(-4096);
   });
   const ended = new Promise<void>((done) => child.once('exit', () => done()));
 
@@ -42,12 +44,15 @@ export function startChild(script: string, args: readonly string[]): Promise<Chi
     };
     const late = setTimeout(() => fail('no sign of life'), CHILD_START_MS);
     child.once('error', (error) => fail(error.message));
-    child.once('exit', (code) => {
+    // `close` and not `exit`: then everything that it wrote has been read.
+    child.once('close', (code) => {
       clearTimeout(late);
-      fail(errors.trim().split('\n').at(-1) ?? `exit code ${code}`);
+      fail(errors.trim().replace(/^saytap: /, '') || `exit code ${code}`);
     });
     createInterface({ input: child.stdout }).once('line', (said) => {
       clearTimeout(late);
+      isRunning = true;
+      if (errors) process.stderr.write(errors);
       resolve({ pid: child.pid!, said, stop });
     });
   });

@@ -49,8 +49,9 @@ export const connectLink: Connect = (options: LinkOptions, events: LinkEvents): 
       const refused = granted?.find(({ qos }) => (qos as number) === 128);
       if (error || refused) {
         lastError = refused ? `the broker refused ${refused.topic}` : String(error?.message);
-        events.state('down', lastError);
-        client.reconnect();
+        // Not client.reconnect(): that tries again at once, thousands of times in a second. A
+        // connection that breaks is made again after the pause.
+        client.stream.destroy();
         return;
       }
       isUp = true;

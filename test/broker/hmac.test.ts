@@ -1,3 +1,4 @@
+/** Signed calls between the bridge and its services. */
 import { createHash, createHmac } from 'node:crypto';
 import { expect, test } from 'vitest';
 import { createVerifier, fromBody, signCall, toBody } from '../../broker/hmac.ts';

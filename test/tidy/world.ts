@@ -11,6 +11,8 @@ const PURE_MODULES = new Set(
     (name) => `node:${name}`,
   ),
 );
+/** What a program may ask of the terminal and machine that it was started on. */
+const COMPOSER_MODULES = new Set(['node:readline', 'node:readline/promises', 'node:os']);
 /** Packages that open sockets; the others are pure and ARCHITECTURE.md says where they go. */
 const SOCKET_PACKAGES = new Set(['mqtt', 'aedes']);
 const WORLD_GLOBALS = new Set(
@@ -37,6 +39,11 @@ const COMPOSER_PROCESS = new Set([
   'on',
   'once',
   'off',
+  'env',
+  'exit',
+  'kill',
+  'pid',
+  'version',
 ]);
 const DATE_PURE = new Set(['UTC', 'parse', 'prototype']);
 
@@ -50,6 +57,7 @@ export function portFindings(sources: readonly Source[]): readonly string[] {
 function worldImports(source: Source): readonly string[] {
   return importsOf(source).flatMap(({ from, to, line }) => {
     if (to === undefined || to.startsWith('.')) return [];
+    if (isComposer(from) && COMPOSER_MODULES.has(to)) return [];
     const isWorld = isBuiltin(to) ? !PURE_MODULES.has(to) : SOCKET_PACKAGES.has(packageOf(to));
     return isWorld ? [`${from}:${line} imports ${to}: only ${REAL_PORTS} may`] : [];
   });

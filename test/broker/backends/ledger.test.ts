@@ -1,3 +1,4 @@
+/** The ledger as a backend: definite answers, and unknown for all else. */
 import { expect, test } from 'vitest';
 import { createLedgerBackend } from '../../../broker/backends/ledger.ts';
 import { toBody } from '../../../broker/hmac.ts';

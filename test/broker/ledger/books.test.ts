@@ -1,3 +1,4 @@
+/** The double-entry books: balanced after every step, each key moves once. */
 import fc from 'fast-check';
 import { expect, test } from 'vitest';
 import { openBooks, type BooksAnswer, type Operation } from '../../../broker/ledger/books.ts';

@@ -1,3 +1,4 @@
+/** The ledger as a program, killed under load. */
 import { spawn, type ChildProcess } from 'node:child_process';
 import { mkdtempSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
@@ -33,7 +34,7 @@ function ended(child: ChildProcess): Promise<number | null> {
   return new Promise((resolve) => child.once('exit', (code) => resolve(code)));
 }
 
-test('kill -9 under load: every key is resolved by asking again, and moved money once', async () => {
+test('kill -9 under load: every key is resolved by asking again, moved once', async () => {
   const folder = mkdtempSync(join(tmpdir(), 'saytap-kill-'));
   const path = join(folder, 'ledger.db');
   const seeded = openDatabase(path);

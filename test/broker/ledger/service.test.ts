@@ -1,3 +1,4 @@
+/** The HTTP face of the ledger, with and without faults. */
 import { afterEach, expect, test } from 'vitest';
 import { createLedgerBackend } from '../../../broker/backends/ledger.ts';
 import { fromBody, signCall } from '../../../broker/hmac.ts';
@@ -101,7 +102,7 @@ test.each(faulty)('$fault: the same key asked again moves money once', async (ro
   expect(books.check()).toEqual([]);
 });
 
-test('many payments through all faults at once: each exactly once, answers never mixed up', async () => {
+test('many payments through all faults at once: each exactly once, none mixed up', async () => {
   const draws = Array.from({ length: 2_000 }, (_, n) => (n * 0.618_034) % 1);
   const { books, backend } = await start(
     { loseBefore: 0.1, loseAfter: 0.1, late: 0.05, twice: 0.25 },

@@ -1,3 +1,4 @@
+/** The risk service: points, repeatable answers, hostile calls. */
 import { afterEach, expect, test } from 'vitest';
 import { createRiskClient, type RiskQuestion } from '../../../broker/risk/client.ts';
 import { fromBody, signCall, toBody } from '../../../broker/hmac.ts';
@@ -164,7 +165,7 @@ test('a new payee raises the score of a known payer, once', async () => {
   expect((await decide(question(6, { payee: 'bar' }))).score).toBe(0);
 });
 
-test('an unusual amount raises the score, and what was not allowed does not become usual', async () => {
+test('an unusual amount raises the score, what was not allowed is never usual', async () => {
   const { decide } = start();
   for (let n = 1; n <= 5; n++) await decide(question(n));
   const large = { amount: { currency: 'EUR', minor: 4_000n } };

@@ -1,3 +1,4 @@
+/** The real HTTP port against real sockets. */
 import { createServer, connect, type Socket } from 'node:net';
 import { afterEach, expect, test } from 'vitest';
 import { EXITS } from '../../../src/errors.ts';

@@ -1,3 +1,4 @@
+/** The real database port: durable, locked, clear when it fails. */
 import { mkdtempSync, rmSync, statSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
