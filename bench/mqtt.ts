@@ -17,9 +17,8 @@ import { type Plant, REALM, makePlant } from './plant.ts';
 export async function measureMqtt(write: (line: string) => void): Promise<void> {
   const plant = await makePlant(20, true);
   try {
-    write(
-      `\n${row('End to end through MQTT, open loop', 32, 'asked/s', 'answered/s', 'p50 ms', 'p99 ms', 'lost')}`,
-    );
+    const heads = ['asked/s', 'answered/s', 'p50 ms', 'p99 ms', 'lost'];
+    write(`\n${row('End to end by MQTT, open loop', 32, ...heads)}`);
     const devices = await connectAll(plant);
     await load(plant, devices, 50, 2);
     for (const rate of [100, 300, 1_000]) {
