@@ -280,23 +280,31 @@ export function mapped<T, U>(
   return { write: (value) => field.write(from(value)), read: (value) => to(field.read(value)) };
 }
 
-/** An array whose first place is a number that says which tuple it is. */
+type FieldsOf<V> = { readonly [P in Exclude<keyof V, 'kind'>]: Field<V[P]> };
+
+/**
+ * An array whose first place is a number that says what the others are; in memory an object with a
+ * `kind`. The places follow the order in which a variant's fields are written down.
+ */
 export function tagged<T extends Readonly<{ kind: string }>>(variants: {
-  [K in T['kind']]: readonly [tag: number, field: Field<Extract<T, { kind: K }>>];
+  [K in T['kind']]: readonly [tag: number, fields: FieldsOf<Extract<T, { kind: K }>>];
 }): Field<T> {
-  const byTag = new Map<number, Field<T>>(
-    Object.values<readonly [number, Field<T>]>(variants as never),
-  );
+  const known = Object.entries<readonly [number, Readonly<Record<string, Field<unknown>>>]>(
+    variants as never,
+  ).map(([kind, [tag, fields]]) => ({ kind, tag, fields: Object.entries(fields) }));
   return {
     write: (value) => {
-      const [tag, field] = variants[value.kind as T['kind']];
-      return [tag, ...(field.write(value as never) as readonly CborValue[])];
+      const { tag, fields } = known.find(({ kind }) => kind === value.kind)!;
+      const places = value as unknown as Readonly<Record<string, unknown>>;
+      return [tag, ...fields.map(([place, field]) => field.write(places[place]))];
     },
     read: (value) => {
       const [tag, ...rest] = Array.isArray(value) ? (value as CborValue[]) : [];
-      const field = typeof tag === 'number' ? byTag.get(tag) : undefined;
-      if (!field) throw malformed('an entry of unknown kind');
-      return field.read(rest);
+      const variant = known.find((one) => one.tag === tag);
+      if (!variant) throw malformed('an entry of unknown kind');
+      if (rest.length !== variant.fields.length) throw malformed(`not a ${variant.kind}`);
+      const places = variant.fields.map(([place, field], i) => [place, field.read(rest[i]!)]);
+      return Object.freeze({ kind: variant.kind, ...Object.fromEntries(places) }) as T;
     },
   };
 }

@@ -7,7 +7,6 @@
  */
 import { REFERENCE_BYTES_MAX, ROLLING_S_MAX, SCOPES_MAX, WINDOWS_MAX } from '../limits.ts';
 import {
-  type Field,
   type ValueOf,
   bytes,
   choice,
@@ -27,7 +26,6 @@ import {
   tagged,
   text,
   thumbprintName,
-  tuple,
 } from './kind.ts';
 import { bands } from './policy.ts';
 import { CHANNELS } from './request.ts';
@@ -55,74 +53,18 @@ export type Scope =
 /** An IANA time zone name; whether this machine knows it is checked where it is used. */
 const zone = text(64);
 
-const window: Field<Window> = tagged<Window>({
-  total: [
-    0,
-    mapped(
-      tuple<readonly [bigint, number]>(minor, integer(1)),
-      ([max, count]) => ({ kind: 'total', max, count }) as const,
-      (value) => [value.max, value.count] as const,
-    ),
-  ],
-  calendar: [
-    1,
-    mapped(
-      tuple<readonly [Period, string, bigint, number]>(choice(PERIODS), zone, minor, integer(1)),
-      ([period, at, max, count]) => ({ kind: 'calendar', period, zone: at, max, count }) as const,
-      (value) => [value.period, value.zone, value.max, value.count] as const,
-    ),
-  ],
-  rolling: [
-    2,
-    mapped(
-      tuple<readonly [number, bigint, number]>(integer(1, ROLLING_S_MAX), minor, integer(1)),
-      ([span, max, count]) => ({ kind: 'rolling', seconds: span, max, count }) as const,
-      (value) => [value.seconds, value.max, value.count] as const,
-    ),
-  ],
+const window = tagged<Window>({
+  total: [0, { max: minor, count: integer(1) }],
+  calendar: [1, { period: choice(PERIODS), zone, max: minor, count: integer(1) }],
+  rolling: [2, { seconds: integer(1, ROLLING_S_MAX), max: minor, count: integer(1) }],
 });
 
-const scope: Field<Scope> = tagged<Scope>({
-  payee: [
-    0,
-    mapped(
-      tuple<readonly [string]>(name),
-      ([payee]) => ({ kind: 'payee', payee }) as const,
-      (value) => [value.payee] as const,
-    ),
-  ],
-  category: [
-    1,
-    mapped(
-      tuple<readonly [number]>(integer(0, 9999)),
-      ([category]) => ({ kind: 'category', category }) as const,
-      (value) => [value.category] as const,
-    ),
-  ],
-  terminal: [
-    2,
-    mapped(
-      tuple<readonly [string]>(name),
-      ([terminal]) => ({ kind: 'terminal', terminal }) as const,
-      (value) => [value.terminal] as const,
-    ),
-  ],
-  order: [
-    3,
-    mapped(
-      tuple<readonly [string]>(id),
-      ([order]) => ({ kind: 'order', order }) as const,
-      (value) => [value.order] as const,
-    ),
-  ],
-  any: [
-    4,
-    mapped(
-      tuple<readonly []>(),
-      () => ({ kind: 'any' }) as const,
-      () => [] as const,
-    ),
-  ],
+const scope = tagged<Scope>({
+  payee: [0, { payee: name }],
+  category: [1, { category: integer(0, 9999) }],
+  terminal: [2, { terminal: name }],
+  order: [3, { order: id }],
+  any: [4, {}],
 });
 
 /** Confirmation by RFC 9679 §5.6 thumbprint (`ckt`, 5): the one key that may ask. */

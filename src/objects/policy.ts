@@ -57,31 +57,10 @@ export type PolicyScope =
   | Readonly<{ kind: 'merchant'; payee: string }>
   | Readonly<{ kind: 'device'; device: string }>;
 
-const scope: Field<PolicyScope> = tagged<PolicyScope>({
-  platform: [
-    0,
-    mapped(
-      tuple<readonly []>(),
-      () => ({ kind: 'platform' }) as const,
-      () => [] as const,
-    ),
-  ],
-  merchant: [
-    1,
-    mapped(
-      tuple<readonly [string]>(name),
-      ([payee]) => ({ kind: 'merchant', payee }) as const,
-      (value) => [value.payee] as const,
-    ),
-  ],
-  device: [
-    2,
-    mapped(
-      tuple<readonly [string]>(name),
-      ([device]) => ({ kind: 'device', device }) as const,
-      (value) => [value.device] as const,
-    ),
-  ],
+const scope = tagged<PolicyScope>({
+  platform: [0, {}],
+  merchant: [1, { payee: name }],
+  device: [2, { device: name }],
 });
 
 const offline = mapField({
