@@ -14,11 +14,10 @@ import {
   HTTP_PAGE_ROWS,
   NAME_BYTES_MAX,
   REFERENCE_BYTES_MAX,
-  STORE_GROUP_MAX,
-  STORE_QUEUE_MAX,
 } from '../../src/limits.ts';
 import { exponentOf, type Money } from '../../src/money.ts';
 import type { Clock, HttpQuestion, HttpReply, Random, Timers } from '../../src/platform.ts';
+import { createGroup } from '../group.ts';
 import { createVerifier, fromBody, toBody } from '../hmac.ts';
 import type { Balance, Transfer } from './accounts.ts';
 import type { Books, BooksAnswer, Operation } from './books.ts';
@@ -51,7 +50,7 @@ export function createLedgerService(
 ): Service {
   const { books, clock, timers, faults } = options;
   const verify = createVerifier({ secret: options.secret, clock });
-  const execute = createGroup(books, timers);
+  const execute = createGroup<Operation, BooksAnswer>(books.run, timers);
 
   async function answer(question: HttpQuestion): Promise<HttpReply> {
     try {
@@ -119,41 +118,6 @@ export function createLedgerService(
   }
 
   return Object.freeze({ answer });
-}
-
-/** Collects what arrives in one turn of the loop and commits it together. */
-function createGroup(books: Books, timers: Timers): (operation: Operation) => Promise<BooksAnswer> {
-  type Waiting = Readonly<{
-    operation: Operation;
-    resolve: (answer: BooksAnswer) => void;
-    reject: (error: unknown) => void;
-  }>;
-  const waiting: Waiting[] = [];
-
-  function flush(): void {
-    const group = waiting.splice(0, STORE_GROUP_MAX);
-    if (waiting.length > 0) timers.soon(flush);
-    try {
-      const answers = books.run(group.map(({ operation }) => operation));
-      for (const [index, { resolve }] of group.entries()) {
-        const answer = answers[index];
-        assert(answer !== undefined);
-        resolve(answer);
-      }
-    } catch (error) {
-      for (const { reject } of group) reject(error);
-    }
-  }
-
-  return (operation) =>
-    new Promise((resolve, reject) => {
-      if (waiting.length >= STORE_QUEUE_MAX) {
-        reject(new PaymentError('unavailable', 'Too many calls wait for the disk.'));
-        return;
-      }
-      waiting.push({ operation, resolve, reject });
-      if (waiting.length === 1) timers.soon(flush);
-    });
 }
 
 function openAccount(books: Books, account: z.infer<typeof ACCOUNT>): HttpReply {

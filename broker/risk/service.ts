@@ -5,30 +5,25 @@
  * The score is the sum of the points below, cut at 1000; nothing else enters it. Integers only, so
  * that the same history gives the same score on every machine.
  *
- * | Code                    | Points                                                   | Value      |
- * | VELOCITY_10M            | 40 for each earlier question beyond 2 in 10 min, ≤ 300   | how many   |
- * | VELOCITY_1H             | 15 for each earlier question beyond 5 in 1 h; 100 more   | how many   |
- * |                         | when the hour's sum exceeds ten usual payments, ≤ 300    |            |
- * | NEW_PAYEE_FOR_PAYER     | 120                                                      | 1          |
- * | AMOUNT_ABOVE_PAYER_NORM | a quarter of the percent beyond 300 % of the mean, ≤ 250 | percent    |
- * | AMOUNT_ABOVE_PAYER_MAX  | 80 + a fifth of the percent beyond the largest, ≤ 200    | percent    |
- * | COLD_START              | 60, and then no payee or amount can be unusual           | known ones |
+ * | Code                    | Points                                                | Value      |
+ * | VELOCITY_10M            | 40 for each earlier one beyond 2 in 10 min, ≤ 300     | how many   |
+ * | VELOCITY_1H             | 15 for each earlier one beyond 5 in 1 h; 100 more     | how many   |
+ * |                         | when the hour's sum exceeds ten usual payments, ≤ 300 |            |
+ * | NEW_PAYEE_FOR_PAYER     | 120                                                   | 1          |
+ * | AMOUNT_ABOVE_PAYER_NORM | a quarter of the percent beyond 300 % of mean, ≤ 250  | percent    |
+ * | AMOUNT_ABOVE_PAYER_MAX  | 80 + a fifth of the percent beyond the largest, ≤ 200 | percent    |
+ * | COLD_START              | 60, and then no payee or amount can be unusual        | known ones |
  *
  * From 350 points on the person is asked to step up, from 800 the payment is denied. Presence 4 (a
  * mandate that the wallet signed for this one payment) is the answer to a step-up, so it turns
  * `step_up` into `allow`; it never turns `deny`.
  */
-import assert from 'node:assert/strict';
 import * as z from 'zod/mini';
 import { PaymentError } from '../../src/errors.ts';
-import {
-  CBOR_INTEGER_MAX,
-  NAME_BYTES_MAX,
-  STORE_GROUP_MAX,
-  STORE_QUEUE_MAX,
-} from '../../src/limits.ts';
+import { CBOR_INTEGER_MAX, NAME_BYTES_MAX } from '../../src/limits.ts';
 import { CHANNELS, type Channel } from '../../src/objects/request.ts';
 import type { Clock, HttpQuestion, HttpReply, Timers } from '../../src/platform.ts';
+import { createGroup } from '../group.ts';
 import { createVerifier, fromBody, toBody } from '../hmac.ts';
 import type { RiskQuestion } from './client.ts';
 import type { History, Past } from './history.ts';
@@ -74,7 +69,11 @@ export function createRiskService(
 ): RiskService {
   const { history, clock, timers, thresholds = THRESHOLDS } = options;
   const verify = createVerifier({ secret: options.secret, clock });
-  const assess = createGroup(history, timers, thresholds);
+  const assess = createGroup(
+    (questions: readonly RiskQuestion[]) =>
+      history.answers(questions, (question, past) => judge(question, past, thresholds)),
+    timers,
+  );
 
   return Object.freeze({
     async answer(question: HttpQuestion): Promise<HttpReply> {
@@ -153,44 +152,6 @@ function percent(part: bigint, whole: bigint): number {
 }
 
 const PERCENT_MAX = 100_000n;
-
-function createGroup(
-  history: History,
-  timers: Timers,
-  thresholds: Thresholds,
-): (question: RiskQuestion) => Promise<RiskAnswer | undefined> {
-  type Waiting = Readonly<{
-    question: RiskQuestion;
-    resolve: (answer: RiskAnswer | undefined) => void;
-    reject: (error: unknown) => void;
-  }>;
-  const waiting: Waiting[] = [];
-
-  function flush(): void {
-    const group = waiting.splice(0, STORE_GROUP_MAX);
-    if (waiting.length > 0) timers.soon(flush);
-    try {
-      const answers = history.answers(
-        group.map(({ question }) => question),
-        (question, past) => judge(question, past, thresholds),
-      );
-      assert.equal(answers.length, group.length);
-      for (const [index, { resolve }] of group.entries()) resolve(answers[index]);
-    } catch (error) {
-      for (const { reject } of group) reject(error);
-    }
-  }
-
-  return (question) =>
-    new Promise((resolve, reject) => {
-      if (waiting.length >= STORE_QUEUE_MAX) {
-        reject(new PaymentError('unavailable', 'Too many calls wait for the disk.'));
-        return;
-      }
-      waiting.push({ question, resolve, reject });
-      if (waiting.length === 1) timers.soon(flush);
-    });
-}
 
 const NAME = z.string().check(z.minLength(1), z.maxLength(NAME_BYTES_MAX));
 

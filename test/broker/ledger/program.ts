@@ -1,4 +1,6 @@
-/** The ledger as a child process, for tests that kill it: options as JSON in the first argument. */
+/** The ledger as a child process of its kill test, on the options in its argument. */
 import { startLedger } from '../../../broker/ledger/main.ts';
 
-await startLedger(JSON.parse(process.argv[2]!), (line) => process.stdout.write(`${line}\n`));
+const options: unknown = JSON.parse(process.argv[2]!);
+const ledger = await startLedger(options, (line) => process.stdout.write(`${line}\n`));
+process.once('SIGTERM', () => void ledger.stop());
