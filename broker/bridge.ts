@@ -28,7 +28,7 @@ import { tick as tickKind } from '../src/objects/tick.ts';
 import type { Clock, Log, Timers } from '../src/platform.ts';
 import { UNSIGNED, downTopic, parseTopic, tickTopic } from '../src/topics.ts';
 import type { Backend, BackendAnswer } from './backends/port.ts';
-import type { Identities } from './identities.ts';
+import { type Identities, standing } from './identities.ts';
 import { takeMandate } from './mandates.ts';
 import type { RiskClient } from './risk/client.ts';
 import type { Conclusion, Decision, Run, Store } from './store/port.ts';
@@ -86,7 +86,7 @@ export function createBridge(parts: Parts): Bridge {
     );
     if (suspended) log('warn', 'key suspended: one counter, two requests', { device, request: id });
     log('debug', fresh ? 'request admitted' : 'request repeated', { device, request: id });
-    await work(run);
+    guard(work(run)); // Taken: from here on it counts among the running, and its faults are bugs.
   }
 
   async function advance(run: Run): Promise<Run> {
@@ -247,12 +247,16 @@ export function createBridge(parts: Parts): Bridge {
   /** An order is open until somebody pays it; its terminal asks by sending it again. */
   async function takeOrder(device: string, envelope: Uint8Array): Promise<void> {
     const { id, value, signer } = await identities.openFrom(device, orderKind, envelope);
-    const { statement, status } = signer;
+    const { statement } = signer;
     const nowMs = clock.nowMs();
     const answer = (bytes: Uint8Array) => parts.send(downTopic(device, 'receipt'), bytes, 1);
-    if (status !== 'active') return answer(await refusal(id, status));
-    if (statement.payee !== value.payee || statement.terminal !== value.terminal) {
-      return answer(await refusal(id, 'scope_terminal'));
+    // What was registered keeps its answer, whatever has become of the terminal since.
+    if (!(await store.order(id))) {
+      const fault = standing(signer, nowMs);
+      if (fault) return answer(await refusal(id, fault));
+      if (statement.payee !== value.payee || statement.terminal !== value.terminal) {
+        return answer(await refusal(id, 'scope_terminal'));
+      }
     }
     const stored = await store.putOrder(id, value, device, envelope, nowMs);
     if (stored.receipt) return answer(stored.receipt);
@@ -298,7 +302,7 @@ export function createBridge(parts: Parts): Bridge {
       return parts.send(downTopic(device, 'tick'), answer, 1);
     }
     const run = await store.run(value.subject!);
-    if (run && run.device === device) return work(run);
+    if (run && run.device === device) return guard(work(run));
     const unseen = await pendingReceipt(value.subject!, 'not_seen');
     parts.send(downTopic(device, 'receipt'), unseen, 1);
   }
@@ -400,7 +404,13 @@ export function createBridge(parts: Parts): Bridge {
       isClosed = true;
       for (const stop of wakeUps) stop();
       const ends = Promise.allSettled([...running.values()].map(({ ended }) => ended));
-      await Promise.race([ends, new Promise<void>((done) => timers.after(STOP_MS, done))]);
+      await new Promise<void>((done) => {
+        const cancel = timers.after(STOP_MS, done);
+        void ends.then(() => {
+          cancel();
+          done();
+        });
+      });
     },
   };
 }

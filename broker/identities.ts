@@ -7,7 +7,7 @@
  */
 import { toHex } from '../src/bytes.ts';
 import { type Realm, kidOf } from '../src/cose.ts';
-import { PaymentError } from '../src/errors.ts';
+import { PaymentError, type Reason } from '../src/errors.ts';
 import { type VerifyKey, loadKey } from '../src/keys.ts';
 import { KEYS_KEPT_MAX } from '../src/limits.ts';
 import { type KeyStatement, keyStatement } from '../src/objects/key.ts';
@@ -25,6 +25,13 @@ export type Identities = Readonly<{
 
 /** A verified object and who signed it. */
 export type Signed<T> = Verified<T> & Readonly<{ signer: Identity }>;
+
+/** Why this key counts for nothing now, or undefined when it counts. */
+export function standing({ status, statement }: Identity, nowMs: number): Reason | undefined {
+  if (status !== 'active') return status;
+  if (nowMs / 1000 < statement.nbf) return 'not_yet_valid';
+  return nowMs / 1000 >= statement.exp ? 'expired' : undefined;
+}
 
 export function createIdentities(store: Store, realm: Realm, root: VerifyKey): Identities {
   const loaded = new Map<string, VerifyKey>();

@@ -8,7 +8,7 @@ import { toHex } from '../src/bytes.ts';
 import { PaymentError } from '../src/errors.ts';
 import { mandate as mandateKind } from '../src/objects/mandate.ts';
 import type { Backend } from './backends/port.ts';
-import type { Identities } from './identities.ts';
+import { type Identities, standing } from './identities.ts';
 import type { Store } from './store/port.ts';
 import { requireZones } from './windows.ts';
 
@@ -30,8 +30,8 @@ export async function takeMandate(
 
   try {
     requireZones(value.windows);
-    if (signer.status !== 'active')
-      throw new PaymentError(signer.status, 'the signing key is not active');
+    const fault = standing(signer, nowMs);
+    if (fault) throw new PaymentError(fault, 'the signing key does not count now');
     if (nowMs / 1000 >= value.exp) throw new PaymentError('expired', 'the mandate is over');
     let payer: string;
     if (value.parent === undefined) {

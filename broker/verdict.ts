@@ -17,6 +17,7 @@ import { type Mandate, type Scope, allowsChannel } from '../src/objects/mandate.
 import type { Band, Policy } from '../src/objects/policy.ts';
 import type { Remaining } from '../src/objects/receipt.ts';
 import type { Request } from '../src/objects/request.ts';
+import { standing } from './identities.ts';
 import type { ChainLink, Facts, Reservation, Verdict } from './store/port.ts';
 
 export type Rules = Readonly<{
@@ -71,11 +72,9 @@ function requireTimes(request: Request, nowMs: number): void {
 
 /** Role and status of the signing key; returns the presence that it may claim. */
 function requireRole(request: Request, { identity, nowMs }: Facts): Presence {
-  if (identity.status === 'revoked') throw refused('revoked');
-  if (identity.status === 'suspended') throw refused('suspended');
+  const fault = standing(identity, nowMs);
+  if (fault) throw refused(fault);
   const { statement } = identity;
-  if (nowMs / 1000 < statement.nbf) throw refused('not_yet_valid');
-  if (nowMs / 1000 >= statement.exp) throw refused('expired');
   if (statement.role !== 'device' && statement.role !== 'agent') throw refused('role_forbidden');
   // Holds, captures, refunds and access have their own rules; until they stand nothing half-done.
   if (request.action !== 'pay') throw refused('action_unsupported');
@@ -100,12 +99,14 @@ function requireChain(request: Request, { chain, identity, nowMs }: Facts): void
   }
 }
 
-/** The enrolled terminal that the request names, or any of the payee's. */
-function requirePayee(request: Request, { terminals }: Facts): KeyStatement {
-  const [first] = terminals;
+/** The enrolled terminal that the request names, or any of the payee's; now valid, not once. */
+function requirePayee(request: Request, { terminals, nowMs }: Facts): KeyStatement {
+  const now = nowMs / 1000;
+  const valid = terminals.filter(({ nbf, exp }) => nbf <= now && now < exp);
+  const [first] = valid;
   if (!first) throw refused('scope_payee');
   if (request.terminal === undefined) return first;
-  const named = terminals.find(({ terminal }) => terminal === request.terminal);
+  const named = valid.find(({ terminal }) => terminal === request.terminal);
   if (!named) throw refused('scope_terminal');
   return named;
 }

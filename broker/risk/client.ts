@@ -88,7 +88,8 @@ export function createRiskClient(
   });
 }
 
-const CODE = z.string().check(z.regex(/^[A-Z0-9_]{1,40}$/));
+/** No longer than a receipt can tell. */
+const CODE = z.string().check(z.regex(/^[A-Z0-9_]{1,32}$/));
 const VERSION = z.string().check(z.regex(/^[\w.:-]{1,64}$/));
 
 const ANSWER = z.strictObject({

@@ -298,11 +298,12 @@ export function createSqliteStore(database: Database, timers: Timers): Store {
       sql(() => {
         const kid = name.slice(0, 16);
         const holder = one(
-          'SELECT name FROM identities WHERE kid = ? OR device = ?',
+          'SELECT name FROM identities WHERE (kid = ? OR device = ?) AND name <> ?',
           kid,
           statement.device ?? null,
+          name,
         );
-        if (holder && holder['name'] !== name) {
+        if (holder) {
           throw new PaymentError(
             'suspended',
             `another key holds the name ${statement.device ?? kid}`,
@@ -377,8 +378,8 @@ export function createSqliteStore(database: Database, timers: Timers): Store {
     decide: (id, decision, attempt, nowMs) =>
       sql(() => {
         write(
-          `UPDATE runs SET decision = coalesce(decision, ?),
-             attempted_ms = coalesce(attempted_ms, ?) WHERE id = ? AND receipt IS NULL`,
+          `UPDATE runs SET decision = ?, attempted_ms = ?
+           WHERE id = ? AND decision IS NULL AND receipt IS NULL`,
           JSON.stringify(decision),
           attempt ? BigInt(nowMs) : null,
           id,

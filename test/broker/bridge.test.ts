@@ -1,0 +1,824 @@
+/**
+ * The straight line of a payment: every answer it can give, whatever fails on the way, and that a
+ * power cut between any two of its steps changes nothing.
+ *
+ * Method: one bridge over a real store, with risk and backend that do as they are told and a clock
+ * that only the test moves. What a device is told is compared as verified receipts, and where the
+ * promise is "the same bytes", as bytes.
+ */
+import { describe, expect, test } from 'vitest';
+import { toHex } from '../../src/bytes.ts';
+import { decodeCbor } from '../../src/cbor.ts';
+import { REASONS } from '../../src/errors.ts';
+import {
+  BAD_ANSWERS_PER_S,
+  BRIDGE_RUNS_MAX,
+  RESOLVE_FOR_MS,
+  RESOLVE_MS,
+  RESOLVE_MS_MAX,
+  STOP_MS,
+  UNSENT_FOR_MS,
+} from '../../src/limits.ts';
+import { open } from '../../src/objects/kind.ts';
+import { mandate as mandateKind } from '../../src/objects/mandate.ts';
+import { request as requestKind } from '../../src/objects/request.ts';
+import { tick as tickKind } from '../../src/objects/tick.ts';
+import { downTopic, tickTopic, upTopic } from '../../src/topics.ts';
+import { CAST, NOW_MS, NOW_S, Power, REALM, type Stage } from './stage.ts';
+import { createStage, decided, mandateOf, putMandate, requestOf } from './stage.ts';
+import { sealed, settle, verdictOf } from './stage.ts';
+
+/** A stage with one granted mandate, and a signed request under it. */
+async function prepared(changes: Parameters<Stage['request']>[0] = {}) {
+  const stage = await createStage();
+  const mandate = await putMandate(stage.store);
+  const request = await stage.request({ mandate, ...changes });
+  return { ...stage, stage, mandate, request };
+}
+
+const lastTold = (stage: Stage, subject: string, device = 'glasses') =>
+  verdictOf(stage.told(device, subject).at(-1));
+
+const used = (stage: Stage) =>
+  stage.database
+    .prepare('SELECT settled, reserved, settled_count, reserved_count FROM windows')
+    .get();
+
+const yuan = (minor: bigint) => ({ currency: 'CNY', minor });
+
+describe('a payment', () => {
+  test('goes through: risk asked once, money moved once, a receipt that says all', async () => {
+    const { stage, request } = await prepared();
+    await stage.deliver('glasses', 'request', request.envelope);
+    expect(stage.told('glasses', request.id)).toEqual([
+      {
+        iat: NOW_S,
+        subject: request.id,
+        outcome: 'captured',
+        amount: yuan(10_00n),
+        reference: `ref-${request.id.slice(0, 4)}`,
+        remaining: [{ amount: 990_00n, count: 99 }],
+      },
+    ]);
+    expect(stage.risk.asked).toEqual([
+      {
+        id: request.id,
+        payer: '07'.repeat(16),
+        device: 'glasses',
+        payee: 'cafe',
+        amount: yuan(10_00n),
+        channel: 'voice',
+        presence: 2,
+        atMs: NOW_MS,
+      },
+    ]);
+    const call = { key: request.id, funding: 'acct-1', payee: 'cafe', amount: yuan(10_00n) };
+    expect(stage.backend.calls).toEqual([{ ...call, capture: 'now' }]);
+    expect(used(stage)).toEqual({
+      settled: 10_00n,
+      reserved: 0n,
+      settled_count: 1n,
+      reserved_count: 0n,
+    });
+    expect(await stage.store.openRuns()).toEqual([]);
+  });
+
+  test('told again: the same bytes, and nobody is asked anything again', async () => {
+    const { stage, request } = await prepared();
+    for (let copy = 0; copy < 5; copy++) {
+      await stage.deliver('glasses', 'request', request.envelope);
+      await stage.time.advance(60_000);
+    }
+    stage.restart();
+    await stage.deliver('glasses', 'request', request.envelope);
+    expect(stage.bytes('glasses')).toHaveLength(6);
+    expect(new Set(stage.bytes('glasses')).size).toBe(1);
+    expect([stage.risk.asked.length, stage.backend.calls.length]).toEqual([1, 1]);
+  });
+
+  test('twenty copies at once are one payment', async () => {
+    const { stage, request } = await prepared();
+    const bridge = stage.bridge();
+    for (let copy = 0; copy < 20; copy++) {
+      bridge.receive(upTopic('glasses', 'request'), request.envelope);
+    }
+    await settle();
+    expect(new Set(stage.bytes('glasses')).size).toBe(1);
+    expect([stage.risk.asked.length, stage.backend.calls.length]).toEqual([1, 1]);
+    expect(used(stage)).toMatchObject({ settled: 10_00n, settled_count: 1n });
+  });
+
+  test('a copy while it is running gets the pending bytes again, and no second run', async () => {
+    const { stage, request } = await prepared();
+    stage.backend.acts.push('unknown', 'unknown', 'unknown');
+    for (let copy = 0; copy < 4; copy++) {
+      await stage.deliver('glasses', 'request', request.envelope);
+    }
+    expect(stage.told('glasses', request.id).map(verdictOf)).toEqual(
+      Array.from({ length: 4 }, () => ['pending', 'backend_unknown']),
+    );
+    expect(new Set(stage.bytes('glasses')).size).toBe(1);
+    expect(stage.backend.calls).toHaveLength(1);
+  });
+
+  test('the same content under another signature is the same request', async () => {
+    const { stage, mandate, request } = await prepared();
+    const again = await stage.request({ mandate });
+    expect(toHex(again.envelope)).not.toBe(toHex(request.envelope));
+    expect(again.id).toBe(request.id);
+    await stage.deliver('glasses', 'request', request.envelope);
+    await stage.deliver('glasses', 'request', again.envelope);
+    expect(new Set(stage.bytes('glasses')).size).toBe(1);
+    expect(stage.backend.calls).toHaveLength(1);
+  });
+});
+
+describe('risk', () => {
+  test.each([
+    ['risk_denied', 'deny'],
+    ['risk_step_up', 'step_up'],
+  ] as const)('%s: refused with reasons, the backend is never called', async (why, decision) => {
+    const { stage, request } = await prepared();
+    stage.risk.answers.push(decided(decision, 500, ['VELOCITY_1H', 'COLD_START']));
+    await stage.deliver('glasses', 'request', request.envelope);
+    expect(stage.told('glasses', request.id)).toEqual([
+      {
+        iat: NOW_S,
+        subject: request.id,
+        outcome: 'refused',
+        reason: REASONS[why],
+        riskReasons: ['VELOCITY_1H', 'COLD_START'],
+      },
+    ]);
+    expect(stage.backend.calls).toEqual([]);
+    expect(used(stage)).toMatchObject({ settled: 0n, reserved: 0n, reserved_count: 0n });
+  });
+
+  test('no answer is no approval: refused as unavailable, for good', async () => {
+    const { stage, request } = await prepared();
+    stage.risk.answers.push({ kind: 'unavailable', why: 'timeout' });
+    await stage.deliver('glasses', 'request', request.envelope);
+    await stage.deliver('glasses', 'request', request.envelope);
+    expect(lastTold(stage, request.id)).toEqual(['refused', 'unavailable']);
+    expect(stage.risk.asked).toHaveLength(1);
+    expect(stage.backend.calls).toEqual([]);
+    expect(used(stage)).toMatchObject({ settled: 0n, reserved: 0n });
+  });
+});
+
+describe('backend', () => {
+  test('declined is final and gives the reservation back', async () => {
+    const { stage, request } = await prepared();
+    stage.backend.acts.push('declined');
+    await stage.deliver('glasses', 'request', request.envelope);
+    await stage.deliver('glasses', 'request', request.envelope);
+    expect(lastTold(stage, request.id)).toEqual(['refused', 'backend_declined']);
+    expect(stage.backend.calls).toHaveLength(1);
+    expect(used(stage)).toMatchObject({ settled: 0n, reserved: 0n, reserved_count: 0n });
+  });
+
+  test('unknown, then done: pending is told once, then captured; one key every time', async () => {
+    const { stage, request } = await prepared();
+    stage.backend.acts.push('lost', 'unknown', 'unsent', 'done');
+    await stage.deliver('glasses', 'request', request.envelope);
+    expect(lastTold(stage, request.id)).toEqual(['pending', 'backend_unknown']);
+    expect(used(stage)).toMatchObject({ settled: 0n, reserved: 10_00n });
+    await stage.time.advance(RESOLVE_MS * 8);
+    expect(stage.told('glasses', request.id).map(verdictOf)).toEqual([
+      ['pending', 'backend_unknown'],
+      ['captured', undefined],
+    ]);
+    expect(stage.backend.calls.map(({ key }) => key)).toEqual(Array(4).fill(request.id));
+    expect(stage.backend.moved.size).toBe(1);
+    expect(used(stage)).toMatchObject({ settled: 10_00n, reserved: 0n });
+  });
+
+  test('it is asked again after a pause that doubles up to its limit', async () => {
+    const { stage, request } = await prepared();
+    stage.backend.acts.push(...Array<'unknown'>(20).fill('unknown'));
+    await stage.deliver('glasses', 'request', request.envelope);
+    for (let calls = 1, pauseMs = RESOLVE_MS; calls <= 10; calls++) {
+      expect(stage.backend.calls).toHaveLength(calls);
+      await stage.time.advance(pauseMs - 1);
+      expect(stage.backend.calls).toHaveLength(calls);
+      await stage.time.advance(1);
+      pauseMs = Math.min(pauseMs * 2, RESOLVE_MS_MAX);
+    }
+  });
+
+  test('never reached: refused as unavailable, but not before UNSENT_FOR_MS', async () => {
+    const { stage, request } = await prepared();
+    stage.backend.acts.push(...Array<'unsent'>(50).fill('unsent'));
+    await stage.deliver('glasses', 'request', request.envelope);
+    await stage.time.advance(UNSENT_FOR_MS - 1);
+    expect(stage.told('glasses', request.id).map(verdictOf)).toEqual([['pending', 'unavailable']]);
+    await stage.time.advance(UNSENT_FOR_MS);
+    expect(lastTold(stage, request.id)).toEqual(['refused', 'unavailable']);
+    expect(used(stage)).toMatchObject({ settled: 0n, reserved: 0n });
+    const calls = stage.backend.calls.length;
+    await stage.time.advance(RESOLVE_MS_MAX * 2);
+    expect(stage.backend.calls).toHaveLength(calls);
+  });
+
+  test('never reached after one unknown answer: not refused, captured later', async () => {
+    const { stage, request } = await prepared();
+    stage.backend.acts.push('lost', ...Array<'unsent'>(12).fill('unsent'));
+    await stage.deliver('glasses', 'request', request.envelope);
+    await stage.time.advance(UNSENT_FOR_MS * 10);
+    expect(lastTold(stage, request.id)).toEqual(['pending', 'backend_unknown']);
+    await stage.time.advance(RESOLVE_MS_MAX * 12);
+    expect(lastTold(stage, request.id)).toEqual(['captured', undefined]);
+  });
+
+  test('never reached by a resumed run: an earlier one may have sent, so not refused', async () => {
+    const { stage, request } = await prepared();
+    const power = new Power(6); // before backend: decision and attempt are on disk
+    stage.restart(power);
+    await stage.deliver('glasses', 'request', request.envelope);
+    expect(power.passed.at(-1)).toBe('after decide');
+    stage.backend.acts.push(...Array<'unsent'>(12).fill('unsent'));
+    expect(await stage.restart().resume()).toBe(1);
+    await stage.time.advance(UNSENT_FOR_MS * 10);
+    expect(lastTold(stage, request.id)).toEqual(['pending', 'backend_unknown']);
+    await stage.time.advance(RESOLVE_MS_MAX * 12);
+    expect(lastTold(stage, request.id)).toEqual(['captured', undefined]);
+    expect(stage.risk.asked).toHaveLength(1);
+  });
+
+  test('unknown for RESOLVE_FOR_MS: a person’s, still pending, still reserved', async () => {
+    const { stage, request } = await prepared();
+    stage.backend.acts.push(...Array<'unknown'>(30_000).fill('unknown'));
+    await stage.deliver('glasses', 'request', request.envelope);
+    // Ten long sleeps instead of twenty thousand pauses: only the clock decides.
+    for (let part = 0; part < 10; part++) await stage.time.leap(RESOLVE_FOR_MS / 10);
+    const calls = stage.backend.calls.length;
+    await stage.time.advance(RESOLVE_MS_MAX * 2);
+    expect(stage.backend.calls).toHaveLength(calls);
+    expect(stage.time.waiting()).toBe(0);
+    expect(lastTold(stage, request.id)).toEqual(['pending', 'backend_unknown']);
+    expect(used(stage)).toMatchObject({ settled: 0n, reserved: 10_00n });
+    expect(stage.logs.some((line) => line.includes('a person must look'))).toBe(true);
+  });
+});
+
+describe('a power cut', () => {
+  /** One payment on a bridge that is cut off at a step; the steps that it got through. */
+  async function cutAt(step: number, second = Infinity) {
+    const { stage, request } = await prepared();
+    const first = new Power(step);
+    stage.restart(first);
+    await stage.deliver('glasses', 'request', request.envelope);
+    await stage.time.advance(RESOLVE_MS_MAX);
+    const decidedRun = (await stage.store.run(request.id))?.decision !== undefined;
+    const askedBefore = stage.risk.asked.length;
+
+    const power = new Power(second);
+    await stage
+      .restart(power)
+      .resume()
+      .catch(() => 0);
+    await settle();
+    stage.restart();
+    await stage.bridge().resume();
+    await settle();
+    // The device heard nothing, or does not trust what it heard: it sends the same bytes again.
+    await stage.deliver('glasses', 'request', request.envelope);
+    return { stage, request, first, power, decidedRun, askedBefore };
+  }
+
+  test('the steps are those that this test believes to cut between', async () => {
+    const { first } = await cutAt(Infinity);
+    expect(first.passed).toEqual([
+      'before admit',
+      'after admit',
+      'before risk',
+      'after risk',
+      'before decide',
+      'after decide',
+      'before backend',
+      'after backend',
+      'before conclude',
+      'after conclude',
+      'before send',
+      'after send',
+    ]);
+  });
+
+  test.each(Array.from({ length: 12 }, (_, i) => i + 1))(
+    'at step %i: after the restart one receipt, one movement, no second opinion of risk',
+    async (step) => {
+      for (let second = 1; second <= 13; second++) {
+        const { stage, request, first, decidedRun, askedBefore } = await cutAt(step, second);
+        const where = `${first.passed.at(-1)}, then step ${second}`;
+        expect(lastTold(stage, request.id), where).toEqual(['captured', undefined]);
+        const finals = stage.bytes('glasses');
+        expect(new Set(finals).size, where).toBe(1);
+        expect([...stage.backend.moved.keys()], where).toEqual([request.id]);
+        if (decidedRun) expect(stage.risk.asked.length, where).toBe(askedBefore);
+        expect(used(stage), where).toEqual({
+          settled: 10_00n,
+          reserved: 0n,
+          settled_count: 1n,
+          reserved_count: 0n,
+        });
+        expect(await stage.store.openRuns(), where).toEqual([]);
+      }
+    },
+  );
+
+  test('the verdict is of the time of admission: resumed a day later it goes on', async () => {
+    const { stage, request } = await prepared();
+    stage.restart(new Power(2));
+    await stage.deliver('glasses', 'request', request.envelope);
+    await stage.time.advance(86_400_000);
+    await stage.restart().resume();
+    await settle();
+    expect(lastTold(stage, request.id)).toEqual(['captured', undefined]);
+    expect(stage.risk.asked[0]?.atMs).toBe(NOW_MS);
+  });
+
+  test('a refusal that was admitted and not told is told after the restart', async () => {
+    const { stage, request } = await prepared({ payee: 'nobody' });
+    stage.restart(new Power(2));
+    await stage.deliver('glasses', 'request', request.envelope);
+    expect(stage.told('glasses', request.id)).toEqual([]);
+    await stage.restart().resume();
+    await settle();
+    expect(lastTold(stage, request.id)).toEqual(['refused', 'scope_payee']);
+    expect(stage.risk.asked).toEqual([]);
+  });
+});
+
+describe('at the door', () => {
+  const unsigned = (stage: Stage, device = 'glasses') =>
+    stage.sent
+      .filter(({ topic }) => topic === downTopic(device, 'unsigned'))
+      .map(({ payload, qos }) => [(decodeCbor(payload) as Map<number, number>).get(23), qos]);
+
+  const entries = [
+    ['a bad signature', 'glasses', 'request', flipped(-1)],
+    ['a changed amount', 'glasses', 'request', flipped(60)],
+    ['a truncated envelope', 'glasses', 'request', (bytes: Uint8Array) => bytes.slice(0, -1)],
+    [
+      'one byte too many',
+      'glasses',
+      'request',
+      (bytes: Uint8Array) => new Uint8Array([...bytes, 0]),
+    ],
+    ['noise', 'glasses', 'request', () => new Uint8Array(100).fill(0xff)],
+    ['nothing at all', 'glasses', 'request', () => new Uint8Array()],
+    ['more than anybody reads', 'glasses', 'request', () => new Uint8Array(5_000).fill(0xd2)],
+    ['another device’s topic', 'guest', 'request', (bytes: Uint8Array) => bytes],
+    ['a device nobody knows', 'nobody', 'request', (bytes: Uint8Array) => bytes],
+    ['a request sent as a query', 'glasses', 'query', (bytes: Uint8Array) => bytes],
+    ['a request sent as a mandate', 'glasses', 'mandate', (bytes: Uint8Array) => bytes],
+    ['a request sent as an order', 'glasses', 'order', (bytes: Uint8Array) => bytes],
+  ] as const;
+
+  function flipped(at: number) {
+    return (bytes: Uint8Array) => {
+      const copy = Uint8Array.from(bytes);
+      copy[at < 0 ? copy.length + at : at]! ^= 1;
+      return copy;
+    };
+  }
+
+  test.each(entries)('%s leaves no row and is answered only unsigned', async (...entry) => {
+    const [, device, kind, spoil] = entry;
+    const { stage, request } = await prepared();
+    const before = stage.rows();
+    await stage.deliver(device, kind, spoil(request.envelope));
+    expect(stage.rows()).toEqual(before);
+    expect(unsigned(stage, device)).toEqual([[REASONS.bad_signature, 0]]);
+    expect(stage.sent).toHaveLength(1);
+    await stage.deliver('glasses', 'request', request.envelope);
+    expect(lastTold(stage, request.id), 'the id was not burnt').toEqual(['captured', undefined]);
+  });
+
+  test('another ledger’s request leaves no row', async () => {
+    const { stage } = await prepared();
+    const foreign = { environment: 'sim', ledger: 'other' } as const;
+    const { envelope } = await sealed(requestKind, requestOf(), CAST.glasses, foreign);
+    const before = stage.rows();
+    await stage.deliver('glasses', 'request', envelope);
+    expect(stage.rows()).toEqual(before);
+    expect(unsigned(stage)).toEqual([[REASONS.bad_signature, 0]]);
+  });
+
+  test('a simulated request in a live ledger is named as such, and leaves no row', async () => {
+    // Statements are sealed for the simulation, which the store does not mind: it never opens them.
+    const stage = await createStage({ realm: { environment: 'live', ledger: 'demo' } });
+    const { envelope } = await sealed(requestKind, requestOf(), CAST.glasses, REALM);
+    const before = stage.rows();
+    await stage.deliver('glasses', 'request', envelope);
+    expect(stage.rows()).toEqual(before);
+    expect(unsigned(stage)).toEqual([[REASONS.sim_in_live, 0]]);
+  });
+
+  test('no loudspeaker: so many answers a second to one device, then silence', async () => {
+    const { stage } = await prepared();
+    for (let i = 0; i < 10; i++) await stage.deliver('glasses', 'request', Uint8Array.of(i));
+    expect(unsigned(stage)).toHaveLength(BAD_ANSWERS_PER_S);
+    await stage.deliver('guest', 'request', Uint8Array.of(1));
+    expect(unsigned(stage, 'guest'), 'another device has its own share').toHaveLength(1);
+    await stage.time.advance(1_000);
+    await stage.deliver('glasses', 'request', Uint8Array.of(1));
+    expect(unsigned(stage)).toHaveLength(BAD_ANSWERS_PER_S + 1);
+  });
+
+  test.each(['policy', 'receipt', 'tick', 'key'] as const)(
+    'a %s, which no device may send up, is not even answered',
+    async (kind) => {
+      const { stage, request } = await prepared();
+      const before = stage.rows();
+      await stage.deliver('glasses', kind, request.envelope);
+      stage.bridge().receive('saytap/1/glasses/down/receipt', request.envelope);
+      stage.bridge().receive('elsewhere', request.envelope);
+      await settle();
+      expect(stage.sent).toEqual([]);
+      expect(stage.rows()).toEqual(before);
+    },
+  );
+
+  test.each([
+    ['kiosk', 'role_forbidden', {}],
+    ['glasses', 'action_unsupported', { action: 'hold' }],
+    ['glasses', 'expired', { exp: NOW_S }],
+    ['glasses', 'stale_nonce', { nonce: new Uint8Array(8) }],
+    ['guest', 'mandate_unknown', {}],
+  ] as const)('but a signed request of %s that is %s gets a final receipt', async (...row) => {
+    const [role, reason, changes] = row;
+    const { stage, mandate } = await prepared();
+    const request = await stage.request({ mandate, ...changes }, role);
+    await stage.deliver(role, 'request', request.envelope);
+    await stage.time.advance(1_000);
+    await stage.deliver(role, 'request', request.envelope);
+    const outcome = reason === 'expired' ? 'expired' : 'refused';
+    const told = stage.told(role, request.id);
+    expect(told.map(verdictOf)).toEqual([
+      [outcome, reason],
+      [outcome, reason],
+    ]);
+    expect(new Set(stage.bytes(role)).size).toBe(1);
+    expect(told[0]).not.toHaveProperty('amount');
+    expect([stage.risk.asked, stage.backend.calls]).toEqual([[], []]);
+    expect((await stage.store.run(request.id))?.receipt).toBeDefined();
+  });
+
+  test('a reused counter suspends the key, and both requests get their receipt', async () => {
+    const { stage, request, mandate } = await prepared();
+    const clone = await stage.request({ mandate, amount: yuan(11_00n) });
+    await stage.deliver('glasses', 'request', request.envelope);
+    await stage.deliver('glasses', 'request', clone.envelope);
+    expect(lastTold(stage, request.id)).toEqual(['captured', undefined]);
+    expect(lastTold(stage, clone.id)).toEqual(['refused', 'counter_reused']);
+    expect((await stage.store.identityOfDevice('glasses'))?.status).toBe('suspended');
+    expect(stage.logs.some((line) => line.startsWith('warn key suspended'))).toBe(true);
+  });
+});
+
+describe('an order', () => {
+  async function ordered(changes: Parameters<Stage['order']>[0] = {}) {
+    const found = await prepared();
+    const { stage, mandate } = found;
+    const order = await stage.order(changes);
+    await stage.deliver('kiosk', 'order', order.envelope);
+    const payment = (counter: number, role: 'glasses' | 'guest' = 'glasses') =>
+      stage.request(
+        { mandate, counter, order: order.id, terminal: 'till-1', amount: yuan(40_00n) },
+        role,
+      );
+    return { ...found, order, payment };
+  }
+  const atKiosk = (stage: Stage, id: string) => stage.told('kiosk', id).map(verdictOf);
+
+  test('paid: the terminal’s copy says order, outcome, amount and time, no more', async () => {
+    const { stage, order, payment } = await ordered();
+    expect(atKiosk(stage, order.id)).toEqual([['pending', 'in_progress']]);
+    const request = await payment(1);
+    await stage.time.advance(5_000);
+    await stage.deliver('glasses', 'request', request.envelope);
+    expect(stage.told('kiosk', order.id).at(-1)).toEqual({
+      iat: NOW_S + 5,
+      subject: order.id,
+      outcome: 'captured',
+      amount: yuan(40_00n),
+    });
+    expect(stage.told('glasses', request.id)).toMatchObject([
+      { outcome: 'captured', order: order.id, amount: yuan(40_00n) },
+    ]);
+    expect(stage.told('kiosk', request.id), 'the terminal learns nothing of the payer').toEqual([]);
+  });
+
+  test('registered twice it is one; asked for after it was paid, the same bytes', async () => {
+    const { stage, order, payment } = await ordered();
+    await stage.deliver('kiosk', 'order', order.envelope);
+    expect(stage.database.prepare('SELECT count(*) AS n FROM orders').get()).toEqual({ n: 1n });
+    await stage.deliver('glasses', 'request', (await payment(1)).envelope);
+    await stage.time.advance(3_600_000);
+    stage.restart();
+    await stage.deliver('kiosk', 'order', order.envelope);
+    const [, , told, again] = stage.bytes('kiosk');
+    expect(told).toBeDefined();
+    expect(again).toBe(told);
+  });
+
+  test('paid once: a second payer is refused and the first one’s claim is his own', async () => {
+    const { stage, order, payment } = await ordered();
+    stage.backend.acts.push('unknown');
+    await stage.deliver('glasses', 'request', (await payment(1)).envelope);
+    const second = await payment(2);
+    await stage.deliver('glasses', 'request', second.envelope);
+    expect(lastTold(stage, second.id)).toEqual(['refused', 'order_claimed']);
+    await stage.time.advance(RESOLVE_MS);
+    expect(atKiosk(stage, order.id).at(-1)).toEqual(['captured', undefined]);
+    const third = await payment(3);
+    await stage.deliver('glasses', 'request', third.envelope);
+    expect(lastTold(stage, third.id)).toEqual(['refused', 'order_paid']);
+  });
+
+  test('declined, it is open for the next payer', async () => {
+    const { stage, order, payment } = await ordered();
+    stage.backend.acts.push('declined');
+    await stage.deliver('glasses', 'request', (await payment(1)).envelope);
+    expect(atKiosk(stage, order.id)).toEqual([['pending', 'in_progress']]);
+    await stage.deliver('glasses', 'request', (await payment(2)).envelope);
+    expect(atKiosk(stage, order.id).at(-1)).toEqual(['captured', undefined]);
+  });
+
+  test('expired: its terminal gets one final word, and nobody pays it any more', async () => {
+    const { stage, order, payment } = await ordered({ exp: NOW_S + 60 });
+    await stage.time.advance(59_999);
+    await stage.deliver('kiosk', 'order', order.envelope);
+    expect(atKiosk(stage, order.id).at(-1)).toEqual(['pending', 'in_progress']);
+    await stage.time.advance(1);
+    await stage.deliver('kiosk', 'order', order.envelope);
+    await stage.time.advance(10_000);
+    await stage.deliver('kiosk', 'order', order.envelope);
+    expect(atKiosk(stage, order.id).slice(-2)).toEqual([
+      ['expired', 'order_expired'],
+      ['expired', 'order_expired'],
+    ]);
+    const [closed, again] = stage.bytes('kiosk').slice(-2);
+    expect(again).toBe(closed);
+    const late = await payment(1);
+    await stage.deliver('glasses', 'request', late.envelope);
+    expect(lastTold(stage, late.id)).toEqual(['refused', 'order_expired']);
+  });
+
+  test('claimed in time and captured late: paid, whatever the clock says', async () => {
+    const { stage, order, payment } = await ordered({ exp: NOW_S + 60 });
+    await stage.time.advance(59_000);
+    stage.backend.acts.push('lost', 'unknown', 'unknown', 'unknown', 'unknown');
+    await stage.deliver('glasses', 'request', (await payment(1)).envelope);
+    await stage.time.advance(2_000);
+    await stage.deliver('kiosk', 'order', order.envelope);
+    expect(atKiosk(stage, order.id).at(-1)).toEqual(['pending', 'in_progress']);
+    await stage.time.advance(10_000);
+    expect(atKiosk(stage, order.id).at(-1)).toEqual(['captured', undefined]);
+  });
+
+  test.each([
+    ['till', 'scope_terminal', 'a colleague’s till'],
+    ['bazaar', 'scope_terminal', 'another merchant'],
+    ['glasses', 'scope_terminal', 'a device that is no terminal'],
+  ] as const)('in the name of a terminal that %s is not: %s (%s)', async (role, reason, why) => {
+    const { stage } = await prepared();
+    const order = await stage.order({}, role);
+    await stage.deliver(role, 'order', order.envelope);
+    expect(lastTold(stage, order.id, role), why).toEqual(['refused', reason]);
+    expect(await stage.store.order(order.id)).toBeUndefined();
+  });
+
+  test('of a revoked terminal: refused; of one revoked since: still captured', async () => {
+    const { stage, order, payment } = await ordered();
+    await stage.deliver('glasses', 'request', (await payment(1)).envelope);
+    await stage.store.setIdentityStatus(CAST.kiosk.key.name, 'revoked');
+    await stage.deliver('kiosk', 'order', order.envelope);
+    expect(atKiosk(stage, order.id).at(-1)).toEqual(['captured', undefined]);
+    const other = await stage.order({ salt: new Uint8Array(16).fill(2) });
+    await stage.deliver('kiosk', 'order', other.envelope);
+    expect(atKiosk(stage, other.id)).toEqual([['refused', 'revoked']]);
+    expect(await stage.store.order(other.id)).toBeUndefined();
+  });
+});
+
+describe('a mandate', () => {
+  const offered = async () => {
+    const stage = await createStage();
+    return { stage, mandate: await sealed(mandateKind, mandateOf(), CAST.wallet) };
+  };
+
+  test('is granted, whichever device carries it, and may then be spent', async () => {
+    const { stage, mandate } = await offered();
+    await stage.deliver('guest', 'mandate', mandate.envelope);
+    expect(stage.told('guest', mandate.id)).toEqual([
+      { iat: NOW_S, subject: mandate.id, outcome: 'granted' },
+    ]);
+    const request = await stage.request({ mandate: mandate.id });
+    await stage.deliver('glasses', 'request', request.envelope);
+    expect(lastTold(stage, request.id)).toEqual(['captured', undefined]);
+  });
+
+  test('is refused while its funding is not linked, and granted once it is', async () => {
+    const { stage, mandate } = await offered();
+    stage.backend.linked = false;
+    await stage.deliver('glasses', 'mandate', mandate.envelope);
+    expect(lastTold(stage, mandate.id)).toEqual(['refused', 'funding_unknown']);
+    expect(await stage.store.mandate(mandate.id)).toBeUndefined();
+    stage.backend.linked = true;
+    await stage.deliver('glasses', 'mandate', mandate.envelope);
+    expect(lastTold(stage, mandate.id)).toEqual(['granted', undefined]);
+  });
+
+  test('is not answered while the backend is away, and granted when it is back', async () => {
+    const { stage, mandate } = await offered();
+    stage.backend.linked = 'away';
+    await stage.deliver('glasses', 'mandate', mandate.envelope);
+    expect(stage.sent).toEqual([]);
+    stage.backend.linked = true;
+    await stage.deliver('glasses', 'mandate', mandate.envelope);
+    expect(lastTold(stage, mandate.id)).toEqual(['granted', undefined]);
+  });
+
+  test('that a device signed for itself is refused', async () => {
+    const { stage } = await offered();
+    const own = await sealed(mandateKind, mandateOf(), CAST.glasses);
+    await stage.deliver('glasses', 'mandate', own.envelope);
+    expect(lastTold(stage, own.id)).toEqual(['refused', 'role_forbidden']);
+  });
+});
+
+describe('a query', () => {
+  const ticks = (stage: Stage) =>
+    stage.sent
+      .filter(({ topic }) => topic === downTopic('glasses', 'tick'))
+      .map(({ payload }) => open(tickKind, payload, REALM, () => CAST.bridge.key).value);
+
+  test('at boot is answered with time, nonce, highest counter and its own random', async () => {
+    const { stage, mandate } = await prepared();
+    const echo = new Uint8Array(16).fill(9);
+    const boot = await stage.query({ question: 'boot', echo });
+    await stage.deliver('glasses', 'query', boot.envelope);
+    await stage.deliver(
+      'glasses',
+      'request',
+      (await stage.request({ mandate, counter: 7 })).envelope,
+    );
+    await stage.time.advance(40_000);
+    await stage.deliver('glasses', 'query', boot.envelope);
+    const { name: audience } = CAST.glasses.key;
+    expect(ticks(stage)).toEqual([
+      { iat: NOW_S, counter: 0, nonce: stage.nonces.at(NOW_MS), audience, echo },
+      { iat: NOW_S + 40, counter: 7, nonce: stage.nonces.at(NOW_MS + 40_000), audience, echo },
+    ]);
+  });
+
+  test('for a state gets the receipt again, or hears that the request was not seen', async () => {
+    const { stage, request } = await prepared();
+    const asked = await stage.query({ question: 'state', subject: request.id });
+    await stage.deliver('glasses', 'query', asked.envelope);
+    expect(lastTold(stage, request.id)).toEqual(['pending', 'not_seen']);
+    await stage.deliver('glasses', 'request', request.envelope);
+    await stage.deliver('glasses', 'query', asked.envelope);
+    const [, told, again] = stage.bytes('glasses');
+    expect(again).toBe(told);
+    expect(lastTold(stage, request.id)).toEqual(['captured', undefined]);
+  });
+
+  test('for a state of somebody else’s request learns nothing', async () => {
+    const { stage, request } = await prepared();
+    await stage.deliver('glasses', 'request', request.envelope);
+    const asked = await stage.query({ question: 'state', subject: request.id }, 'guest');
+    await stage.deliver('guest', 'query', asked.envelope);
+    expect(lastTold(stage, request.id, 'guest')).toEqual(['pending', 'not_seen']);
+  });
+});
+
+test('a tick goes to all at QoS 0, with the nonce that requests will carry', async () => {
+  const { stage } = await prepared();
+  await stage.bridge().tick();
+  const [message] = stage.sent;
+  expect(message).toMatchObject({ topic: tickTopic('demo'), qos: 0 });
+  expect(open(tickKind, message!.payload, REALM, () => CAST.bridge.key).value).toEqual({
+    iat: NOW_S,
+    nonce: stage.nonces.at(NOW_MS),
+  });
+});
+
+describe('a full disk', () => {
+  test('at admission: nothing is said and nothing kept; later the same bytes succeed', async () => {
+    const { stage, request } = await prepared();
+    const before = stage.rows();
+    stage.disk.isFull = true;
+    await stage.deliver('glasses', 'request', request.envelope);
+    expect(stage.sent).toEqual([]);
+    expect(stage.rows()).toEqual(before);
+    stage.disk.isFull = false;
+    await stage.deliver('glasses', 'request', request.envelope);
+    expect(lastTold(stage, request.id)).toEqual(['captured', undefined]);
+  });
+
+  test('after the money moved: nothing final is said until it is on disk', async () => {
+    const { stage, request } = await prepared();
+    stage.backend.acts.push('unknown', 'done', 'done');
+    await stage.deliver('glasses', 'request', request.envelope);
+    stage.disk.isFull = true;
+    await stage.time.advance(RESOLVE_MS);
+    expect(stage.backend.moved.size).toBe(1);
+    await stage.time.advance(RESOLVE_MS * 10);
+    expect(stage.told('glasses', request.id).map(verdictOf)).toEqual([
+      ['pending', 'backend_unknown'],
+    ]);
+    stage.disk.isFull = false;
+    await stage.time.advance(RESOLVE_MS_MAX);
+    expect(lastTold(stage, request.id)).toEqual(['captured', undefined]);
+    expect(stage.backend.moved.size).toBe(1);
+    expect(stage.risk.asked).toHaveLength(1);
+  });
+
+  test('after risk: the backend is not called before the attempt is on disk', async () => {
+    const { stage, request } = await prepared();
+    stage.onRisk(() => void (stage.disk.isFull = true));
+    await stage.deliver('glasses', 'request', request.envelope);
+    expect(stage.risk.asked).toHaveLength(1);
+    expect(stage.backend.calls).toEqual([]);
+    stage.onRisk(() => {});
+    stage.disk.isFull = false;
+    await stage.time.advance(RESOLVE_MS);
+    expect(lastTold(stage, request.id)).toEqual(['captured', undefined]);
+  });
+
+  test('an order and a mandate that cannot be kept are not answered', async () => {
+    const { stage } = await prepared();
+    stage.disk.isFull = true;
+    await stage.deliver('kiosk', 'order', (await stage.order()).envelope);
+    const other = await sealed(mandateKind, mandateOf({ epoch: 9 }), CAST.wallet);
+    await stage.deliver('glasses', 'mandate', other.envelope);
+    expect(stage.sent).toEqual([]);
+  });
+});
+
+describe('closing', () => {
+  test('ends what waits at once, leaves no timer, and the next bridge goes on', async () => {
+    const { stage, request } = await prepared();
+    stage.backend.acts.push('lost');
+    await stage.deliver('glasses', 'request', request.envelope);
+    expect(stage.time.waiting()).toBe(1);
+    await stage.bridge().close();
+    expect(stage.time.waiting(), 'a timer would keep the program alive').toBe(0);
+    await stage.time.advance(RESOLVE_MS_MAX);
+    expect(stage.backend.calls).toHaveLength(1);
+
+    expect(await stage.restart().resume()).toBe(1);
+    await settle();
+    expect(lastTold(stage, request.id)).toEqual(['captured', undefined]);
+  });
+
+  test('takes no more messages', async () => {
+    const { stage, request } = await prepared();
+    await stage.bridge().close();
+    const before = stage.rows();
+    await stage.deliver('glasses', 'request', request.envelope);
+    expect(stage.rows()).toEqual(before);
+  });
+
+  test('waits for a backend that answers, and for one that does not at most STOP_MS', async () => {
+    const { stage, request } = await prepared();
+    let answer = () => {};
+    stage.onBackend(() => new Promise<void>((done) => (answer = done)));
+    await stage.deliver('glasses', 'request', request.envelope);
+    const events: string[] = [];
+    void stage
+      .bridge()
+      .close()
+      .then(() => events.push('closed'));
+    await stage.time.advance(STOP_MS - 1);
+    expect(events).toEqual([]);
+    await stage.time.advance(1);
+    expect(events).toEqual(['closed']);
+    answer();
+    await settle();
+    expect(lastTold(stage, request.id), 'the money moved: it is told').toEqual([
+      'captured',
+      undefined,
+    ]);
+  });
+});
+
+test('more requests than it works on at once are left to be sent again', async () => {
+  const { stage } = await prepared();
+  stage.onBackend(() => new Promise<void>(() => {}));
+  const wide = await putMandate(stage.store, {
+    windows: [{ kind: 'total', max: 1_000_00n, count: BRIDGE_RUNS_MAX * 2 }],
+  });
+  for (let counter = 1; counter <= BRIDGE_RUNS_MAX + 5; counter++) {
+    const request = await stage.request({ mandate: wide, counter, amount: yuan(1n) });
+    stage.bridge().receive(upTopic('glasses', 'request'), request.envelope);
+    if (counter % 32 === 0) await settle();
+  }
+  await settle();
+  const { n } = stage.database.prepare('SELECT count(*) AS n FROM runs').get()!;
+  expect(n).toBe(BigInt(BRIDGE_RUNS_MAX));
+  expect(stage.logs.filter((line) => line.includes('too many requests')).length).toBe(5);
+});

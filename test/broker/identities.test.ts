@@ -1,0 +1,85 @@
+/** Who may speak: the root names keys, a device speaks only as itself, and nobody learns more. */
+import { expect, test } from 'vitest';
+import { createIdentities } from '../../broker/identities.ts';
+import { createSqliteStore } from '../../broker/store/sqlite.ts';
+import { openDatabase } from '../../src/node/sqlite.ts';
+import { timers } from '../../src/node/platform.ts';
+import { keyStatement } from '../../src/objects/key.ts';
+import { query as queryKind } from '../../src/objects/query.ts';
+import { CAST, REALM, type Role, enrol, sealed, statementOf } from './stage.ts';
+
+const value = { question: 'state', subject: 'ab'.repeat(16) } as const;
+
+async function prepared(roles?: readonly Role[]) {
+  const store = createSqliteStore(openDatabase(':memory:'), timers);
+  if (roles) await enrol(store, roles);
+  return { store, identities: createIdentities(store, REALM, CAST.root.key) };
+}
+
+test('a statement of the root enrols its key, by device and by kid', async () => {
+  const { store, identities } = await prepared();
+  const { envelope } = await sealed(keyStatement, statementOf('glasses'), CAST.root);
+  expect((await identities.enrol(envelope)).value.device).toBe('glasses');
+  const { name } = CAST.glasses.key;
+  expect(await store.identityOfDevice('glasses')).toMatchObject({ name, status: 'active' });
+  expect(await store.identityOfKid(name.slice(0, 16))).toMatchObject({ name });
+});
+
+test('a statement that anybody but the root signed enrols nobody', async () => {
+  const { store, identities } = await prepared();
+  for (const signer of [CAST.stranger, CAST.glasses]) {
+    const { envelope } = await sealed(keyStatement, statementOf('glasses'), signer);
+    await expect(identities.enrol(envelope)).rejects.toMatchObject({ reason: 'bad_signature' });
+  }
+  expect(await store.identityOfDevice('glasses')).toBeUndefined();
+});
+
+test('a device is heard on its own topic', async () => {
+  const { identities } = await prepared(['glasses', 'guest']);
+  const { id, envelope } = await sealed(queryKind, value, CAST.glasses);
+  const opened = await identities.openFrom('glasses', queryKind, envelope);
+  expect(opened).toMatchObject({ id, value, signer: { name: CAST.glasses.key.name } });
+});
+
+test('bad_signature is the one answer to a foreign, an unknown and a wrong key', async () => {
+  const { identities } = await prepared(['glasses', 'guest']);
+  const own = (await sealed(queryKind, value, CAST.glasses)).envelope;
+  const unknown = (await sealed(queryKind, value, CAST.stranger)).envelope;
+  const broken = Uint8Array.from(own);
+  broken[broken.length - 1]! ^= 1;
+  const cases = [
+    ['guest', own, 'another device’s topic'],
+    ['nobody', own, 'a topic of no device'],
+    ['glasses', unknown, 'a key that is not enrolled'],
+    ['glasses', broken, 'a broken signature'],
+  ] as const;
+  const messages = new Set<string>();
+  for (const [device, envelope, why] of cases) {
+    const error = await identities.openFrom(device, queryKind, envelope).then(
+      () => undefined,
+      (reason: Error) => reason,
+    );
+    expect(error, why).toMatchObject({ reason: 'bad_signature' });
+    if (device !== 'nobody') messages.add(error!.message);
+  }
+  expect(messages.size, 'not even the message tells them apart').toBe(1);
+});
+
+test('openAny takes any enrolled signer, and no other', async () => {
+  const { identities } = await prepared(['glasses', 'guest']);
+  const own = await sealed(queryKind, value, CAST.guest);
+  expect((await identities.openAny(queryKind, own.envelope)).signer.statement.device).toBe('guest');
+  const unknown = await sealed(queryKind, value, CAST.stranger);
+  await expect(identities.openAny(queryKind, unknown.envelope)).rejects.toMatchObject({
+    reason: 'bad_signature',
+  });
+});
+
+test('the status is that of now, though the key itself is kept', async () => {
+  const { store, identities } = await prepared(['glasses']);
+  const { envelope } = await sealed(queryKind, value, CAST.glasses);
+  await identities.openFrom('glasses', queryKind, envelope);
+  await store.setIdentityStatus(CAST.glasses.key.name, 'revoked');
+  const { signer } = await identities.openFrom('glasses', queryKind, envelope);
+  expect(signer.status).toBe('revoked');
+});

@@ -1,0 +1,135 @@
+/** Taking in a mandate: one row per refusal, and nothing stored by any of them. */
+import { expect, test } from 'vitest';
+import { createIdentities } from '../../broker/identities.ts';
+import { takeMandate } from '../../broker/mandates.ts';
+import type { Backend } from '../../broker/backends/port.ts';
+import type { Store } from '../../broker/store/port.ts';
+import { createSqliteStore } from '../../broker/store/sqlite.ts';
+import { toHex } from '../../src/bytes.ts';
+import type { Reason } from '../../src/errors.ts';
+import { openDatabase } from '../../src/node/sqlite.ts';
+import { timers } from '../../src/node/platform.ts';
+import { keyStatement } from '../../src/objects/key.ts';
+import { type Mandate, mandate as mandateKind } from '../../src/objects/mandate.ts';
+import { CAST, NOW_MS, NOW_S, PAYER, REALM, type Role } from './stage.ts';
+import { enrol, mandateOf, putMandate, sealed, statementOf } from './stage.ts';
+
+async function prepared() {
+  const store = createSqliteStore(openDatabase(':memory:'), timers);
+  await enrol(store);
+  const asked: (readonly [string, string])[] = [];
+  const linked = { answer: true as boolean | Error };
+  const backend = {
+    async fundingLinked(funding: string, wallet: string) {
+      asked.push([funding, wallet]);
+      if (linked.answer instanceof Error) throw linked.answer;
+      return linked.answer;
+    },
+  } as unknown as Backend;
+  const parts = { store, identities: createIdentities(store, REALM, CAST.root.key), backend };
+  return {
+    store,
+    asked,
+    linked,
+    take: async (changes: Partial<Mandate>, signer: Role = 'wallet') => {
+      const { envelope } = await sealed(mandateKind, mandateOf(changes), CAST[signer]);
+      return takeMandate(parts, envelope, NOW_MS);
+    },
+  };
+}
+
+test('a wallet’s mandate over linked funding is stored with its payer', async () => {
+  const { store, asked, take } = await prepared();
+  const { id, refusal } = await take({});
+  expect(refusal).toBeUndefined();
+  expect(asked).toEqual([['acct-1', CAST.wallet.key.name]]);
+  expect(await store.mandate(id)).toMatchObject({
+    id,
+    issuer: CAST.wallet.key.name,
+    payer: toHex(PAYER),
+    status: 'active',
+    mandate: { funding: 'acct-1' },
+  });
+  expect(await take({}), 'again: known, and the backend is not asked').toEqual({
+    id,
+    refusal: undefined,
+  });
+  expect(asked).toHaveLength(1);
+});
+
+test('a child is stored when its parent names the signer, with the parent’s payer', async () => {
+  const { store, asked, take } = await prepared();
+  const parent = await putMandate(store);
+  const child = await take({ parent, cnf: CAST.agent.key.name }, 'glasses');
+  expect(child.refusal).toBeUndefined();
+  expect(await store.mandate(child.id)).toMatchObject({
+    issuer: CAST.glasses.key.name,
+    payer: toHex(PAYER),
+  });
+  expect(asked).toEqual([]);
+});
+
+const zone = { kind: 'calendar', period: 'day', zone: 'Mars/Olympus', max: 1n, count: 1 } as const;
+type Prepare = (store: Store) => Promise<unknown>;
+const status = (role: Role, value: 'suspended' | 'revoked') => (store: Store) =>
+  store.setIdentityStatus(CAST[role].key.name, value);
+const over = (role: Role, changes: object) => async (store: Store) => {
+  const statement = statementOf(role, changes);
+  const { envelope } = await sealed(keyStatement, statement, CAST.root);
+  await store.putIdentity(CAST[role].key.name, statement, envelope);
+};
+const nothing: Prepare = async () => {};
+
+test.each([
+  ['malformed', { windows: [zone] }, 'wallet', nothing, 'a time zone that nobody knows'],
+  ['suspended', {}, 'wallet', status('wallet', 'suspended'), 'a suspended wallet'],
+  ['revoked', {}, 'wallet', status('wallet', 'revoked'), 'a revoked wallet'],
+  ['expired', {}, 'wallet', over('wallet', { exp: NOW_S }), 'a wallet whose statement is over'],
+  ['not_yet_valid', {}, 'wallet', over('wallet', { nbf: NOW_S + 1 }), 'one not valid yet'],
+  ['expired', { exp: NOW_S }, 'wallet', nothing, 'a mandate that is over this second'],
+  ['role_forbidden', {}, 'glasses', nothing, 'a device grants itself a first mandate'],
+  ['role_forbidden', {}, 'kiosk', nothing, 'a terminal grants one'],
+  ['mandate_unknown', { parent: 'ee'.repeat(16) }, 'glasses', nothing, 'a parent nobody sent'],
+] as const)('%s: %#', async (reason, changes, signer, prepare, why) => {
+  const { store, take } = await prepared();
+  await prepare(store);
+  const { id, refusal } = await take(changes, signer);
+  expect(refusal?.reason satisfies Reason | undefined, why).toBe(reason);
+  expect(await store.mandate(id)).toBeUndefined();
+});
+
+test('mandate_unknown: a child by a key that its parent does not name', async () => {
+  const { store, take } = await prepared();
+  const parent = await putMandate(store);
+  for (const signer of ['guest', 'wallet'] as const) {
+    expect((await take({ parent }, signer)).refusal?.reason).toBe('mandate_unknown');
+  }
+});
+
+test('funding_unknown: a child that would spend from elsewhere', async () => {
+  const { store, take } = await prepared();
+  const parent = await putMandate(store);
+  const { refusal } = await take({ parent, funding: 'acct-2' }, 'glasses');
+  expect(refusal?.reason).toBe('funding_unknown');
+});
+
+test('funding_unknown today, granted tomorrow: a refusal is not remembered', async () => {
+  const { linked, take } = await prepared();
+  linked.answer = false;
+  expect((await take({})).refusal?.reason).toBe('funding_unknown');
+  linked.answer = true;
+  expect((await take({})).refusal).toBeUndefined();
+});
+
+test('unavailable is thrown while the backend cannot say, and nothing is stored', async () => {
+  const { store, linked, take } = await prepared();
+  linked.answer = new Error('connection refused');
+  await expect(take({})).rejects.toMatchObject({ reason: 'unavailable' });
+  const { id } = await sealed(mandateKind, mandateOf(), CAST.wallet);
+  expect(await store.mandate(id)).toBeUndefined();
+});
+
+test('bad_signature is thrown for a key that is not enrolled', async () => {
+  const { take } = await prepared();
+  await expect(take({}, 'stranger')).rejects.toMatchObject({ reason: 'bad_signature' });
+});

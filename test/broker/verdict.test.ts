@@ -1,0 +1,452 @@
+/**
+ * The verdict: one row per reason that it can give, each limit at its edge, and the order in which
+ * the reasons are looked for.
+ *
+ * Method: a request and facts that are accepted, and per row the one thing that is changed about
+ * them. A row that changes two things would not show which of them was refused.
+ */
+import { describe, expect, test } from 'vitest';
+import type { ChainLink, Facts, Usage } from '../../broker/store/port.ts';
+import { type Rules, judge, levelFor } from '../../broker/verdict.ts';
+import type { Reason } from '../../src/errors.ts';
+import { CLOCK_SKEW_S, COUNTER_GAP_MAX, REQUEST_VALID_S_MAX } from '../../src/limits.ts';
+import type { KeyStatement } from '../../src/objects/key.ts';
+import type { Mandate } from '../../src/objects/mandate.ts';
+import type { Order } from '../../src/objects/order.ts';
+import type { Request } from '../../src/objects/request.ts';
+import { CAST, NOW_MS, NOW_S, RULES, type Role } from './stage.ts';
+import { mandateOf, orderOf, requestOf, statementOf } from './stage.ts';
+
+const NONE: Usage = { amount: 0n, count: 0 };
+
+function linkOf(mandate: Partial<Mandate> = {}, changes: Partial<ChainLink> = {}): ChainLink {
+  const value = mandateOf(mandate);
+  return {
+    id: 'aa'.repeat(16),
+    mandate: value,
+    issuer: CAST.wallet.key.name,
+    issuerStatus: 'active',
+    payer: '07'.repeat(16),
+    status: 'active',
+    usage: value.windows.map(() => NONE),
+    lastMs: undefined,
+    ...changes,
+  };
+}
+
+function identityOf(
+  role: Role,
+  statement: Partial<KeyStatement> = {},
+  status: Facts['identity']['status'] = 'active',
+): Facts['identity'] {
+  const { name, public: key } = CAST[role].key;
+  return { name, key, statement: statementOf(role, statement), status };
+}
+
+function factsOf(changes: Partial<Facts> = {}): Facts {
+  return {
+    identity: identityOf('glasses'),
+    highestCounter: 0,
+    isCounterReused: false,
+    chain: [linkOf()],
+    order: undefined,
+    terminals: [statementOf('kiosk'), statementOf('till')],
+    nowMs: NOW_MS,
+    ...changes,
+  };
+}
+
+/** `accept`, or the reason of the refusal. */
+function verdict(
+  request: Partial<Request>,
+  facts: Partial<Facts>,
+  rules: Partial<Rules> = {},
+): Reason | 'accept' {
+  const found = judge(requestOf(request), factsOf(facts), { ...RULES, ...rules });
+  return found.kind === 'accept' ? 'accept' : found.reason;
+}
+
+const yuan = (minor: bigint) => ({ currency: 'CNY', minor });
+const chainOf = (mandate: Partial<Mandate>, link: Partial<ChainLink> = {}) => ({
+  chain: [linkOf(mandate, link)],
+});
+const ORDER_ID = 'cc'.repeat(16);
+const orderFacts = (
+  order: Partial<Order> = {},
+  state: 'open' | 'claimed' | 'paid' | 'expired',
+) => ({
+  order: { id: ORDER_ID, order: orderOf(order), state, device: 'kiosk' },
+});
+const forOrder = { order: ORDER_ID, terminal: 'till-1', amount: yuan(40_00n) };
+const total = (max: bigint, count: number) => ({ kind: 'total', max, count }) as const;
+
+type Row = readonly [Reason | 'accept', Partial<Request>, Partial<Facts>, why: string];
+
+function runs(rows: readonly Row[]): void {
+  test.each(rows.map((row) => [row[0], row[3], row] as const))('%s: %s', (expected, _why, row) => {
+    expect(verdict(row[1], row[2])).toBe(expected);
+  });
+}
+
+describe('counter and times', () => {
+  runs([
+    ['accept', {}, {}, 'the request that every row changes in one thing'],
+    ['counter_reused', {}, { isCounterReused: true }, 'the counter is another request’s'],
+    ['accept', { counter: 9 + COUNTER_GAP_MAX }, { highestCounter: 9 }, 'as far ahead as may be'],
+    ['counter_gap', { counter: 10 + COUNTER_GAP_MAX }, { highestCounter: 9 }, 'one further'],
+    ['accept', { counter: 1 }, { highestCounter: 1_000 }, 'overtaken by others, but never used'],
+    ['accept', { exp: NOW_S + 1 }, {}, 'one second before it expires'],
+    ['expired', { exp: NOW_S }, {}, 'the very second at which it expires'],
+    ['accept', { exp: NOW_S + 1 }, { nowMs: NOW_MS + 999 }, 'a millisecond before it expires'],
+    ['expired', { exp: NOW_S + 1 }, { nowMs: NOW_MS + 1000 }, 'and no millisecond later'],
+    ['accept', { exp: NOW_S + REQUEST_VALID_S_MAX + CLOCK_SKEW_S }, {}, 'the longest life'],
+    [
+      'not_yet_valid',
+      { exp: NOW_S + REQUEST_VALID_S_MAX + CLOCK_SKEW_S + 1 },
+      {},
+      'a second longer than any honest device asks for',
+    ],
+  ]);
+
+  test('stale_nonce: the rules say that the nonce is not fresh', () => {
+    const nonce = Uint8Array.of(1, 2, 3, 4, 5, 6, 7, 8);
+    const asked: unknown[] = [];
+    const isFresh = (...question: unknown[]) => asked.push(question) === 0;
+    expect(verdict({ nonce }, {}, { isFresh })).toBe('stale_nonce');
+    expect(asked).toEqual([[nonce, NOW_MS]]);
+  });
+});
+
+describe('role of the key', () => {
+  const valid = (changes: Partial<KeyStatement>) => ({ identity: identityOf('glasses', changes) });
+  const keeper = (role: Role) => ({
+    identity: identityOf(role),
+    chain: [linkOf({ cnf: CAST[role].key.name })],
+  });
+  const original = 'dd'.repeat(16);
+  runs([
+    ['revoked', {}, { identity: identityOf('glasses', {}, 'revoked') }, 'a revoked key'],
+    ['suspended', {}, { identity: identityOf('glasses', {}, 'suspended') }, 'a suspended key'],
+    ['accept', {}, valid({ nbf: NOW_S }), 'a key that is valid from now'],
+    ['not_yet_valid', {}, valid({ nbf: NOW_S + 1 }), 'a key that is valid in a second'],
+    ['accept', {}, valid({ exp: NOW_S + 1 }), 'a key that is valid for one more second'],
+    ['expired', {}, valid({ exp: NOW_S }), 'a key whose statement is over'],
+    ['role_forbidden', {}, keeper('kiosk'), 'a terminal does not pay'],
+    ['role_forbidden', {}, keeper('wallet'), 'a wallet grants and does not pay'],
+    ['role_forbidden', {}, keeper('bridge'), 'nor does the bridge'],
+    ['action_unsupported', { action: 'hold' }, {}, 'a hold'],
+    ['action_unsupported', { action: 'capture', original }, {}, 'a capture'],
+    ['action_unsupported', { action: 'void', original }, {}, 'a void'],
+    ['action_unsupported', { action: 'refund', original }, {}, 'a refund'],
+    ['action_unsupported', { action: 'access' }, {}, 'an access'],
+  ]);
+});
+
+describe('mandate and its chain', () => {
+  const parent = (mandate: Partial<Mandate>, link: Partial<ChainLink> = {}): Partial<Facts> => ({
+    identity: identityOf('agent'),
+    chain: [
+      linkOf(
+        { cnf: CAST.agent.key.name, bands: [{ ceiling: 1_000_00n, level: 0 }] },
+        { id: 'bb'.repeat(16), issuer: CAST.glasses.key.name },
+      ),
+      linkOf({ bands: [{ ceiling: 1_000_00n, level: 0 }], ...mandate }, link),
+    ],
+  });
+  // An agent may pay small amounts without anybody present; the platform allows it here.
+  const ladders = [{ currency: 'CNY', bands: [{ ceiling: 1_000_00n, level: 0 }] }] as const;
+  const rules = { policy: { ...RULES.policy, ladders } };
+
+  runs([
+    ['mandate_unknown', {}, { chain: [] }, 'no such mandate, or a parent is missing'],
+    ['mandate_unknown', {}, chainOf({ cnf: CAST.agent.key.name }), 'a mandate of another key'],
+    [
+      'mandate_unknown',
+      {},
+      { chain: Array.from({ length: 4 }, () => linkOf({}, { issuer: CAST.glasses.key.name })) },
+      'a chain that is too deep',
+    ],
+    ['suspended', {}, chainOf({}, { status: 'suspended' }), 'a suspended mandate'],
+    ['revoked', {}, chainOf({}, { status: 'revoked' }), 'a revoked mandate'],
+    ['suspended', {}, chainOf({}, { issuerStatus: 'suspended' }), 'the wallet is suspended'],
+    ['revoked', {}, chainOf({}, { issuerStatus: 'revoked' }), 'the wallet is revoked'],
+    ['accept', {}, chainOf({ nbf: NOW_S }), 'valid from now'],
+    ['not_yet_valid', {}, chainOf({ nbf: NOW_S + 1 }), 'valid in a second'],
+    ['accept', {}, chainOf({ exp: NOW_S + 1 }), 'one second before its end'],
+    ['expired', {}, chainOf({ exp: NOW_S }), 'at its end'],
+    ['currency_mismatch', { amount: { currency: 'JPY', minor: 1000n } }, {}, 'other money'],
+    ['currency_mismatch', {}, chainOf({ currency: 'EUR' }), 'a mandate of other money'],
+  ]);
+
+  const chains: readonly (readonly [Reason | 'accept', Partial<Facts>, string])[] = [
+    ['accept', parent({}), 'a child within its parent'],
+    ['mandate_unknown', parent({ cnf: CAST.wallet.key.name }), 'the parent is not for its issuer'],
+    ['revoked', parent({}, { status: 'revoked' }), 'the parent is revoked'],
+    ['suspended', parent({}, { issuerStatus: 'suspended' }), 'the parent’s wallet is suspended'],
+    ['not_yet_valid', parent({ nbf: NOW_S + 1 }), 'the parent is not valid yet'],
+    ['expired', parent({ exp: NOW_S }), 'the parent has ended before the child'],
+    ['currency_mismatch', parent({ currency: 'EUR' }), 'the parent is of other money'],
+    ['scope_channel', parent({ channels: 2 }), 'the parent forbids the channel'],
+    ['scope_payee', parent({ allow: [{ kind: 'payee', payee: 'bazaar' }] }), 'the parent’s payee'],
+    ['scope_payee', parent({ deny: [{ kind: 'payee', payee: 'cafe' }] }), 'the parent denies'],
+    ['presence_too_low', parent({ bands: [{ ceiling: 9_99n, level: 0 }] }), 'the parent’s bands'],
+    ['limit_per_payment', parent({ perPaymentMax: 9_99n }), 'the parent’s maximum'],
+    ['limit_per_payment', parent({ perPaymentMin: 10_01n }), 'the parent’s minimum'],
+    ['limit_gap', parent({ gap: 2 }, { lastMs: NOW_MS - 1_999 }), 'the parent’s gap'],
+    ['limit_window', parent({ windows: [total(9_99n, 9)] }), 'the parent’s window'],
+    [
+      'limit_count',
+      parent({ windows: [total(99_00n, 1)] }, { usage: [{ amount: 0n, count: 1 }] }),
+      'the parent’s count',
+    ],
+  ];
+  test.each(chains)('in a chain of two, %s: %#', (expected, facts, why) => {
+    expect(verdict({ presence: 0 }, facts, rules), why).toBe(expected);
+  });
+
+  test('a chain reserves in every window of both, and tells what the leaf has left', () => {
+    const { chain } = parent({ windows: [total(500_00n, 9), total(600_00n, 8)] });
+    const facts = factsOf({ identity: identityOf('agent'), chain: chain! });
+    expect(judge(requestOf({ presence: 0 }), facts, { ...RULES, ...rules })).toEqual({
+      kind: 'accept',
+      reservations: [
+        { mandate: 'bb'.repeat(16), index: 0, window: total(1_000_00n, 100), amount: 10_00n },
+        { mandate: 'aa'.repeat(16), index: 0, window: total(500_00n, 9), amount: 10_00n },
+        { mandate: 'aa'.repeat(16), index: 1, window: total(600_00n, 8), amount: 10_00n },
+      ],
+      remaining: [{ amount: 990_00n, count: 99 }],
+      funding: 'acct-1',
+      payer: '07'.repeat(16),
+    });
+  });
+});
+
+describe('payee, terminal and order', () => {
+  const bazaar = { terminals: [statementOf('bazaar')] };
+  runs([
+    ['scope_payee', {}, { terminals: [] }, 'a payee with no active terminal'],
+    ['accept', { terminal: 'till-2' }, {}, 'the second of its terminals'],
+    ['scope_terminal', { terminal: 'till-9' }, {}, 'a terminal that it does not have'],
+    ['order_unknown', forOrder, {}, 'an order that no terminal has sent'],
+    ['accept', forOrder, orderFacts({}, 'open'), 'an open order'],
+    [
+      'order_mismatch',
+      { ...forOrder, payee: 'bazaar', terminal: 'stall-1' },
+      { ...orderFacts({}, 'open'), ...bazaar },
+      'the order of another payee',
+    ],
+    ['order_mismatch', { ...forOrder, terminal: 'till-2' }, orderFacts({}, 'open'), 'other till'],
+    [
+      'order_mismatch',
+      { order: ORDER_ID, amount: yuan(40_00n) },
+      orderFacts({}, 'open'),
+      'no till',
+    ],
+    ['order_mismatch', { ...forOrder, amount: yuan(39_99n) }, orderFacts({}, 'open'), 'less'],
+    ['order_mismatch', { ...forOrder, amount: yuan(40_01n) }, orderFacts({}, 'open'), 'more'],
+    [
+      'order_mismatch',
+      forOrder,
+      orderFacts({ amount: { currency: 'JPY', minor: 40_00n } }, 'open'),
+      'the same number of other money',
+    ],
+    ['accept', forOrder, orderFacts({ exp: NOW_S + 1 }, 'open'), 'one second before its end'],
+    ['order_expired', forOrder, orderFacts({ exp: NOW_S }, 'open'), 'at its end'],
+    ['order_expired', forOrder, orderFacts({}, 'expired'), 'closed by its terminal'],
+    ['order_paid', forOrder, orderFacts({}, 'paid'), 'paid already'],
+    ['order_claimed', forOrder, orderFacts({}, 'claimed'), 'somebody is paying it now'],
+  ]);
+
+  test('a terminal whose Key statement is over, or not valid yet, takes no money', () => {
+    for (const changes of [{ exp: NOW_S }, { nbf: NOW_S + 1 }]) {
+      const terminals = [statementOf('kiosk', changes)];
+      expect(verdict({}, { terminals })).toBe('scope_payee');
+      expect(verdict({ terminal: 'till-1' }, { terminals })).toBe('scope_payee');
+    }
+    const edge = [statementOf('kiosk', { nbf: NOW_S, exp: NOW_S + 1 })];
+    expect(verdict({}, { terminals: edge })).toBe('accept');
+  });
+});
+
+describe('scope', () => {
+  const payee = { kind: 'payee', payee: 'cafe' } as const;
+  const category = (value: number) => ({ kind: 'category', category: value }) as const;
+  const till = (terminal: string) => ({ kind: 'terminal', terminal }) as const;
+  const open = orderFacts({}, 'open');
+  const atTill = { terminal: 'till-1' };
+  runs([
+    ['scope_channel', { channel: 'tap' }, chainOf({ channels: 1 }), 'a mandate for voice only'],
+    ['accept', { channel: 'tap' }, chainOf({ channels: 3 }), 'for voice and tap'],
+    ['scope_channel', { channel: 'autonomous' }, chainOf({ channels: 15 }), 'all but autonomous'],
+    ['accept', {}, chainOf({ allow: [{ kind: 'any' }] }), 'any enrolled payee'],
+    ['scope_payee', {}, chainOf({ allow: [{ ...payee, payee: 'bazaar' }] }), 'another payee'],
+    ['accept', {}, chainOf({ allow: [{ ...payee, payee: 'b' }, payee] }), 'one of several'],
+    ['accept', {}, chainOf({ allow: [category(5814)] }), 'the seller’s category'],
+    ['scope_category', {}, chainOf({ allow: [category(5999)] }), 'another category'],
+    ['accept', atTill, chainOf({ allow: [till('till-1')] }), 'the terminal'],
+    ['scope_terminal', atTill, chainOf({ allow: [till('till-2')] }), 'another terminal'],
+    ['scope_terminal', {}, chainOf({ allow: [till('till-1')] }), 'a request that names none'],
+    [
+      'accept',
+      forOrder,
+      { ...open, ...chainOf({ allow: [{ kind: 'order', order: ORDER_ID }] }) },
+      'the order',
+    ],
+    ['order_mismatch', {}, chainOf({ allow: [{ kind: 'order', order: ORDER_ID }] }), 'no order'],
+
+    // Kinds that occur are all needed, so an entry of another kind never widens a mandate.
+    ['accept', {}, chainOf({ allow: [payee, category(5814)] }), 'payee and category both match'],
+    ['scope_category', {}, chainOf({ allow: [payee, category(1)] }), 'payee, but not category'],
+    [
+      'scope_payee',
+      {},
+      chainOf({ allow: [category(5814), { ...payee, payee: 'b' }] }),
+      'category, but not payee',
+    ],
+
+    ['scope_payee', {}, chainOf({ deny: [payee] }), 'allowed and denied: deny wins'],
+    ['scope_category', {}, chainOf({ deny: [category(5814)] }), 'its category is denied'],
+    ['scope_terminal', atTill, chainOf({ deny: [till('till-1')] }), 'its terminal is denied'],
+    ['accept', atTill, chainOf({ deny: [till('till-2')] }), 'another terminal is denied'],
+    [
+      'scope_payee',
+      {},
+      chainOf({ allow: [{ kind: 'any' }], deny: [{ ...payee, payee: 'b' }, payee] }),
+      'any but these',
+    ],
+    [
+      'order_mismatch',
+      forOrder,
+      { ...open, ...chainOf({ deny: [{ kind: 'order', order: ORDER_ID }] }) },
+      'the order itself is denied',
+    ],
+  ]);
+});
+
+describe('presence', () => {
+  const voice = (presenceMax: 0 | 1 | 2) => ({ identity: identityOf('glasses', { presenceMax }) });
+  const agent = {
+    identity: identityOf('agent', { presenceMax: 4 }),
+    chain: [linkOf({ cnf: CAST.agent.key.name })],
+  };
+  const wide = { perPaymentMax: 9_999_00n, windows: [total(9_999_00n, 9)] };
+  const strict = chainOf({
+    bands: [
+      { ceiling: 9_99n, level: 1 },
+      { ceiling: 50_00n, level: 2 },
+    ],
+  });
+  runs([
+    ['accept', { presence: 1, amount: yuan(20_00n) }, {}, 'P1 up to its ceiling'],
+    ['presence_too_low', { presence: 1, amount: yuan(20_01n) }, {}, 'one fen above P1'],
+    ['accept', { presence: 2, amount: yuan(1_000_00n) }, chainOf(wide), 'P2 up to its ceiling'],
+    ['presence_too_low', { amount: yuan(1_000_01n) }, chainOf(wide), 'above the last band: P4'],
+    ['presence_too_low', { presence: 0 }, {}, 'nobody present'],
+    ['presence_too_low', { presence: 1 }, strict, 'the mandate is stricter than the platform'],
+    ['accept', { presence: 2 }, strict, 'and its P2 is enough'],
+    [
+      'presence_too_low',
+      { presence: 1, amount: yuan(20_01n) },
+      chainOf({ bands: [{ ceiling: 1_000_00n, level: 0 }] }),
+      'a looser mandate does not loosen the platform',
+    ],
+    ['accept', { presence: 2, amount: yuan(20_00n) }, voice(1), 'a voice key, P1 amount'],
+    ['presence_too_low', { amount: yuan(20_01n) }, voice(1), 'a voice key never counts above P1'],
+    ['presence_too_low', { presence: 4 }, voice(0), 'whatever it claims'],
+    ['presence_too_low', { presence: 2 }, agent, 'an agent is P0, whatever its key or it says'],
+    [
+      'presence_too_low',
+      { presence: 2, amount: { currency: 'EUR', minor: 1n } },
+      chainOf({ currency: 'EUR' }),
+      'a currency without a ladder is not open below P4',
+    ],
+  ]);
+
+  test('levelFor takes the first band whose ceiling reaches the amount, then P4', () => {
+    const bands = [
+      { ceiling: 0n, level: 0 },
+      { ceiling: 10n, level: 1 },
+      { ceiling: 20n, level: 3 },
+    ] as const;
+    const levels = [0n, 1n, 10n, 11n, 20n, 21n].map((amount) => levelFor(bands, amount));
+    expect(levels).toEqual([0, 1, 1, 3, 3, 4]);
+  });
+});
+
+describe('room', () => {
+  const used = (amount: bigint, count: number) => ({ usage: [{ amount, count }] });
+  const gap = (ms: number) => chainOf({ gap: 60 }, { lastMs: NOW_MS - ms });
+  const two = (second: Usage) =>
+    chainOf({ windows: [total(1_000_00n, 100), total(50_00n, 5)] }, { usage: [NONE, second] });
+  runs([
+    ['accept', {}, chainOf({ perPaymentMax: 10_00n }), 'exactly the maximum of one payment'],
+    ['limit_per_payment', {}, chainOf({ perPaymentMax: 9_99n }), 'one fen over it'],
+    ['accept', {}, chainOf({ perPaymentMin: 10_00n }), 'exactly the minimum'],
+    ['limit_per_payment', {}, chainOf({ perPaymentMin: 10_01n }), 'one fen under it'],
+    ['accept', {}, chainOf({}, used(990_00n, 1)), 'exactly fills its window'],
+    ['limit_window', {}, chainOf({}, used(990_01n, 1)), 'one fen over the window'],
+    ['accept', {}, chainOf({}, used(0n, 99)), 'the last of its count'],
+    ['limit_count', {}, chainOf({}, used(0n, 100)), 'one more than its count'],
+    ['limit_window', {}, two({ amount: 40_01n, count: 1 }), 'the second window counts too'],
+    ['limit_count', {}, two({ amount: 0n, count: 5 }), 'and so does its count'],
+    ['accept', {}, chainOf({ gap: 60 }), 'a gap before the first payment'],
+    ['accept', {}, gap(60_000), 'exactly the gap'],
+    ['limit_gap', {}, gap(59_999), 'a millisecond short of it'],
+    ['limit_gap', {}, gap(-5_000), 'the clock has stepped back since'],
+  ]);
+});
+
+describe('the order of the checks', () => {
+  // Every fault at once; each step of the list mends the first one left.
+  const faults = (mended: number): [Partial<Request>, Partial<Facts>, Partial<Rules>] => {
+    const is = (n: number) => mended > n;
+    return [
+      {
+        counter: is(1) ? 1 : 1_000,
+        exp: is(2) ? NOW_S + 9 : NOW_S,
+        payee: 'cafe',
+        terminal: is(7) ? 'till-1' : 'till-9',
+        order: ORDER_ID,
+        presence: is(10) ? 2 : 0,
+        amount: yuan(40_00n),
+      },
+      {
+        isCounterReused: !is(0),
+        identity: identityOf('glasses', {}, is(4) ? 'active' : 'suspended'),
+        chain: is(5)
+          ? [
+              linkOf(
+                is(9) ? {} : { channels: 2 },
+                is(11) ? {} : { usage: [{ amount: 999_00n, count: 1 }] },
+              ),
+            ]
+          : [],
+        terminals: is(6) ? [statementOf('kiosk')] : [],
+        ...orderFacts({}, is(8) ? 'open' : 'paid'),
+      },
+      { isFresh: () => is(3) },
+    ];
+  };
+  const order = [
+    'counter_reused',
+    'counter_gap',
+    'expired',
+    'stale_nonce',
+    'suspended',
+    'mandate_unknown',
+    'scope_payee',
+    'scope_terminal',
+    'order_paid',
+    'scope_channel',
+    'presence_too_low',
+    'limit_window',
+    'accept',
+  ];
+
+  test.each(order.map((reason, mended) => [mended, reason] as const))(
+    'with %i faults mended the answer is %s',
+    (mended, reason) => {
+      expect(verdict(...faults(mended))).toBe(reason);
+    },
+  );
+});
