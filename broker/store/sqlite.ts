@@ -1,35 +1,21 @@
 /**
- * The bridge's store in one SQLite file, with group commit: every verb that is waiting when a
- * commit begins shares it, each in a savepoint of its own. Alone a verb commits at once; under load
- * fifty share one sync. Nothing is told before its commit has returned.
+ * The bridge's store in one SQLite file: the verbs that write. Verbs that wait together share a
+ * commit, each in a savepoint of its own, so that the refusal of one undoes nothing of another.
  */
 import assert from 'node:assert/strict';
-import { payloadOf } from '../../src/cose.ts';
-import { OperatorError, PaymentError, type Reason } from '../../src/errors.ts';
-import { CHAIN_DEPTH_MAX, STORE_GROUP_MAX, STORE_QUEUE_MAX } from '../../src/limits.ts';
-import { keyStatement } from '../../src/objects/key.ts';
-import { type Kind } from '../../src/objects/kind.ts';
-import { mandate as mandateKind } from '../../src/objects/mandate.ts';
-import { order as orderKind } from '../../src/objects/order.ts';
-import { request as requestKind } from '../../src/objects/request.ts';
-import type { Database, SqlRow, SqlValue, Timers } from '../../src/platform.ts';
+import { OperatorError, PaymentError } from '../../src/errors.ts';
+import type { Database, SqlValue, Timers } from '../../src/platform.ts';
+import { createGroup } from '../group.ts';
 import { slotOf } from '../windows.ts';
+import { createFacts, keyOf } from './facts.ts';
 import type {
   Admission,
   Admitted,
-  ChainLink,
   Conclusion,
-  Decision,
   Facts,
-  Identity,
-  KeyStatus,
-  OrderState,
   Reservation,
   Run,
   Store,
-  StoredMandate,
-  StoredOrder,
-  Usage,
   Verdict,
 } from './port.ts';
 import { SCHEMA, SCHEMA_VERSION } from './schema.ts';
@@ -37,110 +23,21 @@ import { SCHEMA, SCHEMA_VERSION } from './schema.ts';
 /** Opens the store in `database`, creating its tables in an empty one. */
 export function createSqliteStore(database: Database, timers: Timers): Store {
   prepareSchema(database);
-  const { run: sql, read } = createGroups(database, timers);
+  const group = createGroup<() => unknown, Settled>(
+    (verbs) => commitVerbs(database, verbs),
+    timers,
+  );
+  const sql = <T>(verb: () => T): Promise<T> =>
+    group(verb).then((settled) => {
+      if ('failure' in settled) throw settled.failure;
+      return settled.value as T;
+    });
+  const read = async <T>(look: () => T): Promise<T> => look();
+  const facts = createFacts(database);
   const one = (text: string, ...values: SqlValue[]) => database.prepare(text).get(...values);
   const all = (text: string, ...values: SqlValue[]) => database.prepare(text).all(...values);
   const write = (text: string, ...values: SqlValue[]) =>
     database.prepare(text).run(...values).changes;
-
-  function identityWhere(column: 'name' | 'device', value: string): Identity | undefined {
-    const row = one(`SELECT name, status, envelope FROM identities WHERE ${column} = ?`, value);
-    if (!row) return undefined;
-    const statement = valueOf(keyStatement, row['envelope']);
-    return {
-      name: string(row['name']),
-      key: statement.key,
-      statement,
-      status: row['status'] as KeyStatus,
-    };
-  }
-
-  function mandateById(id: string): StoredMandate | undefined {
-    const row = one(
-      `SELECT m.*, i.status AS issuer_status FROM mandates m
-       JOIN identities i ON i.name = m.issuer WHERE m.id = ?`,
-      id,
-    );
-    if (!row) return undefined;
-    return {
-      id,
-      mandate: valueOf(mandateKind, row['envelope']),
-      issuer: string(row['issuer']),
-      issuerStatus: row['issuer_status'] as KeyStatus,
-      payer: string(row['payer']),
-      status: row['status'] as KeyStatus,
-    };
-  }
-
-  function orderById(
-    id: string,
-  ): (StoredOrder & Readonly<{ receipt: Uint8Array | undefined }>) | undefined {
-    const row = one('SELECT * FROM orders WHERE id = ?', id);
-    if (!row) return undefined;
-    return {
-      id,
-      order: valueOf(orderKind, row['envelope']),
-      state: row['state'] as OrderState,
-      device: string(row['device']),
-      receipt: blob(row['receipt']),
-    };
-  }
-
-  function usageOf(mandate: string, place: number, window: Reservation['window'], nowMs: number) {
-    const slot = slotOf(window, nowMs);
-    const row =
-      slot.kind === 'label'
-        ? one(
-            `SELECT settled + reserved AS amount, settled_count + reserved_count AS count
-             FROM windows WHERE mandate = ? AND place = ? AND label = ?`,
-            mandate,
-            BigInt(place),
-            slot.label,
-          )
-        : one(
-            `SELECT coalesce(sum(minor), 0) AS amount, count(*) AS count FROM reservations
-             WHERE mandate = ? AND place = ? AND at_ms > ? AND state <> 'voided'`,
-            mandate,
-            BigInt(place),
-            BigInt(Math.floor(slot.sinceMs)),
-          );
-    const usage: Usage = {
-      amount: (row?.['amount'] as bigint | undefined) ?? 0n,
-      count: Number(row?.['count'] ?? 0),
-    };
-    return usage;
-  }
-
-  /** Every payment reserves in the first window of its mandates, so that one tells the time. */
-  function lastOf(mandate: string): number | undefined {
-    const row = one(
-      `SELECT at_ms FROM reservations WHERE mandate = ? AND place = 0 AND state <> 'voided'
-       ORDER BY at_ms DESC LIMIT 1`,
-      mandate,
-    );
-    return row && Number(row['at_ms']);
-  }
-
-  /** Leaf first; empty when any link is missing, so that half a chain is never judged. */
-  function chainOf(id: string, nowMs: number): readonly ChainLink[] {
-    const chain: ChainLink[] = [];
-    for (let next: string | undefined = id; next !== undefined;) {
-      const stored: StoredMandate | undefined = mandateById(next);
-      if (!stored || chain.length >= CHAIN_DEPTH_MAX) return [];
-      chain.push({
-        ...stored,
-        usage: stored.mandate.windows.map((window, i) => usageOf(stored.id, i, window, nowMs)),
-        lastMs: stored.mandate.gap === undefined ? undefined : lastOf(stored.id),
-      });
-      next = stored.mandate.parent;
-    }
-    return chain;
-  }
-
-  function runById(id: string): Run | undefined {
-    const row = one('SELECT * FROM runs WHERE id = ?', id);
-    return row && toRun(row);
-  }
 
   function reserve(run: string, item: Reservation, nowMs: number): void {
     const slot = slotOf(item.window, nowMs);
@@ -192,11 +89,11 @@ export function createSqliteStore(database: Database, timers: Timers): Store {
 
   function admit(admission: Admission, judge: (facts: Facts) => Verdict): Admitted {
     const { id, key, request, nowMs } = admission;
-    const known = runById(id);
+    const known = facts.run(id);
     if (known) return { run: known, fresh: false, suspended: false };
 
     const before = one('SELECT highest FROM identities WHERE name = ?', key);
-    const identity = identityWhere('name', key);
+    const identity = facts.identity('name', key);
     assert(identity && before, 'a request was verified under a key that is not enrolled');
     const highestCounter = Number(before['highest']);
     const isReused =
@@ -218,12 +115,12 @@ export function createSqliteStore(database: Database, timers: Timers): Store {
       identity,
       highestCounter,
       isCounterReused: isReused,
-      chain: chainOf(request.mandate, nowMs),
-      order: request.order === undefined ? undefined : orderById(request.order),
+      chain: facts.chain(request.mandate, nowMs),
+      order: request.order === undefined ? undefined : facts.order(request.order),
       terminals: all(
         `SELECT envelope FROM identities WHERE payee = ? AND status = 'active' ORDER BY name`,
         request.payee,
-      ).map((row) => valueOf(keyStatement, row['envelope'])),
+      ).map((row) => keyOf(row)),
       nowMs,
     });
     if (verdict.kind === 'refuse') {
@@ -255,7 +152,7 @@ export function createSqliteStore(database: Database, timers: Timers): Store {
       );
     }
     if (isReused) write(`UPDATE identities SET status = 'suspended' WHERE name = ?`, key);
-    return { run: runById(id)!, fresh: true, suspended: isReused };
+    return { run: facts.run(id)!, fresh: true, suspended: isReused };
   }
 
   function conclude(conclusion: Conclusion): Run {
@@ -288,7 +185,7 @@ export function createSqliteStore(database: Database, timers: Timers): Store {
         );
       }
     }
-    const run = runById(id);
+    const run = facts.run(id);
     assert(run, 'a run was concluded that was never admitted');
     return run;
   }
@@ -324,10 +221,10 @@ export function createSqliteStore(database: Database, timers: Timers): Store {
     identityOfKid: (kid) =>
       read(() => {
         const row = one('SELECT name FROM identities WHERE kid = ?', kid);
-        return row && identityWhere('name', string(row['name']));
+        return row && facts.identity('name', row['name'] as string);
       }),
-    identityOfDevice: (device) => read(() => identityWhere('device', device)),
-    identity: (name) => read(() => identityWhere('name', name)),
+    identityOfDevice: (device) => read(() => facts.identity('device', device)),
+    identity: (name) => read(() => facts.identity('name', name)),
     setIdentityStatus: (name, status) =>
       sql(() => void write('UPDATE identities SET status = ? WHERE name = ?', status, name)),
     highestCounter: (name) =>
@@ -349,7 +246,7 @@ export function createSqliteStore(database: Database, timers: Timers): Store {
             BigInt(nowMs),
           ),
       ),
-    mandate: (id) => read(() => mandateById(id)),
+    mandate: (id) => read(() => facts.mandate(id)),
 
     putOrder: (id, _order, device, envelope, nowMs) =>
       sql(() => {
@@ -361,9 +258,9 @@ export function createSqliteStore(database: Database, timers: Timers): Store {
           envelope,
           BigInt(nowMs),
         );
-        return orderById(id)!;
+        return facts.order(id)!;
       }),
-    order: (id) => read(() => orderById(id)),
+    order: (id) => read(() => facts.order(id)),
     closeOrder: (id, receipt) =>
       sql(() => {
         write(
@@ -371,7 +268,7 @@ export function createSqliteStore(database: Database, timers: Timers): Store {
           receipt,
           id,
         );
-        return orderById(id)?.receipt;
+        return facts.order(id)?.receipt;
       }),
 
     admit: (admission, judge) => sql(() => admit(admission, judge)),
@@ -384,13 +281,13 @@ export function createSqliteStore(database: Database, timers: Timers): Store {
           attempt ? BigInt(nowMs) : null,
           id,
         );
-        return runById(id)?.decision ?? decision;
+        return facts.run(id)?.decision ?? decision;
       }),
     conclude: (conclusion) => sql(() => conclude(conclusion)),
-    run: (id) => read(() => runById(id)),
+    run: (id) => read(() => facts.run(id)),
     openRuns: () =>
       read(() =>
-        all('SELECT * FROM runs WHERE receipt IS NULL ORDER BY admitted_ms, id').map(toRun),
+        all('SELECT * FROM runs WHERE receipt IS NULL ORDER BY admitted_ms, id').map(facts.toRun),
       ),
 
     forget: (beforeMs) =>
@@ -419,85 +316,36 @@ export function createSqliteStore(database: Database, timers: Timers): Store {
   };
 }
 
-type Waiting = Readonly<{
-  work: () => unknown;
-  done: (value: never) => void;
-  fail: (error: unknown) => void;
-}>;
+/** What became of one verb of a group: its value, or its own failure that undid only itself. */
+type Settled = Readonly<{ value: unknown }> | Readonly<{ failure: unknown }>;
 
-/** Group commit: `run` joins the next transaction, `read` sees the last commit. */
-function createGroups(database: Database, timers: Timers) {
-  let waiting: Waiting[] = [];
-  let isScheduled = false;
-
-  function schedule(): void {
-    if (isScheduled) return;
-    isScheduled = true;
-    timers.soon(flush);
-  }
-
-  function flush(): void {
-    isScheduled = false;
-    const group = waiting.slice(0, STORE_GROUP_MAX);
-    waiting = waiting.slice(STORE_GROUP_MAX);
-    if (waiting.length > 0) schedule();
-    if (group.length === 0) return;
-
-    const settle: (() => void)[] = [];
-    try {
-      database.exec('BEGIN IMMEDIATE');
-      for (const { work, done, fail } of group) {
-        if (group.length > 1) database.exec('SAVEPOINT verb');
-        try {
-          const value = work() as never;
-          settle.push(() => done(value));
-        } catch (error) {
-          // Alone the whole transaction goes; in company only this verb's part of it.
-          if (group.length === 1) throw error;
-          database.exec('ROLLBACK TO verb');
-          settle.push(() => fail(error));
-        }
-        if (group.length > 1) database.exec('RELEASE verb');
-      }
-      database.exec('COMMIT');
-    } catch (error) {
-      rollBack(database);
-      const failure =
-        group.length === 1 || error instanceof PaymentError
-          ? error
-          : new PaymentError('unavailable', 'the store could not commit', { cause: error });
-      for (const { fail } of group) fail(failure);
-      return;
-    }
-    for (const tell of settle) tell();
-  }
-
-  return {
-    run<T>(work: () => T): Promise<T> {
-      if (waiting.length >= STORE_QUEUE_MAX) {
-        return Promise.reject(new PaymentError('unavailable', 'too much waits for the disk'));
-      }
-      return new Promise<T>((done, fail) => {
-        waiting.push({ work, done, fail });
-        schedule();
-      });
-    },
-    read: <T>(work: () => T): Promise<T> => {
-      try {
-        return Promise.resolve(work());
-      } catch (error) {
-        return Promise.reject(error as Error);
-      }
-    },
-  };
+/** Runs verbs in one transaction; alone a failure ends it, in company only its own savepoint. */
+function commitVerbs(database: Database, verbs: readonly (() => unknown)[]): readonly Settled[] {
+  const [only] = verbs;
+  return database.transaction(() =>
+    verbs.length === 1
+      ? [{ value: only!() }]
+      : verbs.map((verb) => {
+          database.exec('SAVEPOINT verb');
+          let settled: Settled;
+          try {
+            settled = { value: verb() };
+          } catch (failure) {
+            undo(database, failure);
+            settled = { failure };
+          }
+          database.exec('RELEASE verb');
+          return settled;
+        }),
+  );
 }
 
-/** After a failure inside a transaction SQLite may already have ended it. */
-function rollBack(database: Database): void {
+/** A full disk may have ended the whole transaction: then that failure is everybody's. */
+function undo(database: Database, failure: unknown): void {
   try {
-    database.exec('ROLLBACK');
+    database.exec('ROLLBACK TO verb');
   } catch {
-    // "no transaction is active": the failure itself rolled back, which is what we want.
+    throw failure;
   }
 }
 
@@ -514,42 +362,4 @@ function prepareSchema(database: Database): void {
   database.transaction(() => {
     database.exec(`${SCHEMA} PRAGMA user_version = ${SCHEMA_VERSION}`);
   });
-}
-
-function toRun(row: SqlRow): Run {
-  const terminalReceipt = blob(row['terminal_receipt']);
-  return {
-    id: string(row['id']),
-    device: string(row['device']),
-    request: valueOf(requestKind, row['envelope']),
-    admittedMs: Number(row['admitted_ms']),
-    refusal: (row['refusal'] ?? undefined) as Reason | undefined,
-    funding: string(row['funding']),
-    payer: string(row['payer']),
-    remaining: (JSON.parse(string(row['remaining'])) as [string, number][]).map(
-      ([amount, count]) => ({ amount: BigInt(amount), count }),
-    ),
-    decision:
-      row['decision'] === null ? undefined : (JSON.parse(string(row['decision'])) as Decision),
-    attemptedMs: row['attempted_ms'] === null ? undefined : Number(row['attempted_ms']),
-    receipt: blob(row['receipt']),
-    terminalReceipt: terminalReceipt && {
-      device: string(row['terminal_device']),
-      receipt: terminalReceipt,
-    },
-  };
-}
-
-/** The value inside an envelope that was verified when it was stored. */
-function valueOf<T>(kind: Kind<T>, envelope: SqlValue | undefined): T {
-  return kind.decode(payloadOf(blob(envelope)!));
-}
-
-function string(value: SqlValue | undefined): string {
-  assert.equal(typeof value, 'string');
-  return value as string;
-}
-
-function blob(value: SqlValue | undefined): Uint8Array | undefined {
-  return value instanceof Uint8Array ? value : undefined;
 }

@@ -458,11 +458,11 @@ export function verdictOf(receipt: Receipt | undefined): readonly [string?, (Rea
 export function failing(database: Database, disk: Readonly<{ isFull: boolean }>): Database {
   return {
     ...database,
-    exec(sql) {
-      if (disk.isFull && sql === 'COMMIT') {
-        throw new PaymentError('unavailable', 'The disk is full.');
-      }
-      database.exec(sql);
-    },
+    transaction: (run) =>
+      database.transaction(() => {
+        const result = run();
+        if (disk.isFull) throw new PaymentError('unavailable', 'The disk is full.');
+        return result;
+      }),
   };
 }
