@@ -147,8 +147,8 @@ export function createDeviceLink(parts: LinkParts, events: LinkEvents): DeviceLi
       outbox.close(value.subject, envelope, clock.nowMs());
       sending.delete(value.subject);
     }
-    events.receipt(value.subject, value, envelope, isFirst);
     pump();
+    events.receipt(value.subject, value, envelope, isFirst);
   }
 
   function hearTick(envelope: Uint8Array, isAddressed: boolean): void {

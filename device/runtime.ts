@@ -140,7 +140,7 @@ export function createDevice(parts: Parts): Device {
   async function told(id: string, frame: Frame, answer: Answer): Promise<Told> {
     const first = await within(RECEIPT_PATIENCE_MS, answer.first);
     if (first && isFinal(first.outcome)) return tellFinal(id, frame, first);
-    // Whatever it waits for: only a code that says "pending" by itself also says "do not pay again".
+    // Whatever it waits for: only a phrase of the pending class also says "do not pay again".
     const code = first?.reason ?? REASONS.backend_unknown;
     const isSafe = reasonClass(code) === 'pending';
     surface.say(isSafe ? reasonPhrase(code, language) : phrases.unconfirmed(language), 'waiting');
@@ -148,7 +148,7 @@ export function createDevice(parts: Parts): Device {
     return { kind: 'unconfirmed', id, later };
   }
 
-  function tellFinal(id: string, frame: Frame, receipt: Receipt): Told {
+  function tellFinal(id: string, frame: Pick<Frame, 'payee' | 'amount'>, receipt: Receipt): Told {
     if (receipt.outcome === 'captured' || receipt.outcome === 'held') {
       surface.say(phrases.paid(frame.amount, frame.payee, language), 'good');
       return { kind: 'paid', id, receipt };
@@ -328,14 +328,13 @@ export function createDevice(parts: Parts): Device {
     if (entry?.kind !== 'request') return;
     const request = requestKind.decode(payloadOf(entry.envelope));
     if (!request.amount) return;
-    const frame = frameOf(
-      { ...request, amount: request.amount },
-      undefined,
-      1,
-      directory,
-      language,
-    );
-    tellFinal(id, frame, receipt);
+    const payee = directory.byId(request.payee);
+    const shown = {
+      // A shop that is gone since then has no display name; its payment is told all the same.
+      payee: payee ? displayName(payee, language) : request.payee,
+      amount: formatMoney(request.amount, language),
+    };
+    tellFinal(id, shown, receipt);
   }
 
   /** What the windows have left by the newest receipt that says so. */

@@ -24,11 +24,12 @@ export function createTime(clock: Clock): Time {
   let offsetMs: number | undefined;
   let nonce: { bytes: Uint8Array; sinceMs: number } | undefined;
 
-  function take(tick: Tick): void {
+  function take(tick: Tick, ageMs: number): void {
     const nowMs = clock.monotonicMs();
     const toldMs = tick.iat * 1000 - nowMs;
     if (offsetMs === undefined || toldMs > offsetMs) offsetMs = toldMs;
-    nonce = { bytes: tick.nonce, sinceMs: nowMs };
+    const sinceMs = nowMs - ageMs;
+    if (!nonce || sinceMs >= nonce.sinceMs) nonce = { bytes: tick.nonce, sinceMs };
   }
 
   return {
@@ -41,8 +42,9 @@ export function createTime(clock: Clock): Time {
       if (offsetMs === undefined || tick.audience !== undefined) return;
       // A tick that was held back tells an old time; its nonce would only cost a refusal.
       const behindMs = offsetMs + clock.monotonicMs() - tick.iat * 1000;
-      if (behindMs < TICK_USE_MS / 2) take(tick);
+      if (behindMs < TICK_USE_MS / 2) take(tick, Math.max(0, behindMs));
     },
-    boot: take,
+    // It answers our own random, so it is new whatever its clock says.
+    boot: (tick) => take(tick, 0),
   };
 }

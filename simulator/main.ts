@@ -223,6 +223,8 @@ async function converse(system: System, options: StartOptions, write: (line: str
   );
   write('An empty line is a tap on the temple.');
   const input = createInterface({ input: process.stdin, output: process.stdout, prompt: '> ' });
+  let isOpen = true;
+  input.once('close', () => (isOpen = false));
   input.prompt();
   for await (const line of input) {
     const text = line.trim();
@@ -232,9 +234,11 @@ async function converse(system: System, options: StartOptions, write: (line: str
       return { kind: 'said' } as const;
     });
     void told.then(async ({ kind }) => {
-      if (kind === 'quit') input.close();
-      else if (/^(balance|余额)$/.test(text)) await showAccounts(teller, options, write);
-      input.prompt();
+      if (kind === 'quit') return input.close();
+      if (/^(balance|余额)$/.test(text)) {
+        await showAccounts(teller, options, write).catch((error: Error) => write(error.message));
+      }
+      if (isOpen) input.prompt();
     });
   }
 }

@@ -275,17 +275,14 @@ async function readArgument(input: string): Promise<Uint8Array> {
     for await (const chunk of process.stdin) chunks.push(chunk as Uint8Array);
     return readInput(Uint8Array.from(Buffer.concat(chunks)));
   }
-  // An object in hex is longer than any file name, which the system reports as an error.
-  const bytes =
-    input.length <= FILE_NAME_MAX || /[/\\]/.test(input) ? files.read(input) : undefined;
+  // An object in hex or in a link is longer than any file name, which the system calls an error.
+  const isLink = input.startsWith('saytap://');
+  const isPath = /[./\\]/.test(input) && !isLink;
+  const bytes = isPath || (!isLink && input.length <= 255) ? files.read(input) : undefined;
   if (bytes) return readInput(bytes);
-  if (/[./\\]/.test(input) && !input.startsWith('saytap://')) {
-    throw new OperatorError('usage', `${input} does not exist`);
-  }
+  if (isPath) throw new OperatorError('usage', `${input} does not exist`);
   return readInput(input);
 }
-
-const FILE_NAME_MAX = 255;
 
 /** A public or private PEM, or a Key statement whose key is taken as it says. */
 function readKey(path: string): VerifyKey {

@@ -26,7 +26,10 @@ const CROSS_CUTTING = [
   'kills',
   'protocol',
   'vectors',
+  'mosquitto', // a whole site on a real broker
+  'away', // a whole site, each part of it away for a while
   'broker/ledger/kill', // a whole program, killed at every step
+  'broker/kills', // bridge and ledger, killed under load
 ].map((name) => `test/${name}.test.ts`);
 const NOT_OURS = /^(node_modules|\.git|\.setup-\d+|dist|coverage|data|LICENSE)$/;
 const BINARY = /\.(png|jpe?g|gif|webp|ico|wasm|gz|img|deb|woff2?|db)$/;

@@ -47,7 +47,10 @@ export async function startBroker(
     },
   });
   const server = createServer({ noDelay: true }, (socket) => void aedes.handle(socket));
-  const port = await listen(server, options.host, options.port);
+  const port = await listen(server, options.host, options.port).catch((error: unknown) => {
+    aedes.close(); // Its heartbeat would keep the failed program alive.
+    throw error;
+  });
   return {
     url: `mqtt://${options.host}:${port}`,
     close: () =>

@@ -1,0 +1,330 @@
+// Method: the wire keeps what is published with its time, so that "the same bytes, with growing
+// pauses" is a list to compare. Every way a receipt can be false is one row; none may close.
+import { describe, expect, test } from 'vitest';
+import { fromHex } from '../../src/bytes.ts';
+import { payloadOf } from '../../src/cose.ts';
+import { OUTBOX_WINDOW, RESEND_FOR_MS, RESEND_MS, RESEND_MS_MAX } from '../../src/limits.ts';
+import { open } from '../../src/objects/kind.ts';
+import { order as orderKind } from '../../src/objects/order.ts';
+import { query as queryKind } from '../../src/objects/query.ts';
+import { receipt as receiptKind } from '../../src/objects/receipt.ts';
+import { seal } from '../../src/objects/kind.ts';
+import {
+  DEVICE,
+  REALM,
+  START_S,
+  type Stage,
+  bridge,
+  createStage,
+  root,
+  settle,
+  stranger,
+  till,
+  wearer,
+} from './stage.ts';
+
+const DOWN = `saytap/1/${DEVICE}/down/receipt`;
+const id = (n: number) => n.toString(16).padStart(32, '0');
+
+/** Stores and sends an entry as the runtime does, without a person. */
+function send(stage: Stage, n: number) {
+  const storedMs = stage.time.clock.nowMs();
+  const entry = {
+    id: id(n),
+    kind: 'request',
+    envelope: Uint8Array.of(n >> 8, n),
+    storedMs,
+  } as const;
+  stage.outbox.put(entry, { key: wearer.key.name, counter: n });
+  stage.link.send(entry);
+  return entry;
+}
+
+async function readyStage(): Promise<Stage> {
+  const stage = await createStage();
+  await stage.ready();
+  return stage;
+}
+
+const gaps = (stage: Stage) =>
+  stage.wire.sent('request').map(({ atMs }, i, all) => atMs - (all[i - 1]?.atMs ?? atMs));
+
+test('connects as its device, to its own topics and the tick', async () => {
+  const stage = await createStage();
+  expect(stage.wire.options()).toEqual({
+    url: 'mqtt://nowhere',
+    clientId: DEVICE,
+    subscriptions: [
+      { topic: `saytap/1/${DEVICE}/down/+`, qos: 1 },
+      { topic: 'saytap/1/demo/tick', qos: 0 },
+    ],
+  });
+});
+
+test('sends the same bytes with growing pauses, until the final receipt', async () => {
+  const stage = await readyStage();
+  const { envelope } = send(stage, 1);
+  await stage.time.pass(2 * 60_000);
+  const sent = stage.wire.sent('request');
+  expect(gaps(stage).slice(0, 7)).toEqual([
+    0,
+    ...[1, 2, 4, 8].map((n) => n * RESEND_MS),
+    30_000,
+    30_000,
+  ]);
+  expect(Math.max(...gaps(stage))).toBe(RESEND_MS_MAX);
+  for (const { payload, qos } of sent)
+    expect({ payload, qos }).toEqual({ payload: envelope, qos: 1 });
+
+  await stage.pending(id(1), 'in_progress');
+  await stage.time.pass(60_000);
+  expect(stage.wire.sent('request').length, 'pending closes nothing').toBeGreaterThan(sent.length);
+  expect(stage.outbox.open()).toHaveLength(1);
+
+  const receipt = await stage.capture(id(1));
+  const count = stage.wire.sent('request').length;
+  await stage.time.pass(5 * 60_000);
+  expect(stage.wire.sent('request')).toHaveLength(count);
+  expect(stage.outbox.get(id(1))?.receipt).toEqual(receipt);
+});
+
+describe('a receipt that is not the bridge’s closes nothing', () => {
+  const value = {
+    iat: START_S,
+    subject: id(1),
+    outcome: 'captured',
+    amount: { currency: 'CNY', minor: 1n },
+  } as const;
+  const good = () => seal(receiptKind, value, REALM, bridge);
+
+  test.each<[string, () => Promise<Uint8Array>]>([
+    ['signed by a stranger', () => seal(receiptKind, value, REALM, stranger)],
+    ['signed by the device itself', () => seal(receiptKind, value, REALM, wearer)],
+    ['signed by a terminal', () => seal(receiptKind, value, REALM, till)],
+    ['signed by the root', () => seal(receiptKind, value, REALM, root)],
+    ['of another ledger', () => seal(receiptKind, value, { ...REALM, ledger: 'other' }, bridge)],
+    [
+      'of the live service',
+      () => seal(receiptKind, value, { ...REALM, environment: 'live' }, bridge),
+    ],
+    ['of another subject', () => seal(receiptKind, { ...value, subject: id(2) }, REALM, bridge)],
+    [
+      'another kind of object',
+      () => seal(orderKind, { ...ORDER, salt: new Uint8Array(16) }, REALM, bridge),
+    ],
+    ['cut short', async () => (await good()).subarray(0, 60)],
+    ['empty', async () => new Uint8Array()],
+    ['unsigned CBOR', async () => fromHex('a1171868')],
+  ])('%s', async (_why, forge) => {
+    const stage = await readyStage();
+    send(stage, 1);
+    stage.wire.deliver(DOWN, await forge());
+    await settle();
+    expect(stage.heard).toEqual([]);
+    expect(stage.outbox.open()).toHaveLength(1);
+    stage.wire.deliver(DOWN, await good());
+    expect(stage.outbox.open(), 'the good one does').toEqual([]);
+  });
+
+  test('with any one bit flipped', async () => {
+    const stage = await readyStage();
+    send(stage, 1);
+    const bytes = await good();
+    for (let bit = 0; bit < bytes.length * 8; bit++) {
+      const flipped = bytes.with(bit >> 3, bytes[bit >> 3]! ^ (1 << (bit & 7)));
+      stage.wire.deliver(DOWN, flipped);
+    }
+    expect(stage.heard).toEqual([]);
+    expect(stage.outbox.open()).toHaveLength(1);
+  });
+
+  test('on the topic of another device, or of another way', async () => {
+    const stage = await readyStage();
+    send(stage, 1);
+    for (const topic of [
+      'saytap/1/glasses-2/down/receipt',
+      `saytap/1/${DEVICE}/up/receipt`,
+      `saytap/1/${DEVICE}/down/order`,
+      `saytap/1/${DEVICE}/down/receipt/x`,
+    ]) {
+      stage.wire.deliver(topic, await good());
+    }
+    expect(stage.outbox.open()).toHaveLength(1);
+  });
+});
+
+const ORDER = {
+  exp: START_S + 600,
+  amount: { currency: 'CNY', minor: 1n },
+  payee: 'luckin-coffee',
+  terminal: 'till-1',
+  lines: [{ text: 'x', quantity: 1, total: 1n }],
+} as const;
+
+test('an unsigned answer is told to nobody but the operator', async () => {
+  const stage = await readyStage();
+  send(stage, 1);
+  const topic = `saytap/1/${DEVICE}/down/unsigned`;
+  for (const hex of ['a1171868', 'a11719ffff', 'a10101', '00', 'ff', '']) {
+    stage.wire.deliver(topic, fromHex(hex));
+  }
+  expect(stage.unsigned).toEqual(['bad_signature']);
+  expect(stage.outbox.open()).toHaveLength(1);
+  await stage.time.pass(RESEND_MS);
+  expect(stage.wire.sent('request')).toHaveLength(2);
+});
+
+test('a repeated final receipt is heard as a repetition', async () => {
+  const stage = await readyStage();
+  const entry = send(stage, 1);
+  const receipt = await stage.capture(id(1));
+  stage.link.send(entry);
+  stage.wire.deliver(DOWN, receipt);
+  expect(stage.heard.map(([subject, , , isFirst]) => [subject, isFirst])).toEqual([
+    [id(1), true],
+    [id(1), false],
+  ]);
+  const count = stage.wire.sent('request').length;
+  await stage.time.pass(60_000);
+  expect(stage.wire.sent('request'), 'and ends the resending').toHaveLength(count);
+});
+
+test('never more than the window in flight; the next follows each receipt', async () => {
+  const stage = await readyStage();
+  const total = OUTBOX_WINDOW + 20;
+  for (let n = 1; n <= total; n++) send(stage, n);
+  expect(stage.wire.sent('request')).toHaveLength(OUTBOX_WINDOW);
+  for (let n = 1; n <= 5; n++) await stage.capture(id(n));
+  expect(stage.wire.sent('request')).toHaveLength(OUTBOX_WINDOW + 5);
+  for (let n = 6; n <= total; n++) await stage.capture(id(n));
+  expect(stage.wire.sent('request'), 'each once').toHaveLength(total);
+  expect(stage.outbox.open()).toEqual([]);
+
+  for (let n = total + 1; n <= 3 * total; n++) send(stage, n);
+  await stage.time.pass(3 * 60_000);
+  const times = stage.wire
+    .sent('request')
+    .slice(total)
+    .map(({ atMs }) => atMs);
+  for (const atMs of new Set(times)) {
+    const inFlight = times.filter((other) => other <= atMs && other > atMs - RESEND_MS).length;
+    expect(inFlight).toBeLessThanOrEqual(OUTBOX_WINDOW);
+  }
+  const distinct = new Set(stage.wire.sent('request').map(({ payload }) => payload.join()));
+  expect(distinct.size, 'nobody starves').toBe(3 * total);
+});
+
+test('after a reconnect all is sent at once, and nothing while it is down', async () => {
+  const stage = await readyStage();
+  send(stage, 1);
+  await stage.time.pass(14_001);
+  const early = stage.wire.sent('request').length;
+  stage.wire.down();
+  stage.wire.up();
+  await settle();
+  expect(stage.wire.sent('request'), 'not only when its pause is over').toHaveLength(early + 1);
+  stage.wire.down();
+  const before = stage.wire.published.length;
+  send(stage, 2);
+  await stage.time.pass(120_000);
+  expect(stage.wire.published).toHaveLength(before);
+  stage.wire.up();
+  await settle();
+  expect(
+    stage.wire
+      .sent('request')
+      .slice(-2)
+      .map(({ payload }) => payload[1]),
+  ).toEqual([1, 2]);
+});
+
+test('what is too old is not sent but kept for a person', async () => {
+  const stage = await createStage();
+  send(stage, 1);
+  stage.time.step(RESEND_FOR_MS + 1);
+  await stage.ready();
+  await stage.time.pass(60_000);
+  expect(stage.wire.sent('request')).toEqual([]);
+  expect(stage.outbox.open()).toHaveLength(1);
+  expect(stage.logged).toContain('entry too old to be sent');
+});
+
+test('closing sends no more', async () => {
+  const stage = await readyStage();
+  send(stage, 1);
+  await stage.link.close();
+  expect(stage.wire.isClosed()).toBe(true);
+  const count = stage.wire.published.length;
+  await stage.time.pass(120_000);
+  expect(stage.wire.published).toHaveLength(count);
+});
+
+describe('the boot', () => {
+  test('asks with a signed query and a random of its own, with growing pauses', async () => {
+    const stage = await createStage();
+    expect(stage.link.state()).toBe('down');
+    stage.wire.up();
+    await stage.time.pass(60_000);
+    expect(stage.link.state()).toBe('waiting');
+    const queries = stage.wire.sent('query');
+    const { value } = open(queryKind, queries[0]!.payload, REALM, () => wearer.key);
+    expect(value.question).toBe('boot');
+    const echoes = queries.map(({ payload }) => queryKind.decode(payloadOf(payload)).echo);
+    expect(new Set(echoes.map(String)).size).toBe(1);
+    const times = queries.map(({ atMs }) => atMs);
+    expect(times).toEqual([0, 1_000, 3_000, 7_000, 15_000, 30_000, 45_000, 60_000]);
+    await stage.boot();
+    expect(stage.link.state()).toBe('ready');
+    expect(stage.states).toEqual(['waiting', 'ready']);
+  });
+
+  test.each<[string, (stage: Stage) => Promise<void>]>([
+    ['with another echo', (stage) => stage.boot({ echo: new Uint8Array(16) })],
+    ['of another key', (stage) => stage.boot({ audience: stranger.key.name })],
+    ['of a stranger', (stage) => stage.boot({}, stranger)],
+    ['that is only a broadcast', (stage) => stage.tick()],
+    ['that is addressed without an echo', (stage) => stage.tick({ audience: wearer.key.name })],
+  ])('is not answered by a tick %s', async (_why, answer) => {
+    const stage = await createStage();
+    stage.wire.up();
+    await settle();
+    await answer(stage);
+    expect(stage.link.state()).toBe('waiting');
+    expect(stage.deviceTime.trustedMs()).toBeUndefined();
+    await stage.boot();
+    expect(stage.link.state()).toBe('ready');
+  });
+
+  test('an answer counts once: the same echo again, later, changes nothing', async () => {
+    const stage = await readyStage();
+    const known = stage.deviceTime.trustedMs();
+    await stage.boot({ iat: START_S + 3_600 });
+    expect(stage.deviceTime.trustedMs()).toBe(known);
+  });
+
+  test.each([
+    ['more than this disk', 3, 1],
+    ['as many', 2, 0],
+    ['fewer: the last is still on its way', 1, 0],
+  ])('the bridge has seen %s', async (_why, counter, clones) => {
+    const stage = await createStage();
+    send(stage, 2);
+    stage.wire.up();
+    await settle();
+    await stage.boot({ counter });
+    expect(stage.clones()).toBe(clones);
+  });
+
+  test('broadcasts keep it ready; without them it asks again', async () => {
+    const stage = await readyStage();
+    for (let i = 0; i < 6; i++) {
+      await stage.time.pass(30_000);
+      await stage.tick();
+    }
+    expect(stage.wire.sent('query')).toHaveLength(1);
+    await stage.time.pass(120_000);
+    expect(stage.link.state()).toBe('waiting');
+    expect(stage.wire.sent('query').length).toBeGreaterThan(1);
+    expect(stage.states).toEqual(['waiting', 'ready', 'waiting']);
+  });
+});

@@ -1,0 +1,156 @@
+// Method: a child process that does nothing but put is killed in the middle, again and again; what
+// it had told before must be there, counter and envelope together. The rest is one rule per test.
+import { spawn } from 'node:child_process';
+import { mkdtempSync, rmSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { expect, onTestFinished, test } from 'vitest';
+import { EXITS, OperatorError, PaymentError } from '../../src/errors.ts';
+import { OUTBOX_ENTRIES_MAX, OUTBOX_KEEP_MS } from '../../src/limits.ts';
+import { openDatabase } from '../../src/node/sqlite.ts';
+import { createOutbox } from '../../device/outbox.ts';
+import { reasonOf } from './stage.ts';
+
+const KILLS = 6;
+const id = (n: number) => n.toString(16).padStart(32, '0');
+const entry = (n: number, kind: 'request' | 'mandate' | 'order' = 'request') =>
+  ({ id: id(n), kind, envelope: Uint8Array.of(n, 1, 2), storedMs: n }) as const;
+const used = (counter: number) => ({ key: 'key', counter });
+const empty = () => createOutbox(openDatabase(':memory:'));
+
+test('kill -9 while putting: counter and envelope together, nothing told is lost', async () => {
+  const folder = mkdtempSync(join(tmpdir(), 'saytap-outbox-'));
+  const path = join(folder, 'outbox.db');
+  onTestFinished(() => rmSync(folder, { recursive: true }));
+  let before = 0;
+  for (let kill = 1; kill <= KILLS; kill++) {
+    const program = join(import.meta.dirname, 'program.ts');
+    const child = spawn(process.execPath, [program, path], {
+      stdio: ['ignore', 'pipe', 'inherit'],
+    });
+    let text = '';
+    child.stdout.on('data', (chunk: Buffer) => (text += chunk.toString()));
+    const gone = new Promise((done) => child.once('close', done));
+    await expect.poll(() => text.split('\n').length, { timeout: 20_000 }).toBeGreaterThan(5 * kill);
+    child.kill('SIGKILL');
+    await gone;
+    const told = Number(text.trimEnd().split('\n').at(-1));
+
+    const outbox = createOutbox(openDatabase(path));
+    const counter = outbox.counter('key');
+    // One more than told is possible: stored, and killed before it could say so.
+    expect([told, told + 1]).toContain(counter);
+    expect(told).toBeGreaterThan(before);
+    const open = outbox.open();
+    expect(open.map(({ storedMs }) => storedMs)).toEqual(
+      Array.from({ length: counter }, (_, i) => i + 1),
+    );
+    for (const stored of open) {
+      expect(stored.envelope).toEqual(new Uint8Array(150).fill(stored.storedMs));
+      expect(stored.id).toBe(id(stored.storedMs));
+    }
+    outbox.end();
+    before = told;
+  }
+});
+
+test('a counter only rises; one that was used stores nothing', () => {
+  const outbox = empty();
+  expect(outbox.counter('key')).toBe(0);
+  outbox.put(entry(1), used(1));
+  outbox.put(entry(2), used(5));
+  for (const counter of [5, 4, 1]) {
+    expect(reasonOf(() => outbox.put(entry(3), used(counter)))).toBe('counter_reused');
+    expect(outbox.get(id(3)), 'the envelope went with the counter').toBeUndefined();
+  }
+  expect(outbox.counter('key')).toBe(5);
+  outbox.put(entry(3), { key: 'other', counter: 1 });
+  expect([outbox.counter('key'), outbox.counter('other')]).toEqual([5, 1]);
+});
+
+test('full: the next is refused and not stored; closing one makes room', () => {
+  const database = openDatabase(':memory:');
+  const outbox = createOutbox(database);
+  database.transaction(() => {
+    const insert = database.prepare(
+      `INSERT INTO entries (id, kind, envelope, stored_ms) VALUES (?, 'request', x'01', 1)`,
+    );
+    for (let n = 1; n < OUTBOX_ENTRIES_MAX; n++) insert.run(id(n));
+  });
+  outbox.put(entry(OUTBOX_ENTRIES_MAX), used(1));
+  expect(reasonOf(() => outbox.put(entry(OUTBOX_ENTRIES_MAX + 1), used(2)))).toBe('unavailable');
+  expect(outbox.counter('key')).toBe(1);
+  expect(outbox.get(id(OUTBOX_ENTRIES_MAX + 1))).toBeUndefined();
+  outbox.close(id(1), Uint8Array.of(9), 1);
+  outbox.put(entry(OUTBOX_ENTRIES_MAX + 1), used(2));
+  expect(outbox.counter('key')).toBe(2);
+});
+
+test('a disk that fails is unavailable, and nothing is stored', () => {
+  const database = openDatabase(':memory:');
+  const outbox = createOutbox(database);
+  outbox.put(entry(1), used(1));
+  // SQLite itself refuses, as a full disk makes it.
+  const pages = database.prepare('PRAGMA page_count').get()!['page_count'] as bigint;
+  database.exec(`PRAGMA max_page_count = ${pages}`);
+  const large = { ...entry(2), envelope: new Uint8Array(200_000) };
+  expect(reasonOf(() => outbox.put(large, used(2)))).toBe('unavailable');
+  expect(outbox.get(id(2))).toBeUndefined();
+  expect(outbox.counter('key')).toBe(1);
+  outbox.put(entry(3), used(2));
+  expect(outbox.counter('key'), 'it goes on').toBe(2);
+});
+
+test('open entries oldest first; closed once, by the first receipt; recent newest first', () => {
+  const outbox = empty();
+  for (const n of [3, 1, 2]) outbox.put(entry(n), used(4 - n === 1 ? 1 : n + 1));
+  expect(outbox.open().map((one) => one.id)).toEqual([id(3), id(1), id(2)]);
+  outbox.close(id(1), Uint8Array.of(1), 10);
+  outbox.close(id(1), Uint8Array.of(2), 11);
+  expect(outbox.get(id(1))?.receipt).toEqual(Uint8Array.of(1));
+  expect(outbox.open().map((one) => one.id)).toEqual([id(3), id(2)]);
+  outbox.close(id(3), Uint8Array.of(3), 12);
+  expect(outbox.recent(5).map((one) => one.id)).toEqual([id(1), id(3)]);
+  expect(outbox.recent(1).map((one) => one.id)).toEqual([id(1)]);
+});
+
+test('the same id again changes nothing; a mandate is offered anew', () => {
+  const outbox = empty();
+  outbox.put(entry(1), used(1));
+  outbox.close(id(1), Uint8Array.of(9), 1);
+  outbox.put({ ...entry(1), storedMs: 77 });
+  expect(outbox.get(id(1))).toMatchObject({ storedMs: 1, receipt: Uint8Array.of(9) });
+  outbox.put(entry(2, 'mandate'));
+  outbox.close(id(2), Uint8Array.of(9), 1);
+  outbox.put({ ...entry(2, 'mandate'), storedMs: 77 });
+  expect(outbox.get(id(2))).toMatchObject({ storedMs: 77, receipt: undefined });
+  expect(
+    outbox.recent(5).map((one) => one.id),
+    'only payments are recent',
+  ).toEqual([id(1)]);
+});
+
+test('forgets what was closed long ago, and never what is open', () => {
+  const outbox = empty();
+  outbox.put(entry(1));
+  outbox.put(entry(2));
+  outbox.put(entry(3));
+  outbox.close(id(1), Uint8Array.of(9), 1_000);
+  outbox.close(id(2), Uint8Array.of(9), 2_000);
+  outbox.forget(OUTBOX_KEEP_MS + 1_500);
+  expect([1, 2, 3].map((n) => outbox.get(id(n)) !== undefined)).toEqual([false, true, true]);
+});
+
+test('an outbox of another version is not touched', () => {
+  const database = openDatabase(':memory:');
+  database.exec('PRAGMA user_version = 7');
+  let failure: unknown;
+  try {
+    createOutbox(database);
+  } catch (error) {
+    failure = error;
+  }
+  expect(failure).toBeInstanceOf(OperatorError);
+  expect(failure).not.toBeInstanceOf(PaymentError);
+  expect((failure as OperatorError).exit).toBe(EXITS.storage);
+});

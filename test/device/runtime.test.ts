@@ -1,0 +1,664 @@
+// Method: a person acts, the test reads three things: what the surface said, what is in the outbox
+// (decoded from its bytes), and what went over the wire. Receipts arrive signed, through the link.
+import { expect, test } from 'vitest';
+import { PaymentError, type Reason } from '../../src/errors.ts';
+import { CONFIRM_MS, RECEIPT_PATIENCE_MS, REQUEST_VALID_S, TICK_USE_MS } from '../../src/limits.ts';
+import { openDatabase } from '../../src/node/sqlite.ts';
+import { phrases, reasonPhrase } from '../../device/phrases.ts';
+import type { Told } from '../../device/runtime.ts';
+import { orderUri } from '../../device/sense/uri.ts';
+import { codePng, makeCode } from '../../device/surface/code.ts';
+import {
+  MANDATE_ID,
+  NONCE,
+  NOTHING,
+  START_S,
+  type Stage,
+  createStage,
+  mandateWith,
+  ndef,
+  orderId,
+  otherTill,
+  sealOrder,
+  settle,
+  stranger,
+  uriTag,
+  wearer,
+} from './stage.ts';
+
+const PAY = 'pay 12.50 yuan to Luckin Coffee';
+const BIG = 'pay 38 yuan to Luckin Coffee';
+const cny = (minor: bigint) => ({ currency: 'CNY', minor });
+
+async function readyStage(options: Parameters<typeof createStage>[0] = {}): Promise<Stage> {
+  const stage = await createStage(options);
+  await stage.ready();
+  return stage;
+}
+
+/** Asks and confirms; returns the payment, which awaits its receipt. */
+async function confirmed(stage: Stage, sentence = PAY): Promise<{ told: Promise<Told> }> {
+  const told = stage.say(sentence);
+  await settle();
+  await stage.press();
+  await settle();
+  return { told };
+}
+
+test.each([
+  {
+    language: 'en',
+    sentence: PAY,
+    yes: 'confirm payment',
+    frame: { payee: 'Luckin Coffee', amount: '12.50 yuan' },
+    ask: 'Pay 12.50 yuan to Luckin Coffee? Say “confirm payment”.',
+    end: ['Paying…', 'Paid 12.50 yuan to Luckin Coffee.'],
+  },
+  {
+    language: 'zh',
+    sentence: '付十二块五给瑞幸咖啡',
+    yes: '确认支付',
+    frame: { payee: '瑞幸咖啡', amount: '12.50元' },
+    ask: '向瑞幸咖啡支付12.50元？请说“确认支付”。',
+    end: ['正在支付…', '已向瑞幸咖啡支付12.50元。'],
+  },
+] as const)('$language: say, ask, confirm, sign, store, send, receipt, paid', async (row) => {
+  const stage = await readyStage({ language: row.language });
+  const told = stage.say(row.sentence);
+  await settle();
+  expect(stage.asked).toEqual([
+    { frame: { ...row.frame, lines: [], needs: 1 }, sentence: row.ask },
+  ]);
+  expect(stage.left(), 'nothing before the confirmation').toEqual(NOTHING);
+
+  expect(await stage.say(row.yes)).toEqual({ kind: 'said' });
+  await settle();
+  const { id, ...request } = stage.request();
+  expect(request).toEqual({
+    action: 'pay',
+    amount: cny(12_50n),
+    payee: 'luckin-coffee',
+    exp: START_S + REQUEST_VALID_S,
+    mandate: MANDATE_ID,
+    counter: 1,
+    presence: 1,
+    channel: 'voice',
+    nonce: NONCE,
+  });
+  expect(stage.outbox.counter(wearer.key.name)).toBe(1);
+  const [sent, ...more] = stage.wire.sent('request');
+  expect(more).toEqual([]);
+  expect(sent?.payload).toEqual(stage.outbox.get(id)?.envelope);
+  expect(sent?.qos).toBe(1);
+  expect(stage.sentences()).toEqual([row.end[0]]);
+
+  const envelope = await stage.capture(id);
+  expect(await told).toMatchObject({ kind: 'paid', id, receipt: { outcome: 'captured' } });
+  expect(stage.sentences()).toEqual(row.end);
+  expect(stage.outbox.get(id)?.receipt).toEqual(envelope);
+  expect(stage.outbox.open()).toEqual([]);
+});
+
+test('what is in the outbox was there before it was sent', async () => {
+  const order: string[] = [];
+  const stage = await createStage({
+    wrap: (outbox) => ({
+      ...outbox,
+      put(...all) {
+        order.push(`put, ${stage.wire.sent('request').length} sent`);
+        outbox.put(...all);
+      },
+    }),
+  });
+  await stage.ready();
+  await confirmed(stage);
+  expect(order).toEqual(['put, 0 sent']);
+  expect(stage.wire.sent('request')).toHaveLength(1);
+});
+
+test('two equal payments are two requests with counters of their own', async () => {
+  const stage = await readyStage();
+  const ids: string[] = [];
+  for (const counter of [1, 2]) {
+    const { told } = await confirmed(stage);
+    const { id, counter: used } = stage.request();
+    expect(used).toBe(counter);
+    await stage.capture(id);
+    await told;
+    ids.push(id);
+  }
+  expect(new Set(ids).size).toBe(2);
+});
+
+test('above the band a spoken confirmation is not enough, and a tap is', async () => {
+  const stage = await readyStage();
+  const told = stage.say(BIG);
+  await settle();
+  expect(stage.asked[0]?.frame.needs).toBe(2);
+  expect(stage.asked[0]?.sentence).toBe('Pay 38.00 yuan to Luckin Coffee? Tap the temple to pay.');
+  await stage.say('confirm payment');
+  await settle();
+  expect(stage.sentences()).toEqual([phrases.needPress('en')]);
+  expect(stage.left()).toEqual(NOTHING);
+  await stage.press();
+  await settle();
+  const { id, presence } = stage.request();
+  expect(presence).toBe(2);
+  await stage.capture(id, 38_00n);
+  expect((await told).kind).toBe('paid');
+});
+
+test('a press below the band is P2, the stronger of the two', async () => {
+  const stage = await readyStage();
+  await confirmed(stage);
+  expect(stage.request().presence).toBe(2);
+});
+
+test.each([
+  { amount: '20', needs: 1, why: 'a ceiling belongs to its band' },
+  { amount: '20.01', needs: 2, why: 'a fen above it' },
+  { amount: '1000', needs: 2, why: 'the last ceiling' },
+])('$amount yuan needs P$needs: $why', async ({ amount, needs }) => {
+  const stage = await readyStage();
+  void stage.say(`pay ${amount} yuan to Luckin Coffee`);
+  await settle();
+  expect(stage.asked[0]?.frame.needs).toBe(needs);
+});
+
+test('a mandate that is stricter than the policy is kept to when asking', async () => {
+  const mandate = mandateWith({ bands: [{ ceiling: 1_000_00n, level: 2 }] });
+  const stage = await readyStage({ mandates: [mandate] });
+  void stage.say(PAY);
+  await settle();
+  expect(stage.asked[0]?.frame.needs).toBe(2);
+});
+
+test.each<[string, Parameters<typeof createStage>[0], string, Reason]>([
+  ['more than the ladder', {}, 'pay 1000.01 yuan to Luckin Coffee', 'presence_too_low'],
+  ['a device that proves P1 only', { presenceMax: 1 }, BIG, 'presence_too_low'],
+  ['a currency without a mandate', {}, 'pay 5 dollars to Luckin Coffee', 'mandate_unknown'],
+  [
+    'a mandate that has ended',
+    { mandates: [mandateWith({ exp: START_S })] },
+    PAY,
+    'mandate_unknown',
+  ],
+  ['no mandate at all', { mandates: [] }, PAY, 'mandate_unknown'],
+])('never asked: %s', async (_why, options, sentence, reason) => {
+  const stage = await readyStage(options);
+  expect(await stage.say(sentence)).toEqual({ kind: 'not_sent', reason });
+  expect(stage.asked).toEqual([]);
+  expect(stage.sentences()).toEqual([phrases.notSent(reasonPhrase(reason, 'en'), 'en')]);
+  expect(stage.left()).toEqual(NOTHING);
+});
+
+test.each(['cancel', 'no', 'stop', 'confirm payment, no', 'no, confirm payment', '取消', '不要'])(
+  'cancelling wins: %s',
+  async (words) => {
+    const stage = await readyStage();
+    const told = stage.say(PAY);
+    await settle();
+    await stage.say(words);
+    expect(await told).toEqual({ kind: 'not_sent', reason: 'cancelled' });
+    expect(stage.sentences()).toEqual([phrases.cancelled('en')]);
+    await stage.say('confirm payment');
+    await stage.press();
+    await settle();
+    expect(stage.left()).toEqual(NOTHING);
+  },
+);
+
+test('no answer in time sends nothing, and a late yes does not either', async () => {
+  const stage = await readyStage();
+  const told = stage.say(PAY);
+  await stage.time.pass(CONFIRM_MS - 1);
+  expect(stage.said).toEqual([]);
+  await stage.time.pass(1);
+  expect(await told).toEqual({ kind: 'not_sent', reason: 'timed_out' });
+  expect(stage.sentences()).toEqual([phrases.timedOut('en')]);
+  await stage.say('confirm payment');
+  await settle();
+  expect(stage.left()).toEqual(NOTHING);
+});
+
+test('while a confirmation is open nothing else is taken', async () => {
+  const stage = await readyStage();
+  const told = stage.say(PAY);
+  await settle();
+  const order = await sealOrder();
+  const others = [
+    { kind: 'utterance', text: 'pay 5 yuan to Noodle Bar' },
+    { kind: 'utterance', text: 'yes' },
+    { kind: 'utterance', text: 'balance' },
+    { kind: 'tag', message: uriTag('saytap://payee/noodle-bar?amount=CNY1') },
+    { kind: 'picture', png: codePng(makeCode(orderUri(order)), 4) },
+  ] as const;
+  for (const other of others) {
+    expect(await stage.device.sense(other)).toEqual({ kind: 'said' });
+  }
+  await settle();
+  expect(stage.asked).toHaveLength(1);
+  const [only, busy] = [phrases.onlyConfirm('en'), phrases.busy('en')];
+  expect(stage.sentences()).toEqual([only, only, only, busy, busy]);
+  expect(stage.left()).toEqual(NOTHING);
+  await stage.say('confirm payment');
+  await settle();
+  const { id, payee, amount } = stage.request();
+  expect({ payee, amount }).toEqual({ payee: 'luckin-coffee', amount: cny(12_50n) });
+  await stage.capture(id);
+  expect((await told).kind).toBe('paid');
+});
+
+test('while a receipt is awaited a second payment is not begun', async () => {
+  const stage = await readyStage();
+  const { told } = await confirmed(stage);
+  expect(await stage.say('pay 5 yuan to Noodle Bar')).toEqual({ kind: 'said' });
+  expect(stage.asked).toHaveLength(1);
+  await stage.capture(stage.request().id);
+  expect((await told).kind).toBe('paid');
+});
+
+test('a disk that refuses: nothing is sent, and the person hears so', async () => {
+  const stage = await readyStage({
+    wrap: (outbox) => ({
+      ...outbox,
+      put() {
+        throw new PaymentError('unavailable', 'disk full');
+      },
+    }),
+  });
+  const { told } = await confirmed(stage);
+  expect(await told).toEqual({ kind: 'not_sent', reason: 'unavailable' });
+  expect(stage.sentences()).toEqual([phrases.notSent(reasonPhrase('unavailable', 'en'), 'en')]);
+  expect(stage.left()).toEqual(NOTHING);
+  await stage.time.pass(60_000);
+  expect(stage.wire.sent('request')).toEqual([]);
+});
+
+test('offline, or without a fresh nonce, nobody is even asked', async () => {
+  const stage = await createStage();
+  const offline = { kind: 'not_sent', reason: 'offline_not_allowed' };
+  expect(await stage.say(PAY), 'never connected').toEqual(offline);
+  stage.wire.up();
+  await settle();
+  expect(await stage.say(PAY), 'no tick yet').toEqual(offline);
+  await stage.boot();
+  stage.wire.down();
+  expect(await stage.say(PAY), 'link lost').toEqual(offline);
+  stage.wire.up();
+  await stage.time.pass(TICK_USE_MS);
+  expect(await stage.say(PAY), 'tick too old').toEqual(offline);
+  expect(stage.asked).toEqual([]);
+  expect(stage.left()).toEqual(NOTHING);
+});
+
+test('a link that falls during the confirmation: not signed', async () => {
+  const stage = await readyStage();
+  const told = stage.say(PAY);
+  await settle();
+  stage.wire.down();
+  await stage.say('confirm payment');
+  expect(await told).toEqual({ kind: 'not_sent', reason: 'offline_not_allowed' });
+  expect(stage.left()).toEqual(NOTHING);
+});
+
+test.each(['backend_unknown', 'in_progress', 'unavailable', 'not_seen'] as const)(
+  'pending (%s) says "do not pay again", and the final word follows',
+  async (reason) => {
+    const stage = await readyStage();
+    const { told: paying } = await confirmed(stage);
+    const { id } = stage.request();
+    await stage.pending(id, reason);
+    const told = await paying;
+    expect(told).toMatchObject({ kind: 'unconfirmed', id });
+    expect(stage.said.at(-1)?.mood).toBe('waiting');
+    expect(stage.sentences().at(-1)).toContain('o not pay again');
+    expect(stage.outbox.get(id)?.receipt).toBeUndefined();
+    await stage.capture(id);
+    if (told.kind !== 'unconfirmed') throw new Error('narrowing');
+    expect((await told.later).kind).toBe('paid');
+    expect(stage.sentences().at(-1)).toBe('Paid 12.50 yuan to Luckin Coffee.');
+  },
+);
+
+test('pending with the final one on its heels: told in that order, and to the end', async () => {
+  const stage = await readyStage();
+  const { told: paying } = await confirmed(stage);
+  const { id } = stage.request();
+  // Both in one turn, as one TCP packet brings them.
+  const base = { subject: id, iat: START_S } as const;
+  stage.device.hear(id, { ...base, outcome: 'pending', reason: 301 });
+  stage.device.hear(id, { ...base, outcome: 'captured', amount: cny(12_50n) });
+  const told = await paying;
+  if (told.kind !== 'unconfirmed') throw new Error(told.kind);
+  expect((await told.later).kind).toBe('paid');
+  expect(stage.sentences()).toEqual([
+    'Paying…',
+    phrases.unconfirmed('en'),
+    'Paid 12.50 yuan to Luckin Coffee.',
+  ]);
+});
+
+test('silence is no answer: "not confirmed yet", free again, told later', async () => {
+  const stage = await readyStage();
+  const { told: paying } = await confirmed(stage);
+  const { id } = stage.request();
+  await stage.time.pass(RECEIPT_PATIENCE_MS - 1);
+  expect(stage.sentences()).toEqual(['Paying…']);
+  await stage.time.pass(1);
+  const told = await paying;
+  expect(told).toMatchObject({ kind: 'unconfirmed', id });
+  expect(stage.sentences().at(-1)).toBe('Not confirmed yet. Do not pay again; I will tell you.');
+  const second = stage.say('pay 5 yuan to Noodle Bar');
+  await settle();
+  expect(stage.asked).toHaveLength(2);
+  await stage.say('cancel');
+  await second;
+  await stage.refuse(id, 'risk_denied');
+  if (told.kind !== 'unconfirmed') throw new Error('narrowing');
+  expect(await told.later).toMatchObject({ kind: 'refused', id });
+});
+
+test.each([
+  ['en', 'limit_per_payment', 'That is more than you allowed for one payment.'],
+  ['zh', 'limit_per_payment', '超过单笔限额。'],
+  ['en', 'backend_declined', 'perhaps for lack of money'],
+  ['zh', 'risk_denied', '未通过安全检查'],
+] as const)(
+  '%s: refused (%s) says that nothing was charged, and why',
+  async (language, reason, why) => {
+    const stage = await readyStage({ language });
+    const { told } = await confirmed(stage);
+    const { id } = stage.request();
+    await stage.refuse(id, reason);
+    expect(await told).toMatchObject({ kind: 'refused', id, receipt: { outcome: 'refused' } });
+    const { sentence, mood } = stage.said.at(-1)!;
+    expect(mood).toBe('bad');
+    expect(sentence).toContain(language === 'en' ? 'nothing was charged' : '未扣款');
+    expect(sentence).toContain(why);
+    expect(stage.outbox.open()).toEqual([]);
+  },
+);
+
+test('a reason of a newer bridge still tells what to do, by its hundreds digit', async () => {
+  const stage = await readyStage();
+  const { told } = await confirmed(stage);
+  const { id } = stage.request();
+  await stage.receipt({ subject: id, outcome: 'refused', reason: 199 });
+  expect((await told).kind).toBe('refused');
+  expect(stage.sentences().at(-1)).toBe('Not paid, nothing was charged. It was refused.');
+});
+
+test('only a signed final receipt makes it say paid, refused or charged', async () => {
+  const stage = await readyStage();
+  const { told: paying } = await confirmed(stage);
+  const { id } = stage.request();
+  await stage.receipt({ subject: id, outcome: 'captured', amount: cny(12_50n) }, stranger);
+  await stage.receipt({ subject: id, outcome: 'refused', reason: 113 }, wearer);
+  await stage.receipt({ subject: id, outcome: 'refused', reason: 113 }, undefined, {
+    environment: 'sim',
+    ledger: 'other',
+  });
+  stage.wire.deliver('saytap/1/glasses-1/down/unsigned', Uint8Array.of(0xa1, 0x17, 0x18, 0x68));
+  await stage.time.pass(10 * 60_000);
+  expect((await paying).kind).toBe('unconfirmed');
+  expect(stage.sentences().join(' ')).not.toMatch(/paid|refused|declined|charged/i);
+  expect(stage.outbox.open().map((entry) => entry.id)).toEqual([id]);
+});
+
+test('a tag without an amount asks for it; amount, then confirmation', async () => {
+  const stage = await readyStage();
+  const tag = { kind: 'tag', message: uriTag('saytap://payee/luckin-coffee') } as const;
+  expect(await stage.device.sense(tag)).toEqual({ kind: 'said' });
+  expect(stage.sentences()).toEqual(['How much to Luckin Coffee?']);
+  void stage.say('38 yuan');
+  await settle();
+  expect(stage.asked[0]?.frame).toMatchObject({ payee: 'Luckin Coffee', amount: '38.00 yuan' });
+  await stage.press();
+  await settle();
+  expect(stage.request()).toMatchObject({ channel: 'tap', amount: cny(38_00n) });
+});
+
+test('the question for an amount ends in time, by cancel, and when answered', async () => {
+  const stage = await readyStage();
+  const tag = { kind: 'tag', message: uriTag('saytap://payee/luckin-coffee') } as const;
+  await stage.device.sense(tag);
+  await stage.time.pass(CONFIRM_MS + 1);
+  expect(await stage.say('38 yuan')).toEqual({ kind: 'said' });
+  await stage.device.sense(tag);
+  await stage.say('cancel');
+  expect(await stage.say('38 yuan')).toEqual({ kind: 'said' });
+  expect(stage.asked).toEqual([]);
+  await stage.device.sense(tag);
+  const told = stage.say('38 yuan');
+  await settle();
+  await stage.say('cancel');
+  await told;
+  expect(await stage.say('39 yuan')).toEqual({ kind: 'said' });
+  expect(stage.asked).toHaveLength(1);
+  expect(stage.left()).toEqual(NOTHING);
+});
+
+test.each<[string, Uint8Array, Reason]>([
+  ['a payee of no statement', uriTag('saytap://payee/evil-shop?amount=CNY1'), 'scope_payee'],
+  ['the same without amount', uriTag('saytap://payee/evil-shop'), 'scope_payee'],
+  ['an amount of nothing', uriTag('saytap://payee/luckin-coffee?amount=CNY0.00'), 'malformed'],
+  [
+    'an amount with two points',
+    uriTag('saytap://payee/luckin-coffee?amount=CNY1.2.3'),
+    'malformed',
+  ],
+  ['half a fen', uriTag('saytap://payee/luckin-coffee?amount=CNY0.005'), 'malformed'],
+  ['an unknown currency', uriTag('saytap://payee/luckin-coffee?amount=QQQ5'), 'currency_unknown'],
+  ['a damaged tag', uriTag('saytap://payee/luckin-coffee').subarray(0, 20), 'malformed'],
+])('a tag is refused: %s', async (_why, message, reason) => {
+  const stage = await readyStage();
+  expect(await stage.device.sense({ kind: 'tag', message })).toEqual({ kind: 'not_sent', reason });
+  expect(stage.asked).toEqual([]);
+});
+
+test('a picture of an order: its lines are shown, its id is signed', async () => {
+  const stage = await readyStage();
+  const order = await sealOrder();
+  const told = stage.device.sense({ kind: 'picture', png: codePng(makeCode(orderUri(order)), 4) });
+  await expect.poll(() => stage.asked.length).toBe(1);
+  expect(stage.asked[0]?.frame).toEqual({
+    payee: 'Luckin Coffee',
+    amount: '38.00 yuan',
+    lines: ['1 × Latte  38.00 yuan'],
+    needs: 2,
+  });
+  await stage.press();
+  await settle();
+  const { id, ...request } = stage.request();
+  expect(request).toMatchObject({
+    order: orderId(order),
+    terminal: 'till-1',
+    payee: 'luckin-coffee',
+    amount: cny(38_00n),
+    channel: 'look',
+  });
+  await stage.capture(id, 38_00n);
+  expect((await told).kind).toBe('paid');
+});
+
+test.each<[string, () => Promise<Uint8Array>, Reason]>([
+  ['has expired', () => sealOrder({ exp: START_S }), 'order_expired'],
+  ['is of a terminal that nobody vouches for', () => sealOrder({}, stranger), 'bad_signature'],
+  ['names a terminal other than its signer', () => sealOrder({}, otherTill), 'order_mismatch'],
+  ['names another payee', () => sealOrder({ payee: 'noodle-bar' }), 'order_mismatch'],
+])('an order is refused that %s', async (_why, make, reason) => {
+  const stage = await readyStage();
+  const message = ndef(2, 'application/vnd.saytap.order+cose', await make());
+  expect(await stage.device.sense({ kind: 'tag', message })).toEqual({ kind: 'not_sent', reason });
+  expect(stage.asked).toEqual([]);
+  expect(stage.left()).toEqual(NOTHING);
+});
+
+test('what is no code of ours is no payment', async () => {
+  const stage = await readyStage();
+  const png = codePng(makeCode('https://example.com/pay?amount=5'), 4);
+  expect(await stage.device.sense({ kind: 'picture', png })).toEqual({ kind: 'said' });
+  expect(await stage.device.sense({ kind: 'picture', png: new Uint8Array(9) })).toEqual({
+    kind: 'not_sent',
+    reason: 'malformed',
+  });
+  expect(await stage.press()).toEqual({ kind: 'said' });
+  expect(stage.asked).toEqual([]);
+});
+
+test('the name that is shown comes from the Key statement alone', async () => {
+  const stage = await readyStage();
+  // An order may hold what it likes in its lines; the payee's name is not its to say.
+  const order = await sealOrder({
+    lines: [{ text: 'Payee: Noodle Bar', quantity: 1, total: 38_00n }],
+  });
+  const message = ndef(2, 'application/vnd.saytap.order+cose', order);
+  void stage.device.sense({ kind: 'tag', message });
+  await settle();
+  expect(stage.asked[0]?.frame.payee).toBe('Luckin Coffee');
+  expect(stage.asked[0]?.sentence).toContain('to Luckin Coffee?');
+});
+
+test('what would be signed is not what was shown: nothing is signed', async () => {
+  let isRenamed = false;
+  const stage = await readyStage({
+    directory: (real) => ({
+      ...real,
+      byId(id) {
+        const payee = real.byId(id);
+        return payee && isRenamed ? { ...payee, names: [['en', 'Evil Shop']] } : payee;
+      },
+    }),
+  });
+  const told = stage.say(PAY);
+  await settle();
+  isRenamed = true;
+  const failure = expect(told).rejects.toThrow('what would be signed is not what was shown');
+  await stage.say('confirm payment');
+  await failure;
+  expect(stage.left()).toEqual(NOTHING);
+  isRenamed = false;
+  void stage.say(PAY);
+  await settle();
+  expect(stage.asked, 'and the device goes on').toHaveLength(2);
+});
+
+test('receipts of other requests, and old ones again, change nothing', async () => {
+  const stage = await readyStage();
+  const { told: first } = await confirmed(stage);
+  const firstId = stage.request().id;
+  const old = await stage.capture(firstId);
+  await first;
+  const { told: second } = await confirmed(stage);
+  const { id } = stage.request();
+  const told = stage.said.length;
+  stage.wire.deliver('saytap/1/glasses-1/down/receipt', old);
+  await stage.capture('99'.repeat(16));
+  await settle();
+  expect(stage.said).toHaveLength(told);
+  expect(stage.outbox.open().map((entry) => entry.id)).toEqual([id]);
+  await stage.capture(id);
+  expect(await second).toMatchObject({ kind: 'paid', id });
+  stage.wire.deliver('saytap/1/glasses-1/down/receipt', old);
+  await stage.refuse(id, 'risk_denied');
+  await settle();
+  expect(stage.said, 'a later refusal is not told').toHaveLength(told + 1);
+});
+
+test('a bridge that knows more of this key than this disk: suspended', async () => {
+  const stage = await createStage();
+  stage.wire.up();
+  await settle();
+  await stage.boot({ counter: 1 });
+  expect(stage.clones()).toBe(1);
+  expect(stage.said).toEqual([{ sentence: phrases.copied('en'), mood: 'bad' }]);
+  expect(await stage.say(PAY)).toEqual({ kind: 'not_sent', reason: 'suspended' });
+  expect(stage.asked).toEqual([]);
+});
+
+test('suspended while the confirmation is open: not signed', async () => {
+  const stage = await readyStage();
+  const told = stage.say(PAY);
+  await settle();
+  stage.device.suspend();
+  await stage.say('confirm payment');
+  expect(await told).toEqual({ kind: 'not_sent', reason: 'suspended' });
+  expect(stage.left()).toEqual(NOTHING);
+});
+
+test('after a power cut the open payment is sent again and its end is told', async () => {
+  const database = openDatabase(':memory:');
+  const before = await readyStage({ database });
+  await confirmed(before);
+  const { id } = before.request();
+  const [sent] = before.wire.sent('request');
+
+  const after = await createStage({ database });
+  await after.ready();
+  expect(after.wire.sent('request').map(({ payload }) => payload)).toEqual([sent?.payload]);
+  expect(after.said).toEqual([]);
+  await after.pending(id, 'in_progress');
+  expect(after.said).toEqual([]);
+  await after.capture(id);
+  expect(after.said).toEqual([{ sentence: 'Paid 12.50 yuan to Luckin Coffee.', mood: 'good' }]);
+  expect(after.outbox.open()).toEqual([]);
+
+  const { told: next } = await confirmed(after);
+  expect(after.request().counter, 'counters go on').toBe(2);
+  await after.refuse(after.request().id, 'limit_window');
+  expect((await next).kind).toBe('refused');
+});
+
+test('after a restart the end is told also when the payee is known no more', async () => {
+  const database = openDatabase(':memory:');
+  const before = await readyStage({ database });
+  await confirmed(before);
+  const { id } = before.request();
+  const after = await createStage({
+    database,
+    directory: (real) => ({ ...real, byId: () => undefined }),
+  });
+  await after.ready();
+  await after.capture(id);
+  expect(after.sentences()).toEqual(['Paid 12.50 yuan to luckin-coffee.']);
+});
+
+test('balance and receipts tell what the newest signed receipts say', async () => {
+  const stage = await readyStage();
+  await stage.say('balance');
+  await stage.say('receipts');
+  expect(stage.sentences()).toEqual([phrases.left([], 'en'), phrases.noReceipts('en')]);
+  const { told } = await confirmed(stage);
+  const { id } = stage.request();
+  const remaining = [{ amount: 1_987_50n, count: 199 }];
+  await stage.receipt({ subject: id, outcome: 'captured', amount: cny(12_50n), remaining });
+  await told;
+  await stage.say('balance');
+  await stage.say('receipts');
+  expect(stage.sentences().slice(-2)).toEqual([
+    'Left: 1987.50 yuan.',
+    '2026-07-01 04:00  captured  12.50 yuan',
+  ]);
+});
+
+test('two payees of one name are not guessed', async () => {
+  const stage = await readyStage({
+    directory: (real) => ({
+      ...real,
+      find: () => [real.byId('luckin-coffee')!, real.byId('noodle-bar')!],
+    }),
+  });
+  expect(await stage.say(PAY)).toEqual({ kind: 'said' });
+  expect(stage.sentences()).toEqual([phrases.twoPayees('en')]);
+  expect(stage.asked).toEqual([]);
+});
+
+test('quit ends only when nothing is open', async () => {
+  const stage = await readyStage();
+  const told = stage.say(PAY);
+  await settle();
+  expect(await stage.say('quit')).toEqual({ kind: 'said' });
+  expect(await told).toEqual({ kind: 'not_sent', reason: 'cancelled' });
+  expect(await stage.say('quit')).toEqual({ kind: 'quit' });
+});

@@ -1,0 +1,124 @@
+// Whom a device believes: every row that is signed by somebody else must be refused by its code.
+import { expect, test } from 'vitest';
+import { receipt as receiptKind } from '../../src/objects/receipt.ts';
+import { seal } from '../../src/objects/kind.ts';
+import { keyStatement } from '../../src/objects/key.ts';
+import { policy as policyKind } from '../../src/objects/policy.ts';
+import { createTrust } from '../../device/trust.ts';
+import {
+  BANDS,
+  REALM,
+  START_S,
+  bridge,
+  orderId,
+  otherTill,
+  policy,
+  reasonOf,
+  root,
+  sealOrder,
+  statements,
+  stranger,
+  till,
+  wearer,
+} from './stage.ts';
+
+const trust = createTrust(REALM, root.key, statements, policy);
+const LIVE = { ...REALM, environment: 'live' } as const;
+
+test('the payees are those of the terminals’ statements, with their names', () => {
+  expect(trust.payees).toEqual([
+    {
+      id: 'luckin-coffee',
+      names: [
+        ['en', 'Luckin Coffee'],
+        ['zh', '瑞幸咖啡'],
+      ],
+    },
+    {
+      id: 'noodle-bar',
+      names: [
+        ['en', 'Noodle Bar'],
+        ['zh', '面馆'],
+      ],
+    },
+  ]);
+  expect(trust.policy.ladders).toEqual([{ currency: 'CNY', bands: BANDS }]);
+});
+
+test('an order opens by the terminal that it names, and says its id', async () => {
+  const envelope = await sealOrder();
+  const { id, value } = trust.openOrder(envelope);
+  expect(id).toBe(orderId(envelope));
+  expect(value).toMatchObject({ payee: 'luckin-coffee', terminal: 'till-1' });
+});
+
+test.each([
+  ['another till', otherTill, {}, 'order_mismatch'],
+  ['another till, for its own payee', otherTill, { payee: 'noodle-bar' }, 'order_mismatch'],
+  ['the till, for another payee', till, { payee: 'noodle-bar' }, 'order_mismatch'],
+  ['the till, for another terminal', till, { terminal: 'till-2' }, 'order_mismatch'],
+  ['a stranger', stranger, {}, 'bad_signature'],
+  ['the bridge', bridge, {}, 'bad_signature'],
+  ['a device', wearer, {}, 'bad_signature'],
+] as const)('an order signed by %s: refused', async (_who, signer, changed, reason) => {
+  const envelope = await sealOrder(changed, signer);
+  expect(reasonOf(() => trust.openOrder(envelope))).toBe(reason);
+});
+
+test.each([
+  ['the bridge', bridge, 'accepted'],
+  ['a stranger', stranger, 'bad_signature'],
+  ['the root', root, 'bad_signature'],
+  ['a terminal', till, 'bad_signature'],
+] as const)('a receipt signed by %s: %s', async (_who, signer, reason) => {
+  const value = { iat: START_S, subject: 'ab'.repeat(16), outcome: 'granted' } as const;
+  const envelope = await seal(receiptKind, value, REALM, signer);
+  expect(reasonOf(() => trust.openFromBridge(receiptKind, envelope))).toBe(reason);
+});
+
+test('statements and policy hold under the root only, and in their own realm', async () => {
+  const by = (signer: typeof root) =>
+    seal(
+      keyStatement,
+      {
+        nbf: START_S,
+        exp: START_S + 9,
+        key: stranger.key.public,
+        role: 'bridge',
+        presenceMax: 0,
+      },
+      REALM,
+      signer,
+    );
+  const others: readonly (readonly [string, () => unknown, string])[] = [
+    ['forged', await by(stranger), 'bad_signature'],
+    ['self-signed by the bridge', await by(bridge), 'bad_signature'],
+    ['of the root', await by(root), 'accepted'],
+  ].map(([why, envelope, reason]) => [
+    why as string,
+    () => createTrust(REALM, root.key, [envelope as Uint8Array], policy),
+    reason as string,
+  ]);
+  for (const [why, run, reason] of others) expect(reasonOf(run), why).toBe(reason);
+
+  const forgedPolicy = await seal(
+    policyKind,
+    {
+      iat: START_S,
+      version: 9,
+      scope: { kind: 'platform' },
+      ladders: [{ currency: 'CNY', bands: [{ ceiling: 9n, level: 0 }] }],
+    },
+    REALM,
+    bridge,
+  );
+  expect(reasonOf(() => createTrust(REALM, root.key, statements, forgedPolicy))).toBe(
+    'bad_signature',
+  );
+  expect(reasonOf(() => createTrust(REALM, stranger.key, statements, policy))).toBe(
+    'bad_signature',
+  );
+  expect(reasonOf(() => createTrust(LIVE, root.key, statements, policy))).toBe('sim_in_live');
+  const damaged = policy.with(-1, policy.at(-1)! ^ 1);
+  expect(reasonOf(() => createTrust(REALM, root.key, statements, damaged))).toBe('bad_signature');
+});

@@ -1,0 +1,119 @@
+// Method: the story as `npm start` runs it, in a process of its own, read through a pipe. Its own
+// exit code says whether every step went right; here is asked what it leaves behind.
+import { type ChildProcess, spawn } from 'node:child_process';
+import { existsSync, mkdtempSync, readFileSync, readdirSync, rmSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { afterEach, beforeEach, expect, test } from 'vitest';
+import { EXITS } from '../../src/errors.ts';
+
+const CLI = join(import.meta.dirname, '../../src/cli.ts');
+let folder = '';
+const started: ChildProcess[] = [];
+beforeEach(() => (folder = mkdtempSync(join(tmpdir(), 'saytap-story-'))));
+afterEach(async () => {
+  for (const child of started.splice(0)) child.kill('SIGKILL');
+  // Programs that lost their parent need a moment to notice.
+  await expect.poll(() => programsOf(folder), { timeout: 10_000 }).toEqual([]);
+  rmSync(folder, { recursive: true, maxRetries: 3 });
+});
+
+/** Command lines of running programs that work in `place` (Linux: /proc). */
+function programsOf(place: string): readonly string[] {
+  if (!existsSync('/proc/self/cmdline')) return [];
+  return readdirSync('/proc')
+    .filter((name) => /^\d+$/.test(name) && Number(name) !== process.pid)
+    .flatMap((name) => {
+      try {
+        return [readFileSync(`/proc/${name}/cmdline`, 'utf8').replaceAll('\0', ' ')];
+      } catch {
+        return []; // It ended in between.
+      }
+    })
+    .filter((line) => line.includes(place));
+}
+
+function start(...args: readonly string[]) {
+  const child = spawn(process.execPath, [CLI, 'start', '--data', join(folder, 'data'), ...args], {
+    stdio: 'pipe',
+  });
+  started.push(child);
+  const told = { out: '', err: '' };
+  child.stdout.on('data', (chunk: Buffer) => (told.out += chunk.toString()));
+  child.stderr.on('data', (chunk: Buffer) => (told.err += chunk.toString()));
+  const ended = new Promise<number | null>((done) => child.once('close', (code) => done(code)));
+  const heard = (text: string) =>
+    expect.poll(() => told.out + told.err, { timeout: 30_000 }).toContain(text);
+  const type = (line: string) => child.stdin.write(`${line}\n`);
+  return { child, told, ended, heard, type };
+}
+
+/** What the payee has by the last line about balances. */
+function payeeHas(out: string): string | undefined {
+  return [...out.matchAll(/payee:CNY:luckin-coffee ([\d.]+) yuan/g)].at(-1)?.[1];
+}
+
+test('told twice in one folder: the second goes on where the first ended', async () => {
+  const first = start('--once');
+  expect(await first.ended, first.told.err).toBe(EXITS.ok);
+  expect(programsOf(folder), 'nothing is left running').toEqual([]);
+  expect(first.told.err).toBe('');
+  expect(first.told.out).not.toContain('\u001b');
+  expect(first.told.out).not.toContain('✗');
+  expect(first.told.out).toContain('SIMULATED');
+  expect(first.told.out).toContain('signed refusal, reason limit_per_payment');
+  expect(first.told.out).toMatch(/the identical receipt, all \d+ bytes/);
+  expect(payeeHas(first.told.out)).toBe('65.00');
+
+  const second = start('--once');
+  expect(await second.ended, second.told.err).toBe(EXITS.ok);
+  expect(programsOf(folder)).toEqual([]);
+  expect(second.told.err).toBe('');
+  expect(second.told.out).toContain(
+    'balances before: funding:acct-wang 935.00 yuan · payee:CNY:luckin-coffee 65.00 yuan',
+  );
+  expect(payeeHas(second.told.out)).toBe('130.00');
+  expect(second.told.out).toContain('the identical receipt');
+});
+
+test('a prompt: what is typed is paid; a second run beside it is refused in one line', async () => {
+  const { ended, told, heard, type } = start();
+  await heard('You are the wearer now');
+
+  const other = start('--once');
+  expect(await other.ended).toBe(EXITS.failed);
+  expect(other.told.err.trimEnd().split('\n')).toHaveLength(1);
+  expect(other.told.err).toMatch(
+    /^saytap: risk did not start: The database .*risk\.db is in use: stop the other program/,
+  );
+
+  type('pay 3 yuan to Luckin Coffee');
+  await heard('Pay 3.00 yuan to Luckin Coffee? Say “confirm payment”.');
+  type('confirm payment');
+  await heard('Paid 3.00 yuan to Luckin Coffee.');
+  type('balance');
+  await heard('ledger   payee:CNY:luckin-coffee 68.00 yuan');
+  await heard('Left: ');
+  type('quit');
+  expect(await ended, told.err).toBe(EXITS.ok);
+  expect(told.err).toBe('');
+  expect(told.out).not.toContain('\u001b');
+  expect(programsOf(folder)).toEqual([]);
+});
+
+test('killed without a word: its programs end by themselves', async () => {
+  const { child, ended, heard } = start();
+  await heard('glasses and kiosk are ready');
+  expect(programsOf(folder).length).toBeGreaterThanOrEqual(4);
+  child.kill('SIGKILL');
+  await ended;
+  await expect.poll(() => programsOf(folder), { timeout: 15_000 }).toEqual([]);
+});
+
+test('SIGTERM: stops everything, exit code 130', async () => {
+  const { child, ended, heard } = start();
+  await heard('1. Say it');
+  child.kill('SIGTERM');
+  expect(await ended).toBe(130);
+  expect(programsOf(folder)).toEqual([]);
+});
