@@ -11,7 +11,7 @@ import type { Timers } from '../src/platform.ts';
 
 /**
  * A queue in front of `commit`, which does all works of a group durably and returns one answer for
- * each, or throws; then the whole group fails. Rejects with `unavailable` when STORE_QUEUE_MAX wait.
+ * each, or throws; then the whole group fails. Rejects with `unavailable` beyond STORE_QUEUE_MAX.
  */
 export function createGroup<Work, Answer>(
   commit: (works: readonly Work[]) => readonly Answer[],

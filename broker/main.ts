@@ -108,7 +108,7 @@ export async function startBridge(
     log,
     send: (topic, payload, qos) => link.publish(topic, payload, qos),
   });
-  let wasUp = false;
+  let wasUp: boolean | undefined;
   let isStopping = false;
   const link = connectLink(
     {

@@ -126,8 +126,13 @@ export function startDevice(
     surface.say(`order ${id.slice(0, 8)}: ${receipt.outcome}`, 'plain');
   }
 
-  const wasGranted = (id: string) =>
-    trust.openFromBridge(receiptKind, outbox.get(id)!.receipt!).value.outcome === 'granted';
+  // The link sends what is in the outbox, and the bridge answers a mandate that it has with
+  // `granted`, so offering one again is harmless.
+  for (const { id, envelope } of mandates) {
+    const receipt = outbox.get(id)?.receipt;
+    if (receipt && trust.openFromBridge(receiptKind, receipt).value.outcome === 'granted') continue;
+    outbox.put({ id, kind: 'mandate', envelope, storedMs: clock.nowMs() });
+  }
 
   const listeners = new Set<ReceiptListener>();
   const waiting = new Set<() => void>();
@@ -161,14 +166,6 @@ export function startDevice(
       },
     },
   );
-  for (const { id, envelope } of mandates) {
-    // The bridge answers a mandate that it has with `granted`, so offering it again is harmless.
-    if (outbox.get(id)?.receipt && wasGranted(id)) continue;
-    const entry = { id, kind: 'mandate', envelope, storedMs: clock.nowMs() } as const;
-    outbox.put(entry);
-    link.send(entry);
-  }
-
   const running: Running = {
     outbox,
     link,

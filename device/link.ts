@@ -63,7 +63,7 @@ export type LinkParts = Readonly<{
   log: Log;
 }>;
 
-type Sending = { entry: Omit<Entry, 'receipt'>; dueMs: number; pauseMs: number; sentMs: number };
+type Sending = { entry: Omit<Entry, 'receipt'>; dueMs: number; pauseMs: number };
 
 /** Connects and keeps connected; what is in the outbox is sent as soon as the broker is there. */
 export function createDeviceLink(parts: LinkParts, events: LinkEvents): DeviceLink {
@@ -89,22 +89,24 @@ export function createDeviceLink(parts: LinkParts, events: LinkEvents): DeviceLi
   }
 
   function enqueue(entry: Omit<Entry, 'receipt'>): void {
-    sending.set(entry.id, { entry, dueMs: 0, pauseMs: RESEND_MS, sentMs: -Infinity });
+    sending.set(entry.id, { entry, dueMs: 0, pauseMs: RESEND_MS });
   }
 
-  /** Sends whatever is due within the window, and sleeps until the next is. */
+  /**
+   * Sends whatever is due, and sleeps until the next is. Of the requests only the oldest
+   * OUTBOX_WINDOW are ever on their way: beyond them the bridge would see a counter so far ahead of
+   * what has arrived that it would take this device for a copy.
+   */
   function pump(): void {
     cancelPump();
     cancelPump = () => {};
     if (!isUp) return;
     const nowMs = clock.monotonicMs();
-    let inFlight = 0;
+    let requests = 0;
     let nextMs = Infinity;
     for (const item of sending.values()) {
-      if (item.sentMs + RESEND_MS > nowMs) inFlight++;
-    }
-    for (const item of sending.values()) {
-      if (item.dueMs <= nowMs && inFlight < OUTBOX_WINDOW) {
+      if (item.entry.kind === 'request' && ++requests > OUTBOX_WINDOW) continue;
+      if (item.dueMs <= nowMs) {
         if (clock.nowMs() - item.entry.storedMs > RESEND_FOR_MS) {
           // The bridge may have forgotten it by now; a person has to look.
           log('error', 'entry too old to be sent', { id: item.entry.id });
@@ -112,14 +114,12 @@ export function createDeviceLink(parts: LinkParts, events: LinkEvents): DeviceLi
           continue;
         }
         link.publish(upTopic(device, item.entry.kind), item.entry.envelope, 1);
-        inFlight++;
-        item.sentMs = nowMs;
         item.dueMs = nowMs + item.pauseMs;
         item.pauseMs = Math.min(item.pauseMs * 2, RESEND_MS_MAX);
       }
-      nextMs = Math.min(nextMs, Math.max(item.dueMs, nowMs + RESEND_MS / 10));
+      nextMs = Math.min(nextMs, item.dueMs);
     }
-    if (nextMs < Infinity) cancelPump = timers.after(nextMs - nowMs, pump);
+    if (nextMs < Infinity) cancelPump = timers.after(Math.max(0, nextMs - nowMs), pump);
   }
 
   /** Asks for time and nonce with this boot's random until there is a nonce. */
@@ -206,7 +206,7 @@ export function createDeviceLink(parts: LinkParts, events: LinkEvents): DeviceLi
         isUp = now === 'up';
         if (isUp) {
           // Whatever was under way when the link fell may be lost: all of it is due again.
-          for (const item of sending.values()) Object.assign(item, { dueMs: 0, sentMs: -Infinity });
+          for (const item of sending.values()) item.dueMs = 0;
           askPauseMs = TICK_ASK_MS;
           void askForTick();
           pump();

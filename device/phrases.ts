@@ -122,8 +122,8 @@ export const phrases = {
     pick(
       needs === 1
         ? [
-            `Pay ${amount} to ${payee}? Say “confirm payment”.`,
-            `向${payee}支付${amount}？请说“确认支付”。`,
+            `Pay ${amount} to ${payee}? Say “confirm payment” or tap the temple.`,
+            `向${payee}支付${amount}？请说“确认支付”或轻触镜腿。`,
           ]
         : [
             `Pay ${amount} to ${payee}? Tap the temple to pay.`,

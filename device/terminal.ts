@@ -7,7 +7,7 @@
  */
 import { type Realm, type Signer, identify } from '../src/cose.ts';
 import { PaymentError } from '../src/errors.ts';
-import { ORDER_VALID_S } from '../src/limits.ts';
+import { CODE_CHARS_MAX, ORDER_VALID_S } from '../src/limits.ts';
 import type { KeyStatement } from '../src/objects/key.ts';
 import { seal } from '../src/objects/kind.ts';
 import { type OrderLine, order as orderKind } from '../src/objects/order.ts';
@@ -33,7 +33,7 @@ export type OpenOrder = Readonly<{
 export type Terminal = Readonly<{
   /**
    * Signs, stores and sends an order. Throws `offline_not_allowed` without a fresh tick,
-   * `unavailable` when the disk refuses; then there is no order.
+   * `too_large` when it fits no code, `unavailable` when the disk refuses; then there is no order.
    */
   order: (lines: readonly OrderLine[], currency: string) => Promise<OpenOrder>;
   /** Called by the link for every verified receipt. */
@@ -78,6 +78,10 @@ export function createTerminal(
         parts.realm,
         parts.signer,
       );
+      const uri = orderUri(envelope);
+      if (uri.length > CODE_CHARS_MAX) {
+        throw new PaymentError('too_large', 'the order does not fit a code: fewer lines');
+      }
       const { id } = identify(envelope, parts.realm, orderKind.name);
       const entry = { id, kind: 'order', envelope, storedMs: parts.clock.nowMs() } as const;
       parts.outbox.put(entry);
@@ -89,7 +93,7 @@ export function createTerminal(
       return {
         id,
         envelope,
-        uri: orderUri(envelope),
+        uri,
         registered: registered.promise,
         settled: settled.promise,
       };

@@ -52,6 +52,8 @@ export const REQUEST_VALID_S = 300;
 export const REQUEST_VALID_S_MAX = 900;
 /** An order stays payable this long: a queue at a counter, not a day. */
 export const ORDER_VALID_S = 600;
+/** What a QR code of version 40-M holds in byte mode (ISO 18004 Table 7): the link of an order. */
+export const CODE_CHARS_MAX = 2331;
 /** Clocks of honest devices differ by this much after a tick. */
 export const CLOCK_SKEW_S = 60;
 

@@ -5,7 +5,7 @@
  */
 import assert from 'node:assert/strict';
 import { payloadOf } from '../../src/cose.ts';
-import type { Reason } from '../../src/errors.ts';
+import { PaymentError, type Reason } from '../../src/errors.ts';
 import { CHAIN_DEPTH_MAX } from '../../src/limits.ts';
 import { keyStatement } from '../../src/objects/key.ts';
 import type { Kind } from '../../src/objects/kind.ts';
@@ -109,8 +109,20 @@ export function createFacts(database: Database) {
     return row && Number(row['at_ms']);
   }
 
-  /** Leaf first; empty when any link is missing, so that half a chain is never judged. */
+  /**
+   * Leaf first; empty when any link is missing or cannot be counted here (a time zone that this
+   * machine no longer knows), so that half a chain is never judged and the refusal is final.
+   */
   function chainOf(id: string, nowMs: number): readonly ChainLink[] {
+    try {
+      return linksFrom(id, nowMs);
+    } catch (error) {
+      if (error instanceof PaymentError && error.reason === 'malformed') return [];
+      throw error;
+    }
+  }
+
+  function linksFrom(id: string, nowMs: number): readonly ChainLink[] {
     const chain: ChainLink[] = [];
     for (let next: string | undefined = id; next !== undefined;) {
       const stored: StoredMandate | undefined = mandateById(next);

@@ -51,7 +51,7 @@ test.each([
     sentence: PAY,
     yes: 'confirm payment',
     frame: { payee: 'Luckin Coffee', amount: '12.50 yuan' },
-    ask: 'Pay 12.50 yuan to Luckin Coffee? Say “confirm payment”.',
+    ask: 'Pay 12.50 yuan to Luckin Coffee? Say “confirm payment” or tap the temple.',
     end: ['Paying…', 'Paid 12.50 yuan to Luckin Coffee.'],
   },
   {
@@ -59,7 +59,7 @@ test.each([
     sentence: '付十二块五给瑞幸咖啡',
     yes: '确认支付',
     frame: { payee: '瑞幸咖啡', amount: '12.50元' },
-    ask: '向瑞幸咖啡支付12.50元？请说“确认支付”。',
+    ask: '向瑞幸咖啡支付12.50元？请说“确认支付”或轻触镜腿。',
     end: ['正在支付…', '已向瑞幸咖啡支付12.50元。'],
   },
 ] as const)('$language: say, ask, confirm, sign, store, send, receipt, paid', async (row) => {

@@ -88,7 +88,7 @@ test('a prompt: what is typed is paid; a second run beside it is refused in one 
   );
 
   type('pay 3 yuan to Luckin Coffee');
-  await heard('Pay 3.00 yuan to Luckin Coffee? Say “confirm payment”.');
+  await heard('Pay 3.00 yuan to Luckin Coffee? Say “confirm payment” or tap the temple.');
   type('confirm payment');
   await heard('Paid 3.00 yuan to Luckin Coffee.');
   type('balance');
