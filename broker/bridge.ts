@@ -25,6 +25,7 @@ import { query as queryKind } from '../src/objects/query.ts';
 import { type Receipt, receipt as receiptKind } from '../src/objects/receipt.ts';
 import { request as requestKind } from '../src/objects/request.ts';
 import { tick as tickKind } from '../src/objects/tick.ts';
+import { within } from '../src/patience.ts';
 import type { Clock, Log, Timers } from '../src/platform.ts';
 import { UNSIGNED, downTopic, parseTopic, tickTopic } from '../src/topics.ts';
 import type { Backend, BackendAnswer } from './backends/port.ts';
@@ -404,13 +405,7 @@ export function createBridge(parts: Parts): Bridge {
       isClosed = true;
       for (const stop of wakeUps) stop();
       const ends = Promise.allSettled([...running.values()].map(({ ended }) => ended));
-      await new Promise<void>((done) => {
-        const cancel = timers.after(STOP_MS, done);
-        void ends.then(() => {
-          cancel();
-          done();
-        });
-      });
+      await within(timers, STOP_MS, ends);
     },
   };
 }

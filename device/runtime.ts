@@ -17,6 +17,7 @@ import type { Order } from '../src/objects/order.ts';
 import type { Band } from '../src/objects/policy.ts';
 import { type Receipt, receipt as receiptKind, isFinal } from '../src/objects/receipt.ts';
 import { type Channel, type Request, request as requestKind } from '../src/objects/request.ts';
+import { within } from '../src/patience.ts';
 import type { Clock, Log, Timers } from '../src/platform.ts';
 import { type Frame, type Terms, frameOf, levelNeeded, sameFrame } from './confirm.ts';
 import { readUtterance } from './intents/reading.ts';
@@ -138,7 +139,7 @@ export function createDevice(parts: Parts): Device {
 
   /** Tells what the receipt says; past patience the person is freed and told the rest later. */
   async function told(id: string, frame: Frame, answer: Answer): Promise<Told> {
-    const first = await within(RECEIPT_PATIENCE_MS, answer.first);
+    const first = await within(timers, RECEIPT_PATIENCE_MS, answer.first);
     if (first && isFinal(first.outcome)) return tellFinal(id, frame, first);
     // Whatever it waits for: only a phrase of the pending class also says "do not pay again".
     const code = first?.reason ?? REASONS.backend_unknown;
@@ -307,14 +308,6 @@ export function createDevice(parts: Parts): Device {
       last.resolve(receipt);
     });
     return { first: first.promise, last: last.promise };
-  }
-
-  /** The answer, or undefined when it takes longer. */
-  function within<T>(ms: number, answer: Promise<T>): Promise<T | undefined> {
-    return new Promise((resolve, reject) => {
-      const cancel = timers.after(ms, () => resolve(undefined));
-      answer.then(resolve, reject).finally(cancel);
-    });
   }
 
   function lastReceipts(count: number): Receipt[] {

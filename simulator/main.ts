@@ -11,6 +11,7 @@ import { OperatorError, PaymentError } from '../src/errors.ts';
 import { requireText } from '../src/files.ts';
 import { openSecretFile } from '../src/keyfile.ts';
 import { formatMoney } from '../src/money.ts';
+import { within } from '../src/patience.ts';
 import { type Child, startChild } from '../src/node/child.ts';
 import { createHttp } from '../src/node/http.ts';
 import { connectLink } from '../src/node/link.ts';
@@ -160,7 +161,10 @@ async function startSystem(options: StartOptions, show: Show): Promise<System> {
     });
     const kiosk = device('kiosk', { device: STORY.kiosk, language });
     if (glasses.kind !== 'glasses' || kiosk.kind !== 'kiosk') throw new Error('profiles mixed up');
-    await inTime(Promise.all([glasses.ready(), kiosk.ready()]));
+    const isReady = Promise.all([glasses.ready(), kiosk.ready()]).then(() => true);
+    if (!(await within(timers, READY_MS, isReady))) {
+      throw new OperatorError('address', 'the devices cannot reach the bridge');
+    }
     show.progress('glasses and kiosk are ready; the wallet has granted:');
     for (const line of place.grantText.split('\n')) show.progress(`  ${line}`);
     const example = keepExample(glasses, folder);
@@ -169,19 +173,6 @@ async function startSystem(options: StartOptions, show: Show): Promise<System> {
     await stop();
     throw error;
   }
-}
-
-/** Waits READY_MS at most. */
-function inTime(ready: Promise<unknown>): Promise<void> {
-  return new Promise((done, fail) => {
-    const cancel = timers.after(READY_MS, () =>
-      fail(new OperatorError('address', 'the devices cannot reach the bridge')),
-    );
-    void ready.then(() => {
-      cancel();
-      done();
-    });
-  });
 }
 
 /** Keeps the newest request in a file, so that `inspect` has something real to show. */

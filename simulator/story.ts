@@ -7,6 +7,7 @@
 import { bytesEqual, concat, utf8 } from '../src/bytes.ts';
 import { type Money, formatMoney } from '../src/money.ts';
 import { reasonName } from '../src/errors.ts';
+import { within } from '../src/patience.ts';
 import type { Timers } from '../src/platform.ts';
 import type { RunningGlasses, RunningKiosk } from '../device/compose.ts';
 import type { Told } from '../device/runtime.ts';
@@ -90,7 +91,7 @@ export async function playStory(stage: Stage): Promise<readonly string[]> {
   await asked(stage);
   await press();
   await paid(third, 38_00n, 'paying the order');
-  const word = await Promise.race([order.settled, pause(stage.timers, 5_000)]);
+  const word = await within(stage.timers, 5_000, order.settled);
   expect(word?.outcome === 'captured', 'the kiosk was not told that its order is paid');
   if (word) stage.kioskSays(`order ${order.id.slice(0, 8)} is ${word.outcome}, enjoy!`);
 
@@ -122,7 +123,7 @@ export async function playStory(stage: Stage): Promise<readonly string[]> {
     });
   });
   if (entry) glasses.link.send(entry);
-  const answer = await Promise.race([again, pause(stage.timers, 5_000)]);
+  const answer = await within(stage.timers, 5_000, again);
   const isIdentical = !!answer && !!entry?.receipt && bytesEqual(answer, entry.receipt);
   expect(isIdentical, 'the replay did not get the identical receipt');
   narrate(
@@ -148,12 +149,8 @@ function uriTag(uri: string): Uint8Array {
 }
 
 /** Lets the device show its question before the person answers it. */
-function asked({ timers }: Stage): Promise<undefined> {
-  return pause(timers, 300);
-}
-
-function pause(timers: Timers, ms: number): Promise<undefined> {
-  return new Promise((done) => void timers.after(ms, () => done(undefined)));
+function asked({ timers }: Stage): Promise<void> {
+  return new Promise((done) => void timers.after(300, done));
 }
 
 /** Minor units that payees have more than before. */
