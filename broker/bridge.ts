@@ -10,7 +10,7 @@ import { encodeCbor } from '../src/cbor.ts';
 import type { Realm, Signer } from '../src/cose.ts';
 import { PaymentError, REASONS, type Reason } from '../src/errors.ts';
 import {
-  BAD_ANSWERS_DEVICES_MAX,
+  BAD_ANSWERS_IN_ALL_PER_S,
   BAD_ANSWERS_PER_S,
   BRIDGE_RUNS_MAX,
   RESOLVE_FOR_MS,
@@ -120,8 +120,8 @@ export function createBridge(parts: Parts): Bridge {
       device: run.device,
       payee: request.payee,
       amount: request.amount!,
-      channel: request.channel,
-      presence: request.presence,
+      channel: run.channel,
+      presence: run.presence,
       atMs: run.admittedMs,
     });
     const decision = toDecision(assessment);
@@ -251,15 +251,11 @@ export function createBridge(parts: Parts): Bridge {
     const { statement } = signer;
     const nowMs = clock.nowMs();
     const answer = (bytes: Uint8Array) => parts.send(downTopic(device, 'receipt'), bytes, 1);
-    // What was registered keeps its answer, whatever has become of the terminal since.
-    if (!(await store.order(id))) {
-      const fault = standing(signer, nowMs);
-      if (fault) return answer(await refusal(id, fault));
-      if (statement.payee !== value.payee || statement.terminal !== value.terminal) {
-        return answer(await refusal(id, 'scope_terminal'));
-      }
-    }
-    const stored = await store.putOrder(id, value, device, envelope, nowMs);
+    const isOwn = statement.payee === value.payee && statement.terminal === value.terminal;
+    const fault = standing(signer, nowMs) ?? (isOwn ? undefined : 'scope_terminal');
+    // Stored either way: what was registered keeps its answer, and so does what was refused.
+    const refused = fault && (await refusal(id, fault));
+    const stored = await store.putOrder(id, device, envelope, nowMs, refused);
     if (stored.receipt) return answer(stored.receipt);
     if (stored.state === 'open' && nowMs / 1000 >= value.exp) {
       const closed = await store.closeOrder(
@@ -328,12 +324,11 @@ export function createBridge(parts: Parts): Bridge {
         // Nothing was stored, so nothing final may be said; the device sends the same bytes again.
         return log('error', 'message not taken', { device, kind: tail, why: error.message });
       }
+      if (!badAnswers.mayTell(device)) return;
       log('warn', 'message refused at the door', { device, kind: tail, why: error.message });
-      if (badAnswers.mayTell(device)) {
-        const code = error.reason === 'sim_in_live' ? 'sim_in_live' : 'bad_signature';
-        const told = encodeCbor(new Map([[23, REASONS[code]]]));
-        parts.send(downTopic(device, UNSIGNED), told, 0);
-      }
+      const code = error.reason === 'sim_in_live' ? 'sim_in_live' : 'bad_signature';
+      const told = encodeCbor(new Map([[23, REASONS[code]]]));
+      parts.send(downTopic(device, UNSIGNED), told, 0);
     }
   }
 
@@ -380,16 +375,19 @@ export function createBridge(parts: Parts): Bridge {
     });
   }
 
-  let inTaking = 0;
+  const taking = new Set<Promise<void>>();
 
   return {
     receive(topic, envelope) {
       if (isClosed) return;
-      if (inTaking + running.size >= BRIDGE_RUNS_MAX) {
-        return log('warn', 'too many requests at once, one left to be sent again');
+      // Payments that wait for a backend must not shut out boots, orders and mandates.
+      const isPayment = topic.endsWith('/up/request');
+      if (taking.size + (isPayment ? running.size : 0) >= BRIDGE_RUNS_MAX) {
+        return log('warn', 'too many messages at once, one left to be sent again');
       }
-      inTaking++;
-      guard(take(topic, envelope).finally(() => inTaking--));
+      const taken = take(topic, envelope);
+      taking.add(taken);
+      guard(taken.finally(() => taking.delete(taken)));
     },
     async resume() {
       const open = await store.openRuns();
@@ -404,7 +402,9 @@ export function createBridge(parts: Parts): Bridge {
     async close() {
       isClosed = true;
       for (const stop of wakeUps) stop();
-      const ends = Promise.allSettled([...running.values()].map(({ ended }) => ended));
+      const ends = Promise.allSettled(taking).then(() =>
+        Promise.allSettled([...running.values()].map(({ ended }) => ended)),
+      );
       await within(timers, STOP_MS, ends);
     },
   };
@@ -417,16 +417,24 @@ function refusedAs(reason: Reason): Readonly<{ outcome: 'refused' | 'expired'; r
   return { outcome: reason === 'expired' ? 'expired' : 'refused', reason };
 }
 
-/** At most BAD_ANSWERS_PER_S per device, so that noise cannot make the bridge a loudspeaker. */
+/** Few per device and few in all, so that noise cannot make the bridge a loudspeaker. */
 function createBadAnswers(clock: Clock) {
-  const told = new Map<string, { second: number; count: number }>();
+  const told = new Map<string, number>();
+  let second = -1;
+  let inAll = 0;
   return {
     mayTell(device: string): boolean {
-      const second = Math.floor(clock.monotonicMs() / 1000);
-      const entry = told.get(device);
-      if (entry?.second === second) return ++entry.count <= BAD_ANSWERS_PER_S;
-      if (told.size >= BAD_ANSWERS_DEVICES_MAX) told.delete(told.keys().next().value!);
-      told.set(device, { second, count: 1 });
+      const now = Math.floor(clock.monotonicMs() / 1000);
+      if (now !== second) {
+        second = now;
+        inAll = 0;
+        told.clear();
+      }
+      if (inAll >= BAD_ANSWERS_IN_ALL_PER_S) return false;
+      const count = told.get(device) ?? 0;
+      if (count >= BAD_ANSWERS_PER_S) return false;
+      told.set(device, count + 1);
+      inAll++;
       return true;
     },
   };

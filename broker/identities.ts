@@ -27,7 +27,10 @@ export type Identities = Readonly<{
 export type Signed<T> = Verified<T> & Readonly<{ signer: Identity }>;
 
 /** Why this key counts for nothing now, or undefined when it counts. */
-export function standing({ status, statement }: Identity, nowMs: number): Reason | undefined {
+export function standing(
+  { status, statement }: Pick<Identity, 'status' | 'statement'>,
+  nowMs: number,
+): Reason | undefined {
   if (status !== 'active') return status;
   if (nowMs / 1000 < statement.nbf) return 'not_yet_valid';
   return nowMs / 1000 >= statement.exp ? 'expired' : undefined;

@@ -9,7 +9,7 @@ import { PaymentError } from '../src/errors.ts';
 import { mandate as mandateKind } from '../src/objects/mandate.ts';
 import type { Backend } from './backends/port.ts';
 import { type Identities, standing } from './identities.ts';
-import type { Store } from './store/port.ts';
+import type { Store, StoredMandate } from './store/port.ts';
 import { requireZones } from './windows.ts';
 
 /** What became of an envelope that claims to be a mandate. */
@@ -26,7 +26,8 @@ export async function takeMandate(
 ): Promise<Taken> {
   const { store, identities, backend } = parts;
   const { id, value, signer } = await identities.openAny(mandateKind, envelope);
-  if (await store.mandate(id)) return { id, refusal: undefined };
+  const known = await store.mandate(id, nowMs);
+  if (known) return { id, refusal: endOf(known) };
 
   try {
     requireZones(value.windows);
@@ -45,10 +46,12 @@ export async function takeMandate(
       if (!isLinked)
         throw new PaymentError('funding_unknown', 'funding is not linked to this wallet');
     } else {
-      const parent = await store.mandate(value.parent);
+      const parent = await store.mandate(value.parent, nowMs);
       if (!parent || parent.mandate.cnf !== signer.name) {
         throw new PaymentError('mandate_unknown', 'the parent mandate is not for this key');
       }
+      const fault = endOf(parent);
+      if (fault) throw fault;
       if (parent.mandate.funding !== value.funding) {
         throw new PaymentError('funding_unknown', 'a child spends from its parent');
       }
@@ -60,4 +63,10 @@ export async function takeMandate(
     if (!(error instanceof PaymentError) || error.reason === 'unavailable') throw error;
     return { id, refusal: error };
   }
+}
+
+/** Why a stored mandate is worth nothing now. */
+function endOf({ status, issuerFault }: StoredMandate): PaymentError | undefined {
+  const reason = status === 'active' ? issuerFault : status;
+  return reason && new PaymentError(reason, 'the mandate or its signer does not count now');
 }

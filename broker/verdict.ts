@@ -16,7 +16,7 @@ import type { KeyStatement, Presence } from '../src/objects/key.ts';
 import { type Mandate, type Scope, allowsChannel } from '../src/objects/mandate.ts';
 import type { Band, Policy } from '../src/objects/policy.ts';
 import type { Remaining } from '../src/objects/receipt.ts';
-import type { Request } from '../src/objects/request.ts';
+import type { Channel, Request } from '../src/objects/request.ts';
 import { standing } from './identities.ts';
 import type { ChainLink, Facts, Reservation, Verdict } from './store/port.ts';
 
@@ -32,16 +32,18 @@ export function judge(request: Request, facts: Facts, rules: Rules): Verdict {
     requireCounter(request, facts);
     requireTimes(request, facts.nowMs);
     if (!rules.isFresh(request.nonce, facts.nowMs)) throw refused('stale_nonce');
-    const presence = requireRole(request, facts);
+    const { presence, channel } = requireRole(request, facts);
     requireChain(request, facts);
-    const seller = requirePayee(request, facts);
+    const sellers = requirePayee(request, facts);
     requireOrder(request, facts);
-    for (const link of facts.chain) requireScope(request, link.mandate, seller);
+    for (const link of facts.chain) requireScope(request, channel, link.mandate, sellers);
     requirePresence(request, presence, facts, rules.policy);
     const amount = request.amount?.minor ?? 0n;
     for (const link of facts.chain) requireRoom(amount, link, facts.nowMs);
     return {
       kind: 'accept',
+      presence,
+      channel,
       reservations: facts.chain.flatMap((link) => reservationsOf(link, amount)),
       remaining: remainingOf(facts.chain[0]!, amount),
       funding: facts.chain[0]!.mandate.funding,
@@ -70,17 +72,30 @@ function requireTimes(request: Request, nowMs: number): void {
   if (request.exp > now + REQUEST_VALID_S_MAX + CLOCK_SKEW_S) throw refused('not_yet_valid');
 }
 
-/** Role and status of the signing key; returns the presence that it may claim. */
-function requireRole(request: Request, { identity, nowMs }: Facts): Presence {
+/**
+ * Role and status of the signing key; returns what of its claims counts. A device never claims P4
+ * (that is a mandate of its own, for one order), and an agent has neither presence nor a channel
+ * that a person would have used.
+ */
+function requireRole(
+  request: Request,
+  { identity, nowMs }: Facts,
+): Readonly<{ presence: Presence; channel: Channel }> {
   const fault = standing(identity, nowMs);
   if (fault) throw refused(fault);
   const { statement } = identity;
   if (statement.role !== 'device' && statement.role !== 'agent') throw refused('role_forbidden');
   // Holds, captures, refunds and access have their own rules; until they stand nothing half-done.
   if (request.action !== 'pay') throw refused('action_unsupported');
-  const cap = statement.role === 'agent' ? 0 : statement.presenceMax;
-  return Math.min(request.presence, cap) as Presence;
+  if (statement.role === 'agent') return { presence: 0, channel: 'autonomous' };
+  const cap = Math.min(statement.presenceMax, PRESENCE_CLAIMED_MAX);
+  return {
+    presence: Math.min(request.presence, cap) as Presence,
+    channel: request.channel,
+  };
 }
+
+const PRESENCE_CLAIMED_MAX = 3;
 
 function requireChain(request: Request, { chain, identity, nowMs }: Facts): void {
   const leaf = chain[0];
@@ -92,22 +107,24 @@ function requireChain(request: Request, { chain, identity, nowMs }: Facts): void
     const child = chain[i - 1];
     if (child && child.issuer !== link.mandate.cnf) throw refused('mandate_unknown');
     if (link.status !== 'active') throw refused(link.status);
-    if (link.issuerStatus !== 'active') throw refused(link.issuerStatus);
+    if (link.issuerFault) throw refused(link.issuerFault);
     if (now < link.mandate.nbf) throw refused('not_yet_valid');
     if (now >= link.mandate.exp) throw refused('expired');
     if (link.mandate.currency !== request.amount?.currency) throw refused('currency_mismatch');
   }
 }
 
-/** The enrolled terminal that the request names, or any of the payee's; now valid, not once. */
-function requirePayee(request: Request, { terminals, nowMs }: Facts): KeyStatement {
+/**
+ * The terminals that may be meant, now valid: the one that the request names, or every one of the
+ * payee's, so that leaving the field out frees nobody of a limit on terminals or categories.
+ */
+function requirePayee(request: Request, { terminals, nowMs }: Facts): readonly KeyStatement[] {
   const now = nowMs / 1000;
   const valid = terminals.filter(({ nbf, exp }) => nbf <= now && now < exp);
-  const [first] = valid;
-  if (!first) throw refused('scope_payee');
-  if (request.terminal === undefined) return first;
-  const named = valid.find(({ terminal }) => terminal === request.terminal);
-  if (!named) throw refused('scope_terminal');
+  if (valid.length === 0) throw refused('scope_payee');
+  if (request.terminal === undefined) return valid;
+  const named = valid.filter(({ terminal }) => terminal === request.terminal);
+  if (named.length === 0) throw refused('scope_terminal');
   return named;
 }
 
@@ -123,21 +140,29 @@ function requireOrder(request: Request, { order, nowMs }: Facts): void {
   ) {
     throw refused('order_mismatch');
   }
-  if (nowMs / 1000 >= exp || order.state === 'expired') throw refused('order_expired');
+  if (nowMs / 1000 >= exp || order.state === 'closed') throw refused('order_expired');
   if (order.state === 'paid') throw refused('order_paid');
   if (order.state === 'claimed') throw refused('order_claimed');
 }
 
-function requireScope(request: Request, mandate: Mandate, seller: KeyStatement): void {
-  if (!allowsChannel(mandate, request.channel)) throw refused('scope_channel');
+/** Deny wins and holds if any terminal that may be meant is denied; allow needs all of them. */
+function requireScope(
+  request: Request,
+  channel: Channel,
+  mandate: Mandate,
+  sellers: readonly KeyStatement[],
+): void {
+  if (!allowsChannel(mandate, channel)) throw refused('scope_channel');
   for (const scope of mandate.deny ?? []) {
-    if (matches(scope, request, seller)) throw refused(SCOPE_REASONS[scope.kind]);
+    if (sellers.some((seller) => matches(scope, request, seller))) {
+      throw refused(SCOPE_REASONS[scope.kind]);
+    }
   }
   for (const kind of new Set(mandate.allow.map((scope) => scope.kind))) {
     const alternatives = mandate.allow.filter((scope) => scope.kind === kind);
-    if (!alternatives.some((scope) => matches(scope, request, seller))) {
-      throw refused(SCOPE_REASONS[kind]);
-    }
+    const isAllowed = (seller: KeyStatement) =>
+      alternatives.some((scope) => matches(scope, request, seller));
+    if (!sellers.every(isAllowed)) throw refused(SCOPE_REASONS[kind]);
   }
 }
 
@@ -156,7 +181,7 @@ function matches(scope: Scope, request: Request, seller: KeyStatement): boolean 
     case 'category':
       return scope.category === seller.category;
     case 'terminal':
-      return scope.terminal === request.terminal;
+      return scope.terminal === seller.terminal;
     case 'order':
       return scope.order === request.order;
     case 'any':

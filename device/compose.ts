@@ -74,12 +74,14 @@ export function startDevice(
     .list(at(config.statements))
     .filter((name) => name.endsWith('.key'))
     .map((name) => requireBytes(files, join(at(config.statements), name)));
+  const time = createTime(clock);
   const trust = believing(() =>
     createTrust(
       realm,
       readPublicPem(requireText(files, at(config.root))),
       statements,
       requireBytes(files, at(config.policy)),
+      () => time.trustedMs(),
     ),
   );
   const statement = statements
@@ -95,7 +97,6 @@ export function startDevice(
 
   const outbox = createOutbox(ports.openDatabase(join(folder, 'outbox.db')));
   outbox.forget(clock.nowMs());
-  const time = createTime(clock);
   const shared = { realm, signer, time, outbox, link: () => link, clock };
   const mandates = config.mandates
     ? readMandates(files, at(config.mandates), realm, signer.key.name)
@@ -130,8 +131,8 @@ export function startDevice(
   // `granted`, so offering one again is harmless.
   for (const { id, envelope } of mandates) {
     const receipt = outbox.get(id)?.receipt;
-    if (receipt && trust.openFromBridge(receiptKind, receipt).value.outcome === 'granted') continue;
-    outbox.put({ id, kind: 'mandate', envelope, storedMs: clock.nowMs() });
+    if (receipt && receiptKind.decode(payloadOf(receipt)).outcome === 'granted') continue;
+    outbox.put({ id, kind: 'mandate', envelope, storedMs: 0 });
   }
 
   const listeners = new Set<ReceiptListener>();

@@ -64,11 +64,11 @@ export function frameOf(
   if (!payee) throw new PaymentError('scope_payee', 'the payee is not in the directory');
   const { currency } = terms.amount;
   return Object.freeze({
-    payee: displayName(payee, language),
+    payee: isolated(displayName(payee, language)),
     amount: formatMoney(terms.amount, language),
     lines: (order?.lines ?? []).map(
       ({ text, quantity, total }) =>
-        `${quantity} × ${text}  ${formatMoney({ currency, minor: total }, language)}`,
+        `${quantity} × ${isolated(text)}  ${formatMoney({ currency, minor: total }, language)}`,
     ),
     needs,
   });
@@ -78,3 +78,14 @@ export function frameOf(
 export function sameFrame(a: Frame, b: Frame): boolean {
   return JSON.stringify(a) === JSON.stringify(b);
 }
+
+/**
+ * Text of a right-to-left script in isolates (UAX #9 §2.5), so that on the screen it turns itself
+ * and not the amount beside it.
+ */
+function isolated(text: string): string {
+  return RIGHT_TO_LEFT.test(text) ? `\u2068${text}\u2069` : text;
+}
+
+const RIGHT_TO_LEFT =
+  /[\u0590-\u08ff\ufb1d-\ufdff\ufe70-\ufefc\u{10800}-\u{10fff}\u{1e800}-\u{1efff}]/u;

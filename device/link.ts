@@ -14,6 +14,7 @@ import {
   RESEND_FOR_MS,
   RESEND_MS,
   RESEND_MS_MAX,
+  TICK_ANSWER_MS,
   TICK_ASK_MS,
   TICK_ASK_MS_MAX,
 } from '../src/limits.ts';
@@ -74,7 +75,7 @@ export function createDeviceLink(parts: LinkParts, events: LinkEvents): DeviceLi
   let isUp = false;
   let isCloned = false;
   let told: 'down' | 'waiting' | 'ready' | undefined;
-  let echo: Uint8Array | undefined;
+  let asked: { echo: Uint8Array; atMs: number } | undefined;
   let askPauseMs = TICK_ASK_MS;
   let cancelPump: () => void = () => {};
   let cancelAsk: () => void = () => {};
@@ -92,6 +93,12 @@ export function createDeviceLink(parts: LinkParts, events: LinkEvents): DeviceLi
     sending.set(entry.id, { entry, dueMs: 0, pauseMs: RESEND_MS });
   }
 
+  /** By trusted time only: a wall clock that jumps must not make a payment old. */
+  function isTooOld({ storedMs }: Omit<Entry, 'receipt'>): boolean {
+    const nowMs = time.trustedMs();
+    return nowMs !== undefined && storedMs > 0 && nowMs - storedMs > RESEND_FOR_MS;
+  }
+
   /**
    * Sends whatever is due, and sleeps until the next is. Of the requests only the oldest
    * OUTBOX_WINDOW are ever on their way: beyond them the bridge would see a counter so far ahead of
@@ -107,10 +114,10 @@ export function createDeviceLink(parts: LinkParts, events: LinkEvents): DeviceLi
     for (const item of sending.values()) {
       if (item.entry.kind === 'request' && ++requests > OUTBOX_WINDOW) continue;
       if (item.dueMs <= nowMs) {
-        if (clock.nowMs() - item.entry.storedMs > RESEND_FOR_MS) {
-          // The bridge may have forgotten it by now; a person has to look.
-          log('error', 'entry too old to be sent', { id: item.entry.id });
-          sending.delete(item.entry.id);
+        if (isTooOld(item.entry)) {
+          // The bridge may have forgotten it by now; its receipt may still come, so we listen on.
+          log('error', 'entry too old to be sent: a person must look', { id: item.entry.id });
+          item.dueMs = Infinity;
           continue;
         }
         link.publish(upTopic(device, item.entry.kind), item.entry.envelope, 1);
@@ -131,8 +138,10 @@ export function createDeviceLink(parts: LinkParts, events: LinkEvents): DeviceLi
       cancelAsk = timers.after(TICK_ASK_MS_MAX, () => void askForTick());
       return;
     }
-    echo ??= parts.random(16);
-    const envelope = await seal(queryKind, { question: 'boot', echo }, realm, parts.signer);
+    // New every time: an answer that was held back would tell an old time as if it were now.
+    asked = { echo: parts.random(16), atMs: clock.monotonicMs() };
+    const question = { question: 'boot', echo: asked.echo } as const;
+    const envelope = await seal(queryKind, question, realm, parts.signer);
     link.publish(upTopic(device, 'query'), envelope, 1);
     cancelAsk = timers.after(askPauseMs, () => void askForTick());
     askPauseMs = Math.min(askPauseMs * 2, TICK_ASK_MS_MAX);
@@ -155,10 +164,11 @@ export function createDeviceLink(parts: LinkParts, events: LinkEvents): DeviceLi
     const { value } = trust.openFromBridge(tickKind, envelope);
     if (!isAddressed) {
       time.hear(value);
-    } else if (value.audience === parts.signer.key.name && value.echo && echo) {
-      if (!bytesEqual(value.echo, echo)) return;
+    } else if (value.audience === parts.signer.key.name && value.echo && asked) {
+      if (!bytesEqual(value.echo, asked.echo)) return;
+      if (clock.monotonicMs() - asked.atMs > TICK_ANSWER_MS) return;
       time.boot(value);
-      echo = undefined;
+      asked = undefined;
       askPauseMs = TICK_ASK_MS;
       if (!isCloned && value.counter! > outbox.counter(parts.signer.key.name)) {
         isCloned = true;

@@ -53,8 +53,14 @@ export async function main(configFile: string, write: (line: string) => void): P
   await Promise.race([running.ready(), new Promise((done) => input.once('close', done))]);
   for await (const line of { [Symbol.asyncIterator]: () => lines }) {
     if (line.trim() === 'quit') break;
-    if (running.kind === 'glasses') void wear(running.device, surface, line);
-    else void take(running.terminal, surface, config, line);
+    const done =
+      running.kind === 'glasses'
+        ? wear(running.device, surface, line)
+        : take(running.terminal, surface, config, line);
+    // One line that goes wrong must not take the device down with what it has in its outbox.
+    done.catch((error: unknown) => {
+      surface.say(error instanceof Error ? error.message : String(error), 'bad');
+    });
   }
   await running.stop();
 }

@@ -15,6 +15,7 @@ export type Entry = Readonly<{
   id: string;
   kind: Extract<KindName, 'request' | 'order' | 'mandate'>;
   envelope: Uint8Array;
+  /** Trusted time when it was stored, ms; 0 when no time was known. */
   storedMs: number;
   /** The final receipt; undefined while the entry is open. */
   receipt: Uint8Array | undefined;
@@ -26,8 +27,9 @@ export type Outbox = Readonly<{
   /**
    * Stores an entry durably, with the counter that it uses. Storing the same id again changes
    * nothing, except that a mandate is offered anew (a refusal of one is not for ever). Throws
-   * `unavailable` when the disk refuses or the outbox is full; then nothing was stored and nothing
-   * may be sent.
+   * `unavailable` when the outbox is full or the disk refuses: nothing was stored and nothing may
+   * be sent. Throws `in_progress` when the disk failed in a way that may let the entry come back
+   * after a power cut: then nobody may say that nothing will be sent.
    */
   put: (entry: Omit<Entry, 'receipt'>, used?: Readonly<{ key: string; counter: number }>) => void;
   get: (id: string) => Entry | undefined;
@@ -55,23 +57,12 @@ export function createOutbox(database: Database): Outbox {
       if (open >= OUTBOX_ENTRIES_MAX) {
         throw new PaymentError('unavailable', `the outbox holds ${open} entries and is full`);
       }
-      database.transaction(() => {
-        database
-          .prepare(
-            `INSERT INTO entries (id, kind, envelope, stored_ms) VALUES (?, ?, ?, ?)
-             ON CONFLICT (id) DO UPDATE SET receipt = NULL, closed_ms = NULL,
-               stored_ms = excluded.stored_ms WHERE kind = 'mandate'`,
-          )
-          .run(entry.id, entry.kind, entry.envelope, BigInt(Math.floor(entry.storedMs)));
-        if (!used) return;
-        const raised = database
-          .prepare(
-            `INSERT INTO counters (key, last) VALUES (?, ?)
-             ON CONFLICT (key) DO UPDATE SET last = excluded.last WHERE excluded.last > last`,
-          )
-          .run(used.key, BigInt(used.counter));
-        if (raised.changes !== 1) throw new PaymentError('counter_reused', 'counter used before');
-      });
+      try {
+        store(database, entry, used);
+      } catch (error) {
+        if (error instanceof PaymentError && error.reason === 'unavailable') exorcise(database);
+        throw error;
+      }
     },
     get(id) {
       const row = one('SELECT * FROM entries WHERE id = ?', id);
@@ -102,6 +93,49 @@ export function createOutbox(database: Database): Outbox {
     },
     end: () => database.close(),
   };
+}
+
+/** Entry and counter in one transaction. */
+function store(
+  database: Database,
+  entry: Omit<Entry, 'receipt'>,
+  used: Readonly<{ key: string; counter: number }> | undefined,
+): void {
+  database.transaction(() => {
+    database
+      .prepare(
+        `INSERT INTO entries (id, kind, envelope, stored_ms) VALUES (?, ?, ?, ?)
+         ON CONFLICT (id) DO UPDATE SET receipt = NULL, closed_ms = NULL,
+           stored_ms = excluded.stored_ms WHERE kind = 'mandate'`,
+      )
+      .run(entry.id, entry.kind, entry.envelope, BigInt(Math.floor(entry.storedMs)));
+    if (!used) return;
+    const raised = database
+      .prepare(
+        `INSERT INTO counters (key, last) VALUES (?, ?)
+         ON CONFLICT (key) DO UPDATE SET last = excluded.last WHERE excluded.last > last`,
+      )
+      .run(used.key, BigInt(used.counter));
+    if (raised.changes !== 1) throw new PaymentError('counter_reused', 'counter used before');
+  });
+}
+
+/**
+ * A commit whose sync failed may stand whole in the log and come back when the file is opened
+ * again. A commit that succeeds after it overwrites that part of the log; only then was nothing
+ * stored.
+ */
+function exorcise(database: Database): void {
+  try {
+    database
+      .prepare(
+        `INSERT INTO counters (key, last) VALUES ('', 1)
+         ON CONFLICT (key) DO UPDATE SET last = last + 1`,
+      )
+      .run();
+  } catch (cause) {
+    throw new PaymentError('in_progress', 'the disk failed in the middle of a commit', { cause });
+  }
 }
 
 const SCHEMA_VERSION = 1n;

@@ -9,7 +9,12 @@ import assert from 'node:assert/strict';
 import { decodeCbor } from '../src/cbor.ts';
 import { type Realm, type Signer, identify, payloadOf, signEnvelope } from '../src/cose.ts';
 import { PaymentError, REASONS, type Reason, reasonClass } from '../src/errors.ts';
-import { CONFIRM_MS, RECEIPT_PATIENCE_MS, REQUEST_VALID_S } from '../src/limits.ts';
+import {
+  CONFIRM_MS,
+  CONFIRM_READ_MS,
+  RECEIPT_PATIENCE_MS,
+  REQUEST_VALID_S,
+} from '../src/limits.ts';
 import { type Money, formatMoney, parseDecimal } from '../src/money.ts';
 import type { Presence } from '../src/objects/key.ts';
 import type { Mandate } from '../src/objects/mandate.ts';
@@ -22,7 +27,7 @@ import type { Clock, Log, Timers } from '../src/platform.ts';
 import { type Frame, type Terms, frameOf, levelNeeded, sameFrame } from './confirm.ts';
 import { readUtterance } from './intents/reading.ts';
 import type { DeviceLink } from './link.ts';
-import type { Outbox } from './outbox.ts';
+import type { Entry, Outbox } from './outbox.ts';
 import { type Directory, displayName } from './payees.ts';
 import { type Language, phrases, reasonPhrase } from './phrases.ts';
 import type { CodeReader } from './sense/look.ts';
@@ -128,10 +133,10 @@ export function createDevice(parts: Parts): Device {
     const envelope = await signEnvelope(payload, parts.realm, requestKind.name, parts.signer);
     const { id } = identify(envelope, parts.realm, requestKind.name);
 
-    const entry = { id, kind: 'request', envelope, storedMs: clock.nowMs() } as const;
-    outbox.put(entry, { key: parts.signer.key.name, counter });
+    const entry = { id, kind: 'request', envelope, storedMs: nowMs } as const;
+    const isStored = store(entry, counter);
     const answer = answerTo(id);
-    parts.link().send(entry);
+    if (isStored) parts.link().send(entry);
 
     surface.say(phrases.sending(language), 'waiting');
     return told(id, frame, answer);
@@ -157,6 +162,18 @@ export function createDevice(parts: Parts): Device {
     const why = receipt.reason === undefined ? '' : reasonPhrase(receipt.reason, language);
     surface.say(phrases.refused(why, language), 'bad');
     return { kind: 'refused', id, receipt };
+  }
+
+  /** False when the disk failed so that the entry may come back: not sent, and not "not sent". */
+  function store(entry: Omit<Entry, 'receipt'>, counter: number): boolean {
+    try {
+      outbox.put(entry, { key: parts.signer.key.name, counter });
+      return true;
+    } catch (error) {
+      if (!(error instanceof PaymentError && error.reason === 'in_progress')) throw error;
+      log('error', 'the disk failed in the middle of a payment', { why: error.message });
+      return false;
+    }
   }
 
   // ── its steps ──────────────────────────────────────────────────────────────────────────────
@@ -249,8 +266,11 @@ export function createDevice(parts: Parts): Device {
         resolve(how);
       };
       const cancel = timers.after(CONFIRM_MS, () => end('timed_out'));
+      const askedMs = clock.monotonicMs();
+      // The second press of a double tap was meant for something else.
+      const hasRead = () => clock.monotonicMs() - askedMs >= CONFIRM_READ_MS;
       answering = (sensed) => {
-        if (sensed.kind === 'press') return end(2);
+        if (sensed.kind === 'press') return hasRead() ? end(2) : undefined;
         if (sensed.kind !== 'utterance') return surface.say(phrases.busy(language), 'plain');
         const { kind } = readUtterance(sensed.text, { directory, language });
         if (kind === 'cancel' || kind === 'quit') return end('cancelled');
@@ -311,9 +331,7 @@ export function createDevice(parts: Parts): Device {
   }
 
   function lastReceipts(count: number): Receipt[] {
-    return outbox
-      .recent(count)
-      .map(({ receipt }) => trust.openFromBridge(receiptKind, receipt!).value);
+    return outbox.recent(count).map(({ receipt }) => receiptKind.decode(payloadOf(receipt!))); // Verified when stored.
   }
 
   function tellEarlier(id: string, receipt: Receipt): void {

@@ -6,13 +6,13 @@
  * when the bridge has the order: nobody can look at one that would be refused as unknown.
  */
 import { type Realm, type Signer, identify } from '../src/cose.ts';
-import { PaymentError } from '../src/errors.ts';
+import { PaymentError, reasonName } from '../src/errors.ts';
 import { CODE_CHARS_MAX, ORDER_VALID_S } from '../src/limits.ts';
 import type { KeyStatement } from '../src/objects/key.ts';
 import { seal } from '../src/objects/kind.ts';
 import { type OrderLine, order as orderKind } from '../src/objects/order.ts';
 import { type Receipt, isFinal } from '../src/objects/receipt.ts';
-import type { Clock, Random } from '../src/platform.ts';
+import type { Random } from '../src/platform.ts';
 import type { DeviceLink } from './link.ts';
 import type { Outbox } from './outbox.ts';
 import { orderUri } from './sense/uri.ts';
@@ -24,7 +24,7 @@ export type OpenOrder = Readonly<{
   envelope: Uint8Array;
   /** What the code on the screen says. */
   uri: string;
-  /** Resolves when the bridge has the order, so that it may be shown. */
+  /** Resolves when the bridge has the order, so that it may be shown; rejects when it refuses. */
   registered: Promise<void>;
   /** Resolves with the bridge's last word: paid, or expired. */
   settled: Promise<Receipt>;
@@ -49,14 +49,13 @@ export function createTerminal(
     time: Time;
     outbox: Outbox;
     link: () => DeviceLink;
-    clock: Clock;
     random: Random;
     /** The last word on an order from before a restart. */
     earlier: (id: string, receipt: Receipt) => void;
   }>,
 ): Terminal {
   const { statement, time } = parts;
-  const open = new Map<string, { register: () => void; settle: (receipt: Receipt) => void }>();
+  const open = new Map<string, Waiting>();
 
   return {
     async order(lines, currency) {
@@ -83,12 +82,17 @@ export function createTerminal(
         throw new PaymentError('too_large', 'the order does not fit a code: fewer lines');
       }
       const { id } = identify(envelope, parts.realm, orderKind.name);
-      const entry = { id, kind: 'order', envelope, storedMs: parts.clock.nowMs() } as const;
+      const entry = { id, kind: 'order', envelope, storedMs: nowMs } as const;
       parts.outbox.put(entry);
 
       const registered = Promise.withResolvers<void>();
       const settled = Promise.withResolvers<Receipt>();
-      open.set(id, { register: registered.resolve, settle: settled.resolve });
+      registered.promise.catch(() => {}); // Whoever does not wait for it hears of it by `settled`.
+      open.set(id, {
+        register: registered.resolve,
+        refuse: registered.reject,
+        settle: settled.resolve,
+      });
       parts.link().send(entry);
       return {
         id,
@@ -103,8 +107,19 @@ export function createTerminal(
       if (!isFinal(receipt.outcome)) return waiting?.register();
       if (!waiting) return parts.earlier(id, receipt);
       open.delete(id);
+      // Paid or expired means that it was registered; a refused order must not be shown.
+      if (receipt.outcome === 'refused') {
+        const reason = reasonName(receipt.reason ?? 0) ?? 'unavailable';
+        waiting.refuse(new PaymentError(reason, 'the bridge refuses this order'));
+      }
       waiting.register();
       waiting.settle(receipt);
     },
   };
 }
+
+type Waiting = Readonly<{
+  register: () => void;
+  refuse: (why: PaymentError) => void;
+  settle: (receipt: Receipt) => void;
+}>;

@@ -24,19 +24,31 @@ export type Trust = Readonly<{
   payees: readonly Payee[];
 }>;
 
-/** Reads statements and policy; throws what `open` throws for the first that does not hold. */
+/**
+ * Reads statements and policy; throws what `open` throws for the first that does not hold. Once
+ * `trustedMs` is known, only statements that are valid at that time count.
+ */
 export function createTrust(
   realm: Realm,
   root: VerifyKey,
   statements: readonly Uint8Array[],
   policy: Uint8Array,
+  trustedMs: () => number | undefined,
 ): Trust {
   const known = statements.map((envelope) => {
     const { value } = open(keyStatement, envelope, realm, () => root);
     return { statement: value, key: loadKey(value.key) };
   });
+  /** Before the first tick no time is known; the tick itself must be believed then. */
+  const isValid = ({ nbf, exp }: KeyStatement) => {
+    const nowMs = trustedMs();
+    return nowMs === undefined || (nbf * 1000 <= nowMs && nowMs < exp * 1000);
+  };
   const keyOf = (role: KeyStatement['role'], kid: Uint8Array) =>
-    known.find(({ statement, key }) => statement.role === role && bytesEqual(key.kid, kid));
+    known.find(
+      ({ statement, key }) =>
+        statement.role === role && bytesEqual(key.kid, kid) && isValid(statement),
+    );
 
   const payees = new Map<string, Payee>();
   for (const { statement } of known) {

@@ -136,7 +136,7 @@ function policyOf(nowS: number, root: Signer): Promise<Uint8Array> {
   );
 }
 
-/** The wallet's owner grants a mandate for this session: what is left of an older one is let go. */
+/** The wallet's owner grants a mandate for this session; an older one runs out within a day. */
 async function grant(nowS: number, device: string, wallet: Signer) {
   const terms = {
     nbf: nowS - 60,

@@ -5,6 +5,7 @@
  * did not come out as told makes the whole run fail, so the story is a test that people can read.
  */
 import { bytesEqual, concat, utf8 } from '../src/bytes.ts';
+import { CONFIRM_READ_MS } from '../src/limits.ts';
 import { type Money, formatMoney } from '../src/money.ts';
 import { reasonName } from '../src/errors.ts';
 import { within } from '../src/patience.ts';
@@ -150,7 +151,7 @@ function uriTag(uri: string): Uint8Array {
 
 /** Lets the device show its question before the person answers it. */
 function asked({ timers }: Stage): Promise<void> {
-  return new Promise((done) => void timers.after(300, done));
+  return new Promise((done) => void timers.after(CONFIRM_READ_MS + 100, done));
 }
 
 /** Minor units that payees have more than before. */

@@ -63,11 +63,15 @@ export const TICK_ACCEPT_MS = 120_000;
 /** A device without a fresh tick asks again after this long, growing to the second figure. */
 export const TICK_ASK_MS = 1_000;
 export const TICK_ASK_MS_MAX = 15_000;
+/** An answer to a boot that comes later than this after its question is not believed. */
+export const TICK_ANSWER_MS = 10_000;
 /** A device signs only under a nonce that will still be accepted when the request arrives. */
 export const TICK_USE_MS = 90_000;
 
 /** The person has this long to answer a confirmation. */
 export const CONFIRM_MS = 20_000;
+/** A press this soon after the question cannot be its answer: nobody has read it yet. */
+export const CONFIRM_READ_MS = 500;
 /** After this long without a receipt the person is told "not confirmed yet". */
 export const RECEIPT_PATIENCE_MS = 8_000;
 
@@ -99,8 +103,8 @@ export const STORE_GROUP_MAX = 256;
 export const KEYS_KEPT_MAX = 20_000;
 /** `bad_signature` answers per device and second; beyond it silence. */
 export const BAD_ANSWERS_PER_S = 2;
-/** Devices whose bad answers are remembered; the oldest is forgotten first. */
-export const BAD_ANSWERS_DEVICES_MAX = 10_000;
+/** And for all devices together: names are free, so a limit per name alone is none. */
+export const BAD_ANSWERS_IN_ALL_PER_S = 50;
 
 /** One attempt at the risk service, and how many. Ant's own answers within 80 ms. */
 export const RISK_TIMEOUT_MS = 800;

@@ -2,6 +2,7 @@
  * A whole site in this process for cross-cutting tests: the story's installation, real services on
  * real ports, and glasses whose surface the test reads. Each part can go away and come back.
  */
+import { CONFIRM_READ_MS } from '../src/limits.ts';
 import { mkdtempSync, rmSync } from 'node:fs';
 import { createServer } from 'node:net';
 import { tmpdir } from 'node:os';
@@ -164,6 +165,8 @@ export async function pay(site: Site, glasses: Glasses, amount: string) {
     text: `pay ${amount} yuan to Luckin Coffee`,
   });
   await expect.poll(() => site.asked.length, { timeout: 5_000 }).toBe(before + 1);
+  // A press straight after the question is not its answer.
+  await new Promise((done) => setTimeout(done, CONFIRM_READ_MS + 50));
   await glasses.device.sense({ kind: 'press' });
   return { told };
 }

@@ -73,8 +73,8 @@ export function createLedgerBackend(
       if (heard.kind !== 'heard' || heard.status !== 200 || !link?.success) {
         throw new PaymentError('unavailable', 'The ledger cannot say whose funding this is.');
       }
-      if (link.data.funding !== funding) {
-        throw new PaymentError('unavailable', 'The ledger answered about another funding.');
+      if (link.data.funding !== funding || link.data.wallet !== wallet) {
+        throw new PaymentError('unavailable', 'The ledger answered about another link.');
       }
       return link.data.linked;
     },
@@ -92,7 +92,7 @@ const OUTCOMES = Object.freeze({
   refund: ['refunded'],
 });
 
-const LINK = z.strictObject({ funding: z.string(), linked: z.boolean() });
+const LINK = z.strictObject({ funding: z.string(), wallet: z.string(), linked: z.boolean() });
 
 const STATE = z.discriminatedUnion('kind', [
   z.strictObject({

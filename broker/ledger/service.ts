@@ -69,7 +69,7 @@ export function createLedgerService(
           return deposit(books, checked(DEPOSIT, fromBody(question.body)));
         case 'GET /v1/funding': {
           const { funding, wallet } = checked(LINK, Object.fromEntries(searchParams));
-          return reply(200, { funding, linked: books.isLinked(funding, wallet) });
+          return reply(200, { funding, wallet, linked: books.isLinked(funding, wallet) });
         }
         case 'GET /v1/balances': {
           const { after = '' } = checked(AFTER_NAME, Object.fromEntries(searchParams));

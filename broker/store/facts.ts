@@ -7,12 +7,13 @@ import assert from 'node:assert/strict';
 import { payloadOf } from '../../src/cose.ts';
 import { PaymentError, type Reason } from '../../src/errors.ts';
 import { CHAIN_DEPTH_MAX } from '../../src/limits.ts';
-import { keyStatement } from '../../src/objects/key.ts';
+import { type Presence, keyStatement } from '../../src/objects/key.ts';
 import type { Kind } from '../../src/objects/kind.ts';
 import { mandate as mandateKind } from '../../src/objects/mandate.ts';
 import { order as orderKind } from '../../src/objects/order.ts';
-import { request as requestKind } from '../../src/objects/request.ts';
+import { type Channel, request as requestKind } from '../../src/objects/request.ts';
 import type { Database, SqlRow, SqlValue } from '../../src/platform.ts';
+import { standing } from '../identities.ts';
 import { slotOf } from '../windows.ts';
 import type {
   ChainLink,
@@ -43,9 +44,9 @@ export function createFacts(database: Database) {
     };
   }
 
-  function mandateById(id: string): StoredMandate | undefined {
+  function mandateById(id: string, nowMs: number): StoredMandate | undefined {
     const row = one(
-      `SELECT m.*, i.status AS issuer_status FROM mandates m
+      `SELECT m.*, i.status AS issuer_status, i.envelope AS issuer_envelope FROM mandates m
        JOIN identities i ON i.name = m.issuer WHERE m.id = ?`,
       id,
     );
@@ -54,7 +55,13 @@ export function createFacts(database: Database) {
       id,
       mandate: valueOf(mandateKind, row['envelope']),
       issuer: string(row['issuer']),
-      issuerStatus: row['issuer_status'] as KeyStatus,
+      issuerFault: standing(
+        {
+          status: row['issuer_status'] as KeyStatus,
+          statement: valueOf(keyStatement, row['issuer_envelope']),
+        },
+        nowMs,
+      ),
       payer: string(row['payer']),
       status: row['status'] as KeyStatus,
     };
@@ -125,7 +132,7 @@ export function createFacts(database: Database) {
   function linksFrom(id: string, nowMs: number): readonly ChainLink[] {
     const chain: ChainLink[] = [];
     for (let next: string | undefined = id; next !== undefined;) {
-      const stored: StoredMandate | undefined = mandateById(next);
+      const stored: StoredMandate | undefined = mandateById(next, nowMs);
       if (!stored || chain.length >= CHAIN_DEPTH_MAX) return [];
       chain.push({
         ...stored,
@@ -168,6 +175,8 @@ function toRun(row: SqlRow): Run {
     refusal: (row['refusal'] ?? undefined) as Reason | undefined,
     funding: string(row['funding']),
     payer: string(row['payer']),
+    presence: Number(row['presence']) as Presence,
+    channel: row['channel'] as Channel,
     remaining: (JSON.parse(string(row['remaining'])) as [string, number][]).map(
       ([amount, count]) => ({ amount: BigInt(amount), count }),
     ),

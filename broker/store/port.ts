@@ -8,11 +8,11 @@
  */
 import type { Reason } from '../../src/errors.ts';
 import type { PublicKey } from '../../src/keys.ts';
-import type { KeyStatement } from '../../src/objects/key.ts';
+import type { KeyStatement, Presence } from '../../src/objects/key.ts';
 import type { Mandate, Window } from '../../src/objects/mandate.ts';
 import type { Order } from '../../src/objects/order.ts';
 import type { Outcome, Remaining } from '../../src/objects/receipt.ts';
-import type { Request } from '../../src/objects/request.ts';
+import type { Channel, Request } from '../../src/objects/request.ts';
 
 export type KeyStatus = 'active' | 'suspended' | 'revoked';
 
@@ -30,8 +30,8 @@ export type StoredMandate = Readonly<{
   mandate: Mandate;
   /** Thumbprint of the signer: the wallet, or the parent's `cnf` key. */
   issuer: string;
-  /** Status of the signer's key now. */
-  issuerStatus: KeyStatus;
+  /** Why the signer's key counts for nothing at the time asked about, if it does not. */
+  issuerFault: Reason | undefined;
   /** Hex of the payer's pseudonym. */
   payer: string;
   status: KeyStatus;
@@ -48,7 +48,8 @@ export type ChainLink = StoredMandate &
     lastMs: number | undefined;
   }>;
 
-export type OrderState = 'open' | 'claimed' | 'paid' | 'expired';
+/** `closed`: expired unpaid, or refused when it came. */
+export type OrderState = 'open' | 'claimed' | 'paid' | 'closed';
 
 export type StoredOrder = Readonly<{ id: string; order: Order; state: OrderState; device: string }>;
 
@@ -78,6 +79,9 @@ export type Reservation = Readonly<{
 export type Verdict =
   | Readonly<{
       kind: 'accept';
+      /** What of the claims of presence and channel counts: the risk service hears these. */
+      presence: Presence;
+      channel: Channel;
       reservations: readonly Reservation[];
       /** What the leaf's windows have left after this payment. */
       remaining: readonly Remaining[];
@@ -111,6 +115,8 @@ export type Run = Readonly<{
   refusal: Reason | undefined;
   funding: string;
   payer: string;
+  presence: Presence;
+  channel: Channel;
   remaining: readonly Remaining[];
   decision: Decision | undefined;
   /** When the first call to the backend was recorded; undefined when none was made. */
@@ -159,15 +165,18 @@ export type Store = Readonly<{
     envelope: Uint8Array,
     nowMs: number,
   ) => Promise<void>;
-  mandate: (id: string) => Promise<StoredMandate | undefined>;
+  mandate: (id: string, nowMs: number) => Promise<StoredMandate | undefined>;
 
-  /** Registers an order of a terminal unless it is there; returns it as it stands. */
+  /**
+   * Registers an order of a terminal unless it is there; returns it as it stands. With `refusal` it
+   * is closed from the start, so that a refused order stays refused when it comes again.
+   */
   putOrder: (
     id: string,
-    order: Order,
     device: string,
     envelope: Uint8Array,
     nowMs: number,
+    refusal?: Uint8Array,
   ) => Promise<StoredOrder & Readonly<{ receipt: Uint8Array | undefined }>>;
   order: (id: string) => Promise<StoredOrder | undefined>;
   /** Expires an order that is still open; returns the last word to its terminal, if any. */

@@ -31,7 +31,7 @@ CREATE TABLE mandates (
 CREATE TABLE orders (
   id TEXT PRIMARY KEY,
   device TEXT NOT NULL,
-  state TEXT NOT NULL CHECK (state IN ('open', 'claimed', 'paid', 'expired')),
+  state TEXT NOT NULL CHECK (state IN ('open', 'claimed', 'paid', 'closed')),
   run TEXT,                           -- who claims or paid it
   envelope BLOB NOT NULL,
   receipt BLOB,                       -- the last word to the terminal
@@ -48,6 +48,8 @@ CREATE TABLE runs (
   refusal TEXT,
   funding TEXT NOT NULL DEFAULT '',
   payer TEXT NOT NULL DEFAULT '',
+  presence INTEGER NOT NULL DEFAULT 0, -- what of the claims counts
+  channel TEXT NOT NULL DEFAULT '',
   remaining TEXT NOT NULL DEFAULT '[]',
   decision TEXT,
   attempted_ms INTEGER,

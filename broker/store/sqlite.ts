@@ -127,9 +127,12 @@ export function createSqliteStore(database: Database, timers: Timers): Store {
       write('UPDATE runs SET refusal = ? WHERE id = ?', verdict.reason, id);
     } else {
       write(
-        'UPDATE runs SET funding = ?, payer = ?, remaining = ? WHERE id = ?',
+        `UPDATE runs SET funding = ?, payer = ?, presence = ?, channel = ?, remaining = ?
+         WHERE id = ?`,
         verdict.funding,
         verdict.payer,
+        BigInt(verdict.presence),
+        verdict.channel,
         JSON.stringify(verdict.remaining.map(({ amount, count }) => [String(amount), count])),
         id,
       );
@@ -151,8 +154,14 @@ export function createSqliteStore(database: Database, timers: Timers): Store {
         key,
       );
     }
-    if (isReused) write(`UPDATE identities SET status = 'suspended' WHERE name = ?`, key);
-    return { run: facts.run(id)!, fresh: true, suspended: isReused };
+    // Only what is active is suspended: a revoked key stays revoked.
+    const suspended =
+      isReused &&
+      write(
+        `UPDATE identities SET status = 'suspended' WHERE name = ? AND status = 'active'`,
+        key,
+      ) === 1;
+    return { run: facts.run(id)!, fresh: true, suspended };
   }
 
   function conclude(conclusion: Conclusion): Run {
@@ -246,16 +255,18 @@ export function createSqliteStore(database: Database, timers: Timers): Store {
             BigInt(nowMs),
           ),
       ),
-    mandate: (id) => read(() => facts.mandate(id)),
+    mandate: (id, nowMs) => read(() => facts.mandate(id, nowMs)),
 
-    putOrder: (id, _order, device, envelope, nowMs) =>
+    putOrder: (id, device, envelope, nowMs, refusal) =>
       sql(() => {
         write(
-          `INSERT INTO orders (id, device, state, envelope, stored_ms) VALUES (?, ?, 'open', ?, ?)
-           ON CONFLICT DO NOTHING`,
+          `INSERT INTO orders (id, device, state, envelope, receipt, stored_ms)
+           VALUES (?, ?, ?, ?, ?, ?) ON CONFLICT DO NOTHING`,
           id,
           device,
+          refusal ? 'closed' : 'open',
           envelope,
+          refusal ?? null,
           BigInt(nowMs),
         );
         return facts.order(id)!;
@@ -264,7 +275,7 @@ export function createSqliteStore(database: Database, timers: Timers): Store {
     closeOrder: (id, receipt) =>
       sql(() => {
         write(
-          `UPDATE orders SET state = 'expired', receipt = ? WHERE id = ? AND state = 'open'`,
+          `UPDATE orders SET state = 'closed', receipt = ? WHERE id = ? AND state = 'open'`,
           receipt,
           id,
         );
@@ -295,7 +306,7 @@ export function createSqliteStore(database: Database, timers: Timers): Store {
         const before = BigInt(Math.floor(beforeMs));
         write('DELETE FROM runs WHERE concluded_ms < ?', before);
         write(`DELETE FROM reservations WHERE at_ms < ? AND state <> 'reserved'`, before);
-        write(`DELETE FROM orders WHERE stored_ms < ? AND state IN ('paid', 'expired')`, before);
+        write(`DELETE FROM orders WHERE stored_ms < ? AND state <> 'claimed'`, before);
       }),
 
     meta: (name) =>

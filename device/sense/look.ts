@@ -50,9 +50,19 @@ function readPng(png: Uint8Array): PNG {
   }
   // pngjs unpacks an interlaced picture without a limit, whatever its header says.
   if (view.getUint8(28) !== 0) throw new PaymentError('malformed', 'an interlaced PNG picture');
+  requireOneHeader(view);
   try {
     return PNG.sync.read(Buffer.from(png));
   } catch (cause) {
     throw new PaymentError('malformed', 'a damaged PNG picture', { cause });
+  }
+}
+
+/** PNG §5.6: one IHDR, the first chunk. pngjs would obey a second one, of any size. */
+function requireOneHeader(view: DataView): void {
+  for (let at = 33; at + 12 <= view.byteLength; at += 12 + view.getUint32(at)) {
+    if (view.getUint32(at + 4) === 0x49484452) {
+      throw new PaymentError('malformed', 'a PNG picture with two headers');
+    }
   }
 }

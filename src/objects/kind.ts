@@ -200,13 +200,16 @@ export const thumbprintName: Field<string> = {
   read: (value) => toHex(bytes(32).read(value)),
 };
 
+/** Controls, format and ignorable characters, fillers and blanks that look like nothing. */
+const UNSEEN = /[\p{Cc}\p{Cf}\p{Co}\p{Cn}\p{Zl}\p{Zp}\p{Default_Ignorable_Code_Point}\u2800]/u;
+
 /** What a person can be shown: no control, zero-width or direction-changing characters. */
 export function text(bytesMax: number): Field<string> {
   return same((value) => {
     if (typeof value !== 'string' || value.length === 0 || utf8Length(value) > bytesMax) {
       throw malformed(`not text of 1 to ${bytesMax} bytes`);
     }
-    if (/[\p{Cc}\p{Cf}\p{Co}\p{Cn}\p{Zl}\p{Zp}]/u.test(value) || !value.isWellFormed()) {
+    if (UNSEEN.test(value) || !value.isWellFormed()) {
       throw malformed('text with characters that cannot be seen');
     }
     return value;

@@ -11,6 +11,7 @@ import { toHex } from '../../src/bytes.ts';
 import { decodeCbor } from '../../src/cbor.ts';
 import { REASONS } from '../../src/errors.ts';
 import {
+  BAD_ANSWERS_IN_ALL_PER_S,
   BAD_ANSWERS_PER_S,
   BRIDGE_RUNS_MAX,
   RESOLVE_FOR_MS,
@@ -164,6 +165,15 @@ describe('risk', () => {
     expect(stage.backend.calls).toEqual([]);
     expect(used(stage)).toMatchObject({ settled: 0n, reserved: 0n });
   });
+});
+
+test('risk hears what counts of the claims, also of a resumed run, not the claims', async () => {
+  const { stage, request } = await prepared({ presence: 4, channel: 'tap' });
+  stage.restart(new Power(2)); // admitted, and cut off before risk was asked
+  await stage.deliver('glasses', 'request', request.envelope);
+  await stage.restart().resume();
+  await settle();
+  expect(stage.risk.asked).toMatchObject([{ presence: 2, channel: 'tap' }]);
 });
 
 describe('backend', () => {
@@ -426,6 +436,27 @@ describe('at the door', () => {
     expect(unsigned(stage)).toHaveLength(BAD_ANSWERS_PER_S + 1);
   });
 
+  test('no loudspeaker for many names either: so many answers and log lines in all', async () => {
+    const { stage, request } = await prepared();
+    const told = () => stage.sent.filter(({ topic }) => topic.endsWith('/down/unsigned')).length;
+    const logged = () => stage.logs.filter((line) => line.includes('refused at the door')).length;
+    for (let i = 0; i < 10; i++) await stage.deliver('glasses', 'request', Uint8Array.of(i));
+    expect([told(), logged()], 'one device').toEqual([BAD_ANSWERS_PER_S, BAD_ANSWERS_PER_S]);
+    const noise = (second: number) => {
+      for (let i = 0; i < BAD_ANSWERS_IN_ALL_PER_S * 2; i++) {
+        stage.bridge().receive(upTopic(`noise-${second}-${i}`, 'request'), Uint8Array.of(1));
+      }
+      return settle();
+    };
+    await noise(1);
+    expect([told(), logged()]).toEqual([BAD_ANSWERS_IN_ALL_PER_S, BAD_ANSWERS_IN_ALL_PER_S]);
+    await stage.deliver('glasses', 'request', request.envelope);
+    expect(lastTold(stage, request.id), 'honest ones are heard').toEqual(['captured', undefined]);
+    await stage.time.advance(1_000);
+    await noise(2);
+    expect(told(), 'the next second has its own').toBe(BAD_ANSWERS_IN_ALL_PER_S * 2);
+  });
+
   test.each(['policy', 'receipt', 'tick', 'key'] as const)(
     'a %s, which no device may send up, is not even answered',
     async (kind) => {
@@ -587,7 +618,7 @@ describe('an order', () => {
     const order = await stage.order({}, role);
     await stage.deliver(role, 'order', order.envelope);
     expect(lastTold(stage, order.id, role), why).toEqual(['refused', reason]);
-    expect(await stage.store.order(order.id)).toBeUndefined();
+    expect((await stage.store.order(order.id))?.state).toBe('closed');
   });
 
   test('of a revoked terminal: refused; of one revoked since: still captured', async () => {
@@ -599,7 +630,26 @@ describe('an order', () => {
     const other = await stage.order({ salt: new Uint8Array(16).fill(2) });
     await stage.deliver('kiosk', 'order', other.envelope);
     expect(atKiosk(stage, other.id)).toEqual([['refused', 'revoked']]);
-    expect(await stage.store.order(other.id)).toBeUndefined();
+    expect((await stage.store.order(other.id))?.state).toBe('closed');
+  });
+
+  test('refused once is refused for good: reinstated, the same bytes, and never paid', async () => {
+    const { stage, mandate } = await prepared();
+    const { name } = CAST.kiosk.key;
+    await stage.store.setIdentityStatus(name, 'suspended');
+    const order = await stage.order();
+    await stage.deliver('kiosk', 'order', order.envelope);
+    await stage.store.setIdentityStatus(name, 'active');
+    await stage.time.advance(5_000);
+    stage.restart();
+    await stage.deliver('kiosk', 'order', order.envelope);
+    expect(atKiosk(stage, order.id)).toEqual(Array(2).fill(['refused', 'suspended']));
+    expect(new Set(stage.bytes('kiosk')).size).toBe(1);
+    const at = { order: order.id, terminal: 'till-1', amount: yuan(40_00n) };
+    const request = await stage.request({ mandate, ...at });
+    await stage.deliver('glasses', 'request', request.envelope);
+    expect(lastTold(stage, request.id)).toEqual(['refused', 'order_expired']);
+    expect(stage.backend.calls).toEqual([]);
   });
 });
 
@@ -625,7 +675,7 @@ describe('a mandate', () => {
     stage.backend.linked = false;
     await stage.deliver('glasses', 'mandate', mandate.envelope);
     expect(lastTold(stage, mandate.id)).toEqual(['refused', 'funding_unknown']);
-    expect(await stage.store.mandate(mandate.id)).toBeUndefined();
+    expect(await stage.store.mandate(mandate.id, NOW_MS)).toBeUndefined();
     stage.backend.linked = true;
     await stage.deliver('glasses', 'mandate', mandate.envelope);
     expect(lastTold(stage, mandate.id)).toEqual(['granted', undefined]);
@@ -639,6 +689,17 @@ describe('a mandate', () => {
     stage.backend.linked = true;
     await stage.deliver('glasses', 'mandate', mandate.envelope);
     expect(lastTold(stage, mandate.id)).toEqual(['granted', undefined]);
+  });
+
+  test('that was revoked since is refused when it is sent again', async () => {
+    const { stage, mandate } = await offered();
+    await stage.deliver('glasses', 'mandate', mandate.envelope);
+    stage.database.prepare(`UPDATE mandates SET status = 'revoked'`).run();
+    await stage.deliver('glasses', 'mandate', mandate.envelope);
+    expect(stage.told('glasses', mandate.id).map(verdictOf)).toEqual([
+      ['granted', undefined],
+      ['refused', 'revoked'],
+    ]);
   });
 
   test('that a device signed for itself is refused', async () => {
@@ -775,6 +836,16 @@ describe('closing', () => {
     expect(lastTold(stage, request.id)).toEqual(['captured', undefined]);
   });
 
+  test('waits for a message that is being taken, and for the payment that it becomes', async () => {
+    const { stage, request } = await prepared();
+    stage.bridge().receive(upTopic('glasses', 'request'), request.envelope);
+    expect(await stage.store.run(request.id), 'not even admitted yet').toBeUndefined();
+    await stage.bridge().close();
+    expect(lastTold(stage, request.id)).toEqual(['captured', undefined]);
+    expect(await stage.store.openRuns()).toEqual([]);
+    expect(stage.time.waiting()).toBe(0);
+  });
+
   test('takes no more messages', async () => {
     const { stage, request } = await prepared();
     await stage.bridge().close();
@@ -806,7 +877,7 @@ describe('closing', () => {
   });
 });
 
-test('more requests than it works on at once are left to be sent again', async () => {
+test('payments beyond its limit are left; boots, orders and mandates are still taken', async () => {
   const { stage } = await prepared();
   stage.onBackend(() => new Promise<void>(() => {}));
   const wide = await putMandate(stage.store, {
@@ -820,5 +891,17 @@ test('more requests than it works on at once are left to be sent again', async (
   await settle();
   const { n } = stage.database.prepare('SELECT count(*) AS n FROM runs').get()!;
   expect(n).toBe(BigInt(BRIDGE_RUNS_MAX));
-  expect(stage.logs.filter((line) => line.includes('too many requests')).length).toBe(5);
+  const left = () => stage.logs.filter((line) => line.includes('too many messages')).length;
+  expect(left()).toBe(5);
+
+  const boot = await stage.query({ question: 'boot', echo: new Uint8Array(16) }, 'guest');
+  await stage.deliver('guest', 'query', boot.envelope);
+  expect(stage.sent.at(-1)).toMatchObject({ topic: downTopic('guest', 'tick') });
+  const order = await stage.order();
+  await stage.deliver('kiosk', 'order', order.envelope);
+  expect(lastTold(stage, order.id, 'kiosk')).toEqual(['pending', 'in_progress']);
+  const mandate = await sealed(mandateKind, mandateOf({ epoch: 9 }), CAST.wallet);
+  await stage.deliver('guest', 'mandate', mandate.envelope);
+  expect(lastTold(stage, mandate.id, 'guest')).toEqual(['granted', undefined]);
+  expect(left()).toBe(5);
 });

@@ -339,7 +339,6 @@ async function begin() {
     const account = { funding, wallet: wallet.key.name, currency: 'CNY', minor: String(minor) };
     await ask('POST', '/v1/accounts', account);
   }
-  const trust = createTrust(REALM, root.key, statements, policy);
 
   /** A device with its own key and outbox, whose every received receipt is kept. */
   async function device(i: number) {
@@ -347,6 +346,7 @@ async function begin() {
     const signer = nobleSigner(readKeyFile(files, at('devices', name)), random);
     const outbox: Outbox = createOutbox(openDatabase(at('devices', `${name}.db`)));
     const time = createTime(clock);
+    const trust = createTrust(REALM, root.key, statements, policy, time.trustedMs);
     const heard = new Map<string, { receipt: Receipt; bytes: string }[]>();
     const waiting = new Map<string, () => void>();
     const requests: { id: string; minor: bigint; device: typeof self }[] = [];

@@ -3,7 +3,7 @@ import { expect, test } from 'vitest';
 import { createIdentities } from '../../broker/identities.ts';
 import { takeMandate } from '../../broker/mandates.ts';
 import type { Backend } from '../../broker/backends/port.ts';
-import type { Store } from '../../broker/store/port.ts';
+import type { KeyStatus, Store } from '../../broker/store/port.ts';
 import { createSqliteStore } from '../../broker/store/sqlite.ts';
 import { toHex } from '../../src/bytes.ts';
 import type { Reason } from '../../src/errors.ts';
@@ -15,7 +15,8 @@ import { CAST, NOW_MS, NOW_S, PAYER, REALM, type Role } from './stage.ts';
 import { enrol, mandateOf, putMandate, sealed, statementOf } from './stage.ts';
 
 async function prepared() {
-  const store = createSqliteStore(openDatabase(':memory:'), timers);
+  const database = openDatabase(':memory:');
+  const store = createSqliteStore(database, timers);
   await enrol(store);
   const asked: (readonly [string, string])[] = [];
   const linked = { answer: true as boolean | Error };
@@ -31,6 +32,8 @@ async function prepared() {
     store,
     asked,
     linked,
+    setStatus: (id: string, status: KeyStatus) =>
+      void database.prepare('UPDATE mandates SET status = ? WHERE id = ?').run(status, id),
     take: async (changes: Partial<Mandate>, signer: Role = 'wallet') => {
       const { envelope } = await sealed(mandateKind, mandateOf(changes), CAST[signer]);
       return takeMandate(parts, envelope, NOW_MS);
@@ -43,7 +46,7 @@ test('a wallet’s mandate over linked funding is stored with its payer', async 
   const { id, refusal } = await take({});
   expect(refusal).toBeUndefined();
   expect(asked).toEqual([['acct-1', CAST.wallet.key.name]]);
-  expect(await store.mandate(id)).toMatchObject({
+  expect(await store.mandate(id, NOW_MS)).toMatchObject({
     id,
     issuer: CAST.wallet.key.name,
     payer: toHex(PAYER),
@@ -62,7 +65,7 @@ test('a child is stored when its parent names the signer, with the parent’s pa
   const parent = await putMandate(store);
   const child = await take({ parent, cnf: CAST.agent.key.name }, 'glasses');
   expect(child.refusal).toBeUndefined();
-  expect(await store.mandate(child.id)).toMatchObject({
+  expect(await store.mandate(child.id, NOW_MS)).toMatchObject({
     issuer: CAST.glasses.key.name,
     payer: toHex(PAYER),
   });
@@ -95,7 +98,7 @@ test.each([
   await prepare(store);
   const { id, refusal } = await take(changes, signer);
   expect(refusal?.reason satisfies Reason | undefined, why).toBe(reason);
-  expect(await store.mandate(id)).toBeUndefined();
+  expect(await store.mandate(id, NOW_MS)).toBeUndefined();
 });
 
 test('mandate_unknown: a child by a key that its parent does not name', async () => {
@@ -113,6 +116,38 @@ test('funding_unknown: a child that would spend from elsewhere', async () => {
   expect(refusal?.reason).toBe('funding_unknown');
 });
 
+test.each(['suspended', 'revoked'] as const)(
+  'a mandate that is stored but %s is refused when it comes again, and so is a child of it',
+  async (value) => {
+    const { store, setStatus, take } = await prepared();
+    const { id } = await take({});
+    setStatus(id, value);
+    expect(await take({})).toMatchObject({ id, refusal: { reason: value } });
+    const child = await take({ parent: id, cnf: CAST.agent.key.name }, 'glasses');
+    expect(child.refusal?.reason).toBe(value);
+    expect(await store.mandate(child.id, NOW_MS)).toBeUndefined();
+    setStatus(id, 'active');
+    expect((await take({})).refusal, 'reinstated').toBeUndefined();
+    expect((await take({ parent: id }, 'glasses')).refusal).toBeUndefined();
+  },
+);
+
+test.each([
+  ['suspended', status('wallet', 'suspended')],
+  ['revoked', status('wallet', 'revoked')],
+  ['expired', over('wallet', { exp: NOW_S })],
+  ['not_yet_valid', over('wallet', { nbf: NOW_S + 1 })],
+] as const)('a stored mandate whose wallet is %s now is refused, and its child', async (...row) => {
+  const [reason, prepare] = row;
+  const { store, take } = await prepared();
+  const { id } = await take({});
+  await prepare(store);
+  expect(await take({})).toMatchObject({ id, refusal: { reason } });
+  const child = await take({ parent: id, cnf: CAST.agent.key.name }, 'glasses');
+  expect(child.refusal?.reason).toBe(reason);
+  expect(await store.mandate(child.id, NOW_MS)).toBeUndefined();
+});
+
 test('funding_unknown today, granted tomorrow: a refusal is not remembered', async () => {
   const { linked, take } = await prepared();
   linked.answer = false;
@@ -126,7 +161,7 @@ test('unavailable is thrown while the backend cannot say, and nothing is stored'
   linked.answer = new Error('connection refused');
   await expect(take({})).rejects.toMatchObject({ reason: 'unavailable' });
   const { id } = await sealed(mandateKind, mandateOf(), CAST.wallet);
-  expect(await store.mandate(id)).toBeUndefined();
+  expect(await store.mandate(id, NOW_MS)).toBeUndefined();
 });
 
 test('bad_signature is thrown for a key that is not enrolled', async () => {

@@ -6,7 +6,7 @@
  * them. A row that changes two things would not show which of them was refused.
  */
 import { describe, expect, test } from 'vitest';
-import type { ChainLink, Facts, Usage } from '../../broker/store/port.ts';
+import type { ChainLink, Facts, OrderState, Usage } from '../../broker/store/port.ts';
 import { type Rules, judge, levelFor } from '../../broker/verdict.ts';
 import type { Reason } from '../../src/errors.ts';
 import { CLOCK_SKEW_S, COUNTER_GAP_MAX, REQUEST_VALID_S_MAX } from '../../src/limits.ts';
@@ -25,7 +25,7 @@ function linkOf(mandate: Partial<Mandate> = {}, changes: Partial<ChainLink> = {}
     id: 'aa'.repeat(16),
     mandate: value,
     issuer: CAST.wallet.key.name,
-    issuerStatus: 'active',
+    issuerFault: undefined,
     payer: '07'.repeat(16),
     status: 'active',
     usage: value.windows.map(() => NONE),
@@ -71,10 +71,7 @@ const chainOf = (mandate: Partial<Mandate>, link: Partial<ChainLink> = {}) => ({
   chain: [linkOf(mandate, link)],
 });
 const ORDER_ID = 'cc'.repeat(16);
-const orderFacts = (
-  order: Partial<Order> = {},
-  state: 'open' | 'claimed' | 'paid' | 'expired',
-) => ({
+const orderFacts = (order: Partial<Order> = {}, state: OrderState) => ({
   order: { id: ORDER_ID, order: orderOf(order), state, device: 'kiosk' },
 });
 const forOrder = { order: ORDER_ID, terminal: 'till-1', amount: yuan(40_00n) };
@@ -168,8 +165,10 @@ describe('mandate and its chain', () => {
     ],
     ['suspended', {}, chainOf({}, { status: 'suspended' }), 'a suspended mandate'],
     ['revoked', {}, chainOf({}, { status: 'revoked' }), 'a revoked mandate'],
-    ['suspended', {}, chainOf({}, { issuerStatus: 'suspended' }), 'the wallet is suspended'],
-    ['revoked', {}, chainOf({}, { issuerStatus: 'revoked' }), 'the wallet is revoked'],
+    ['suspended', {}, chainOf({}, { issuerFault: 'suspended' }), 'the wallet is suspended'],
+    ['revoked', {}, chainOf({}, { issuerFault: 'revoked' }), 'the wallet is revoked'],
+    ['expired', {}, chainOf({}, { issuerFault: 'expired' }), 'the wallet’s Key statement is over'],
+    ['not_yet_valid', {}, chainOf({}, { issuerFault: 'not_yet_valid' }), 'or not valid yet'],
     ['accept', {}, chainOf({ nbf: NOW_S }), 'valid from now'],
     ['not_yet_valid', {}, chainOf({ nbf: NOW_S + 1 }), 'valid in a second'],
     ['accept', {}, chainOf({ exp: NOW_S + 1 }), 'one second before its end'],
@@ -182,7 +181,7 @@ describe('mandate and its chain', () => {
     ['accept', parent({}), 'a child within its parent'],
     ['mandate_unknown', parent({ cnf: CAST.wallet.key.name }), 'the parent is not for its issuer'],
     ['revoked', parent({}, { status: 'revoked' }), 'the parent is revoked'],
-    ['suspended', parent({}, { issuerStatus: 'suspended' }), 'the parent’s wallet is suspended'],
+    ['suspended', parent({}, { issuerFault: 'suspended' }), 'the parent’s wallet is suspended'],
     ['not_yet_valid', parent({ nbf: NOW_S + 1 }), 'the parent is not valid yet'],
     ['expired', parent({ exp: NOW_S }), 'the parent has ended before the child'],
     ['currency_mismatch', parent({ currency: 'EUR' }), 'the parent is of other money'],
@@ -209,6 +208,8 @@ describe('mandate and its chain', () => {
     const facts = factsOf({ identity: identityOf('agent'), chain: chain! });
     expect(judge(requestOf({ presence: 0 }), facts, { ...RULES, ...rules })).toEqual({
       kind: 'accept',
+      presence: 0,
+      channel: 'autonomous',
       reservations: [
         { mandate: 'bb'.repeat(16), index: 0, window: total(1_000_00n, 100), amount: 10_00n },
         { mandate: 'aa'.repeat(16), index: 0, window: total(500_00n, 9), amount: 10_00n },
@@ -252,7 +253,12 @@ describe('payee, terminal and order', () => {
     ],
     ['accept', forOrder, orderFacts({ exp: NOW_S + 1 }, 'open'), 'one second before its end'],
     ['order_expired', forOrder, orderFacts({ exp: NOW_S }, 'open'), 'at its end'],
-    ['order_expired', forOrder, orderFacts({}, 'expired'), 'closed by its terminal'],
+    [
+      'order_expired',
+      forOrder,
+      orderFacts({}, 'closed'),
+      'closed: expired unpaid, or refused when it came',
+    ],
     ['order_paid', forOrder, orderFacts({}, 'paid'), 'paid already'],
     ['order_claimed', forOrder, orderFacts({}, 'claimed'), 'somebody is paying it now'],
   ]);
@@ -274,6 +280,12 @@ describe('scope', () => {
   const till = (terminal: string) => ({ kind: 'terminal', terminal }) as const;
   const open = orderFacts({}, 'open');
   const atTill = { terminal: 'till-1' };
+  // One payee, two tills, two categories: a request that names no till may mean either.
+  const other = { category: 7 };
+  const mixed = { terminals: [statementOf('kiosk'), statementOf('till', other)] };
+  const lapsed = {
+    terminals: [statementOf('kiosk'), statementOf('till', { ...other, exp: NOW_S })],
+  };
   runs([
     ['scope_channel', { channel: 'tap' }, chainOf({ channels: 1 }), 'a mandate for voice only'],
     ['accept', { channel: 'tap' }, chainOf({ channels: 3 }), 'for voice and tap'],
@@ -286,6 +298,7 @@ describe('scope', () => {
     ['accept', atTill, chainOf({ allow: [till('till-1')] }), 'the terminal'],
     ['scope_terminal', atTill, chainOf({ allow: [till('till-2')] }), 'another terminal'],
     ['scope_terminal', {}, chainOf({ allow: [till('till-1')] }), 'a request that names none'],
+    ['accept', {}, chainOf({ allow: [till('till-1'), till('till-2')] }), 'names none: all allowed'],
     [
       'accept',
       forOrder,
@@ -308,6 +321,27 @@ describe('scope', () => {
     ['scope_category', {}, chainOf({ deny: [category(5814)] }), 'its category is denied'],
     ['scope_terminal', atTill, chainOf({ deny: [till('till-1')] }), 'its terminal is denied'],
     ['accept', atTill, chainOf({ deny: [till('till-2')] }), 'another terminal is denied'],
+    ['scope_terminal', {}, chainOf({ deny: [till('till-2')] }), 'names none, and one is denied'],
+    [
+      'scope_category',
+      {},
+      { ...mixed, ...chainOf({ deny: [category(7)] }) },
+      'one category denied',
+    ],
+    ['scope_category', {}, { ...mixed, ...chainOf({ allow: [category(5814)] }) }, 'one allowed'],
+    ['scope_category', {}, { ...mixed, ...chainOf({ allow: [category(7)] }) }, 'only the other'],
+    [
+      'accept',
+      atTill,
+      { ...mixed, ...chainOf({ allow: [category(5814)] }) },
+      'the named one counts',
+    ],
+    [
+      'accept',
+      {},
+      { ...lapsed, ...chainOf({ deny: [category(7)] }) },
+      'a lapsed till is not meant',
+    ],
     [
       'scope_payee',
       {},
@@ -361,6 +395,38 @@ describe('presence', () => {
       'a currency without a ladder is not open below P4',
     ],
   ]);
+
+  const claimed = (request: Partial<Request>, facts: Partial<Facts>, rules = RULES) => {
+    const found = judge(requestOf(request), factsOf(facts), rules);
+    return found.kind === 'accept' ? [found.presence, found.channel] : found.reason;
+  };
+
+  test('what counts of a device’s claims: its presence up to its own cap and P3', () => {
+    const able = (presenceMax: 2 | 4) => ({ identity: identityOf('glasses', { presenceMax }) });
+    expect(claimed({ presence: 1, channel: 'tap' }, able(2))).toEqual([1, 'tap']);
+    expect(claimed({ presence: 3, channel: 'tap' }, able(2))).toEqual([2, 'tap']);
+    expect(claimed({ presence: 4, channel: 'tap' }, able(4))).toEqual([3, 'tap']);
+  });
+
+  test('a device that claims P4 is not believed: P4 is a mandate of its own', () => {
+    const able = { identity: identityOf('glasses', { presenceMax: 4 }) };
+    const facts = { ...able, ...chainOf(wide) };
+    expect(verdict({ presence: 4, amount: yuan(1_000_00n) }, facts)).toBe('accept');
+    expect(verdict({ presence: 4, amount: yuan(1_000_01n) }, facts)).toBe('presence_too_low');
+  });
+
+  test('an agent is P0 and autonomous, whatever channel and presence it claims', () => {
+    const bands = [{ ceiling: 1_000_00n, level: 0 }] as const;
+    const rules = { policy: { ...RULES.policy, ladders: [{ currency: 'CNY', bands }] } };
+    const agentOver = (channels: number) => ({
+      ...agent,
+      chain: [linkOf({ cnf: CAST.agent.key.name, bands, channels })],
+    });
+    const request = { presence: 4, channel: 'voice' } as const;
+    expect(claimed(request, agentOver(31), { ...RULES, ...rules })).toEqual([0, 'autonomous']);
+    expect(verdict(request, agentOver(16), rules), 'a mandate for autonomous only').toBe('accept');
+    expect(verdict(request, agentOver(15), rules), 'all but autonomous').toBe('scope_channel');
+  });
 
   test('levelFor takes the first band whose ceiling reaches the amount, then P4', () => {
     const bands = [

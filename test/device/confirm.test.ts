@@ -136,3 +136,18 @@ test('two frames are the same only if everything of them is', () => {
   ];
   for (const other of others) expect(sameFrame(frame, other)).toBe(false);
 });
+
+test('a right-to-left line turns itself and not the amount beside it', () => {
+  const order = {
+    exp: START_S,
+    amount: cny(99_00n),
+    payee: 'luckin-coffee',
+    terminal: 'till-1',
+    lines: [{ text: 'קפה 1.00', quantity: 1, total: 99_00n }],
+    salt: new Uint8Array(16),
+  };
+  const directory = createDirectory([{ id: 'luckin-coffee', names: [['en', 'Luckin Coffee']] }]);
+  const frame = frameOf({ ...order, order: undefined } as never, order, 2, directory, 'en');
+  expect(frame.lines).toEqual(['1 × \u2068קפה 1.00\u2069  99.00 yuan']);
+  expect(frame.payee, 'and what needs no isolate has none').toBe('Luckin Coffee');
+});

@@ -27,8 +27,7 @@ const DOWN = `saytap/1/${DEVICE}/down/receipt`;
 const id = (n: number) => n.toString(16).padStart(32, '0');
 
 /** Stores and sends an entry as the runtime does, without a person. */
-function send(stage: Stage, n: number) {
-  const storedMs = stage.time.clock.nowMs();
+function send(stage: Stage, n: number, storedMs = stage.time.clock.nowMs()) {
   const entry = {
     id: id(n),
     kind: 'request',
@@ -239,15 +238,29 @@ test('after a reconnect all is sent at once, and nothing while it is down', asyn
   ).toEqual([1, 2]);
 });
 
-test('what is too old is not sent but kept for a person', async () => {
+test('what is too old by trusted time is kept for a person, and listened for', async () => {
   const stage = await createStage();
-  send(stage, 1);
-  stage.time.step(RESEND_FOR_MS + 1);
+  const entry = send(stage, 1, START_S * 1000 - RESEND_FOR_MS - 1_000);
   await stage.ready();
   await stage.time.pass(60_000);
-  expect(stage.wire.sent('request')).toEqual([]);
-  expect(stage.outbox.open()).toHaveLength(1);
-  expect(stage.logged).toContain('entry too old to be sent');
+  expect(stage.logged).toContain('entry too old to be sent: a person must look');
+  const count = stage.wire.sent('request').length;
+  await stage.time.pass(120_000);
+  expect(stage.wire.sent('request')).toHaveLength(count);
+  await stage.capture(entry.id);
+  expect(stage.outbox.open()).toEqual([]);
+});
+
+test('a wall clock that jumps makes no payment old', async () => {
+  const stage = await readyStage();
+  send(stage, 1);
+  const before = stage.wire.sent('request').length;
+  stage.time.step(50 * 365 * 86_400_000);
+  stage.wire.down();
+  stage.wire.up();
+  await stage.time.pass(10_000);
+  expect(stage.wire.sent('request').length).toBeGreaterThan(before);
+  expect(stage.logged).not.toContain('entry too old to be sent: a person must look');
 });
 
 test('closing sends no more', async () => {
@@ -271,7 +284,7 @@ describe('the boot', () => {
     const { value } = open(queryKind, queries[0]!.payload, REALM, () => wearer.key);
     expect(value.question).toBe('boot');
     const echoes = queries.map(({ payload }) => queryKind.decode(payloadOf(payload)).echo);
-    expect(new Set(echoes.map(String)).size).toBe(1);
+    expect(new Set(echoes.map(String)).size, 'new every time').toBe(echoes.length);
     const times = queries.map(({ atMs }) => atMs);
     expect(times).toEqual([0, 1_000, 3_000, 7_000, 15_000, 30_000, 45_000, 60_000]);
     await stage.boot();
@@ -292,6 +305,22 @@ describe('the boot', () => {
     await answer(stage);
     expect(stage.link.state()).toBe('waiting');
     expect(stage.deviceTime.trustedMs()).toBeUndefined();
+    await stage.boot();
+    expect(stage.link.state()).toBe('ready');
+  });
+
+  test('an answer that was held back is not believed: it would tell an old time', async () => {
+    const stage = await createStage();
+    stage.wire.up();
+    await stage.time.pass(40_000);
+    const [first] = stage.wire.sent('query');
+    const { echo } = queryKind.decode(payloadOf(first!.payload));
+    await stage.boot({ echo: echo! });
+    expect(stage.link.state(), 'of an earlier question').toBe('waiting');
+    await stage.time.pass(19_000);
+    await stage.boot();
+    expect(stage.link.state(), 'too long after its question').toBe('waiting');
+    await stage.time.pass(1_500);
     await stage.boot();
     expect(stage.link.state()).toBe('ready');
   });

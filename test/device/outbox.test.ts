@@ -154,3 +154,40 @@ test('an outbox of another version is not touched', () => {
   expect(failure).not.toBeInstanceOf(PaymentError);
   expect((failure as OperatorError).exit).toBe(EXITS.storage);
 });
+
+test('a commit that fails is not stored only when a later commit says so', () => {
+  const database = openDatabase(':memory:');
+  let failures = 0;
+  const outbox = createOutbox({
+    ...database,
+    transaction(run) {
+      if (failures-- > 0) throw new PaymentError('unavailable', 'the sync failed');
+      return database.transaction(run);
+    },
+    prepare(sql) {
+      const statement = database.prepare(sql);
+      return {
+        ...statement,
+        run(...values) {
+          if (failures > 0) throw new PaymentError('unavailable', 'the sync failed');
+          return statement.run(...values);
+        },
+      };
+    },
+  });
+  const reason = (run: () => void) => {
+    try {
+      run();
+    } catch (error) {
+      return error instanceof PaymentError ? error.reason : error;
+    }
+    return undefined;
+  };
+  failures = 1;
+  expect(reason(() => outbox.put(entry(1)))).toBe('unavailable');
+  failures = 2;
+  expect(reason(() => outbox.put(entry(2)))).toBe('in_progress');
+  failures = 0;
+  expect(reason(() => outbox.put(entry(3)))).toBeUndefined();
+  expect(outbox.open().map((one) => one.id)).toEqual([id(3)]);
+});

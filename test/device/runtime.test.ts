@@ -2,7 +2,13 @@
 // (decoded from its bytes), and what went over the wire. Receipts arrive signed, through the link.
 import { expect, test } from 'vitest';
 import { PaymentError, type Reason } from '../../src/errors.ts';
-import { CONFIRM_MS, RECEIPT_PATIENCE_MS, REQUEST_VALID_S, TICK_USE_MS } from '../../src/limits.ts';
+import {
+  CONFIRM_MS,
+  CONFIRM_READ_MS,
+  RECEIPT_PATIENCE_MS,
+  REQUEST_VALID_S,
+  TICK_USE_MS,
+} from '../../src/limits.ts';
 import { openDatabase } from '../../src/node/sqlite.ts';
 import { phrases, reasonPhrase } from '../../device/phrases.ts';
 import type { Told } from '../../device/runtime.ts';
@@ -273,6 +279,35 @@ test('a disk that refuses: nothing is sent, and the person hears so', async () =
   expect(stage.left()).toEqual(NOTHING);
   await stage.time.pass(60_000);
   expect(stage.wire.sent('request')).toEqual([]);
+});
+
+test('a disk that may bring the entry back: unconfirmed, and not sent now', async () => {
+  const stage = await readyStage({
+    wrap: (outbox) => ({
+      ...outbox,
+      put() {
+        throw new PaymentError('in_progress', 'the sync failed');
+      },
+    }),
+  });
+  const { told } = await confirmed(stage);
+  await stage.time.pass(RECEIPT_PATIENCE_MS);
+  expect(await told).toMatchObject({ kind: 'unconfirmed' });
+  expect(stage.sentences().at(-1)).toBe(phrases.unconfirmed('en'));
+  expect(stage.wire.sent('request')).toEqual([]);
+});
+
+test('the second press of a double tap confirms nothing', async () => {
+  const stage = await readyStage();
+  const told = stage.say(PAY);
+  await settle();
+  await stage.device.sense({ kind: 'press' });
+  await stage.time.pass(CONFIRM_READ_MS - 1);
+  await stage.device.sense({ kind: 'press' });
+  await settle();
+  expect(stage.left()).toEqual(NOTHING);
+  await stage.say('cancel');
+  expect(await told).toMatchObject({ kind: 'not_sent', reason: 'cancelled' });
 });
 
 test('offline, or without a fresh nonce, nobody is even asked', async () => {

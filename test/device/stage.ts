@@ -2,6 +2,7 @@
  * A device on a stage: the real runtime, link, outbox, time and trust with real keys and signed
  * statements, in a world whose clock, timers, wire and surface the test moves by hand.
  */
+import { CONFIRM_READ_MS } from '../../src/limits.ts';
 import assert from 'node:assert/strict';
 import { createPrivateKey } from 'node:crypto';
 import { type Realm, type Signer, identify, payloadOf } from '../../src/cose.ts';
@@ -238,8 +239,8 @@ export async function createStage(options: StageOptions = {}) {
   const wire = createWire(time);
   const real = createOutbox(options.database ?? openDatabase(':memory:'));
   const outbox = options.wrap?.(real) ?? real;
-  const trust = createTrust(REALM, root.key, statements, policy);
   const deviceTime = createTime(time.clock);
+  const trust = createTrust(REALM, root.key, statements, policy, deviceTime.trustedMs);
   const directory = createDirectory(trust.payees);
   const asked: { frame: Frame; sentence: string }[] = [];
   const said: { sentence: string; mood: Mood }[] = [];
@@ -333,7 +334,11 @@ export async function createStage(options: StageOptions = {}) {
       await boot();
     },
     say: (text: string) => device.sense({ kind: 'utterance', text }),
-    press: () => device.sense({ kind: 'press' }),
+    /** Not before the question has been read. */
+    async press() {
+      await time.pass(CONFIRM_READ_MS);
+      return device.sense({ kind: 'press' });
+    },
     /** The sentences of the surface, in order. */
     sentences: () => said.map(({ sentence }) => sentence),
     /** The one request in the outbox, decoded. */

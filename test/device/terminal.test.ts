@@ -49,7 +49,6 @@ function createKiosk(link: 'down' | 'waiting' | 'ready' = 'ready', isBooted = tr
       state: () => link,
       close: async () => {},
     }),
-    clock,
     random: (count) => new Uint8Array(count).fill(++filled),
     earlier: (...all) => void earlier.push(all),
   });
@@ -69,7 +68,9 @@ test('an order is signed, stored, then sent; its code is the very bytes', async 
   expect(sent).toEqual([id]);
   expect(outbox.get(id)).toMatchObject({ kind: 'order', envelope });
   expect(readUri(uri)).toEqual({ kind: 'order', envelope });
-  const opened = createTrust(REALM, root.key, statements, policy).openOrder(envelope);
+  const opened = createTrust(REALM, root.key, statements, policy, () => undefined).openOrder(
+    envelope,
+  );
   expect(opened.id).toBe(id);
   expect(opened.value).toEqual({
     exp: START_S + ORDER_VALID_S,
@@ -108,6 +109,14 @@ test('registered when the bridge has it, settled on its last word', async () => 
   await settle();
   expect(events).toEqual(['one registered', 'one captured', 'other registered', 'other expired']);
   expect(earlier).toEqual([]);
+});
+
+test('an order that the bridge refuses is never shown', async () => {
+  const { terminal } = createKiosk();
+  const order = await terminal.order(LINES, 'CNY');
+  terminal.hear(order.id, receipt(order.id, 'refused', 108));
+  expect(await reasonOfAsync(() => order.registered)).toBe('suspended');
+  expect((await order.settled).outcome).toBe('refused');
 });
 
 test('the last word on an order from before a restart is told as such', () => {

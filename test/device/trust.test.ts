@@ -1,6 +1,8 @@
 // Whom a device believes: every row that is signed by somebody else must be refused by its code.
 import { expect, test } from 'vitest';
+import { payloadOf } from '../../src/cose.ts';
 import { receipt as receiptKind } from '../../src/objects/receipt.ts';
+import { tick as tickKind } from '../../src/objects/tick.ts';
 import { seal } from '../../src/objects/kind.ts';
 import { keyStatement } from '../../src/objects/key.ts';
 import { policy as policyKind } from '../../src/objects/policy.ts';
@@ -22,7 +24,7 @@ import {
   wearer,
 } from './stage.ts';
 
-const trust = createTrust(REALM, root.key, statements, policy);
+const trust = createTrust(REALM, root.key, statements, policy, () => undefined);
 const LIVE = { ...REALM, environment: 'live' } as const;
 
 test('the payees are those of the terminals’ statements, with their names', () => {
@@ -96,7 +98,7 @@ test('statements and policy hold under the root only, and in their own realm', a
     ['of the root', await by(root), 'accepted'],
   ].map(([why, envelope, reason]) => [
     why as string,
-    () => createTrust(REALM, root.key, [envelope as Uint8Array], policy),
+    () => createTrust(REALM, root.key, [envelope as Uint8Array], policy, () => undefined),
     reason as string,
   ]);
   for (const [why, run, reason] of others) expect(reasonOf(run), why).toBe(reason);
@@ -112,13 +114,36 @@ test('statements and policy hold under the root only, and in their own realm', a
     REALM,
     bridge,
   );
-  expect(reasonOf(() => createTrust(REALM, root.key, statements, forgedPolicy))).toBe(
-    'bad_signature',
+  expect(
+    reasonOf(() => createTrust(REALM, root.key, statements, forgedPolicy, () => undefined)),
+  ).toBe('bad_signature');
+  expect(
+    reasonOf(() => createTrust(REALM, stranger.key, statements, policy, () => undefined)),
+  ).toBe('bad_signature');
+  expect(reasonOf(() => createTrust(LIVE, root.key, statements, policy, () => undefined))).toBe(
+    'sim_in_live',
   );
-  expect(reasonOf(() => createTrust(REALM, stranger.key, statements, policy))).toBe(
-    'bad_signature',
-  );
-  expect(reasonOf(() => createTrust(LIVE, root.key, statements, policy))).toBe('sim_in_live');
   const damaged = policy.with(-1, policy.at(-1)! ^ 1);
-  expect(reasonOf(() => createTrust(REALM, root.key, statements, damaged))).toBe('bad_signature');
+  expect(reasonOf(() => createTrust(REALM, root.key, statements, damaged, () => undefined))).toBe(
+    'bad_signature',
+  );
+});
+
+test('once the time is known, a statement counts from its begin to its end', async () => {
+  let nowMs: number | undefined;
+  const dated = createTrust(REALM, root.key, statements, policy, () => nowMs);
+  const tick = await seal(tickKind, { iat: START_S, nonce: new Uint8Array(8) }, REALM, bridge);
+  expect(dated.openFromBridge(tickKind, tick).value.iat, 'before the first tick').toBe(START_S);
+  const { nbf, exp } = keyStatement.decode(payloadOf(statements[0]!));
+  for (const [at, isBelieved] of [
+    [nbf * 1000 - 1, false],
+    [nbf * 1000, true],
+    [exp * 1000 - 1, true],
+    [exp * 1000, false],
+  ] as const) {
+    nowMs = at;
+    const look = () => dated.openFromBridge(tickKind, tick);
+    if (isBelieved) expect(look().value.iat, String(at)).toBe(START_S);
+    else expect(reasonOf(look), String(at)).toBe('bad_signature');
+  }
 });

@@ -106,14 +106,24 @@ test('a decline is a decline, with its reason', async () => {
   });
 });
 
+const wallet = 'c'.repeat(64);
+const unavailable = { reason: 'unavailable' };
+const linked = (json: unknown, status = 200) =>
+  backendOver(says(status, json)).fundingLinked('alice', wallet);
+
 test('whose funding it is: yes, no, or a rejection', async () => {
-  const wallet = 'c'.repeat(64);
-  const linked = (json: unknown, status = 200) =>
-    backendOver(says(status, json)).fundingLinked('alice', wallet);
-  expect(await linked({ funding: 'alice', linked: true })).toBe(true);
-  expect(await linked({ funding: 'alice', linked: false })).toBe(false);
-  const unavailable = { reason: 'unavailable' };
-  await expect(linked({ funding: 'bob', linked: true })).rejects.toMatchObject(unavailable);
-  await expect(linked({ funding: 'alice', linked: 'yes' })).rejects.toMatchObject(unavailable);
-  await expect(linked({ funding: 'alice', linked: true }, 500)).rejects.toMatchObject(unavailable);
+  const yes = { funding: 'alice', wallet, linked: true };
+  expect(await linked(yes)).toBe(true);
+  expect(await linked({ ...yes, linked: false })).toBe(false);
+  await expect(linked({ ...yes, linked: 'yes' })).rejects.toMatchObject(unavailable);
+  await expect(linked({ ...yes, more: 1 })).rejects.toMatchObject(unavailable);
+  await expect(linked(yes, 500)).rejects.toMatchObject(unavailable);
+});
+
+test.each([
+  ['another funding', { funding: 'bob', wallet, linked: true }],
+  ['another wallet', { funding: 'alice', wallet: 'd'.repeat(64), linked: true }],
+  ['no wallet', { funding: 'alice', linked: true }],
+])('an answer about %s is no answer: a confused server links nobody', async (_about, json) => {
+  await expect(linked(json)).rejects.toMatchObject(unavailable);
 });

@@ -171,7 +171,7 @@ test('a login opens an account; the lists and the check show it', async () => {
   expect((await call('POST', '/v1/accounts', { ...bob, currency: 'XXX' })).status).toBe(400);
   expect(await call('GET', `/v1/funding?funding=bob&wallet=${wallet}`)).toEqual({
     status: 200,
-    json: { funding: 'bob', linked: true },
+    json: { funding: 'bob', wallet, linked: true },
   });
   expect(await call('GET', '/v1/balances?after=funding%3Aalice')).toEqual({
     status: 200,

@@ -15,7 +15,8 @@ import type { Mandate, Window } from '../../../src/objects/mandate.ts';
 import { order as orderKind } from '../../../src/objects/order.ts';
 import type { Request } from '../../../src/objects/request.ts';
 import { CAST, MANDATE_ID, NOW_MS, RULES } from '../stage.ts';
-import { admissionOf, admitTo, enrol, orderOf, putMandate, sealed } from '../stage.ts';
+import { admissionOf, admitTo, enrol, orderOf, putMandate } from '../stage.ts';
+import { sealed, statementOf } from '../stage.ts';
 
 /** An empty store; `reopen` closes it and opens what is on its disk. */
 export type OpenStore = () => Promise<Readonly<{ store: Store; reopen: () => Promise<Store> }>>;
@@ -113,6 +114,17 @@ export function describeStore(name: string, open: OpenStore): void {
       expect(third.suspended).toBe(false);
     });
 
+    test('a reused counter suspends an active key only: a revoked one stays revoked', async () => {
+      const { store, mandate } = await opened({});
+      await admitTo(store, await admissionOf({ mandate, counter: 3 }));
+      await store.setIdentityStatus(CAST.glasses.key.name, 'revoked');
+      const clone = await admissionOf({ mandate, counter: 3, amount: yuan(10_01n) });
+      const { run, suspended } = await admitTo(store, clone);
+      expect(run.refusal).toBe('counter_reused');
+      expect(suspended).toBe(false);
+      expect((await store.identity(CAST.glasses.key.name))?.status).toBe('revoked');
+    });
+
     test('two requests that reuse a counter are both kept, each with its own refusal', async () => {
       const { store, mandate } = await opened({});
       const amounts = [1n, 2n, 3n];
@@ -168,7 +180,7 @@ export function describeStore(name: string, open: OpenStore): void {
       expect(facts.chain[0]).toMatchObject({
         id: mandate,
         issuer: CAST.wallet.key.name,
-        issuerStatus: 'active',
+        issuerFault: undefined,
         payer: '07'.repeat(16),
         status: 'active',
         lastMs: NOW_MS,
@@ -187,7 +199,52 @@ export function describeStore(name: string, open: OpenStore): void {
       await store.setIdentityStatus(CAST.wallet.key.name, 'suspended');
       const { chain } = await factsFor(store, { mandate: child });
       expect(chain.map(({ id }) => id)).toEqual([child, mandate]);
-      expect(chain.map(({ issuerStatus }) => issuerStatus)).toEqual(['active', 'suspended']);
+      expect(chain.map(({ issuerFault }) => issuerFault)).toEqual([undefined, 'suspended']);
+    });
+
+    test('an issuer’s fault is also a Key statement that is over, or not valid yet', async () => {
+      const { store, mandate } = await opened({});
+      const { nbf, exp } = statementOf('wallet');
+      const faultAt = async (nowMs: number) => (await store.mandate(mandate, nowMs))?.issuerFault;
+      expect(await faultAt(nbf * 1000)).toBeUndefined();
+      expect(await faultAt(nbf * 1000 - 1)).toBe('not_yet_valid');
+      expect(await faultAt(exp * 1000 - 1)).toBeUndefined();
+      expect(await faultAt(exp * 1000)).toBe('expired');
+      const facts = await factsFor(store, { mandate }, exp * 1000);
+      expect(facts.chain[0]).toMatchObject({ status: 'active', issuerFault: 'expired' });
+      await store.setIdentityStatus(CAST.wallet.key.name, 'revoked');
+      expect(await faultAt(exp * 1000), 'the status goes first').toBe('revoked');
+    });
+
+    test('a time zone that is not known here any more: refused for good, no bug', async () => {
+      const zone = 'Mars/Olympus';
+      const day = { kind: 'calendar', period: 'day', zone, max: 90_00n, count: 9 } as const;
+      const { store, mandate } = await opened({ windows: [day] });
+      const admission = await admissionOf({ mandate });
+      const { run } = await admitTo(store, admission);
+      expect(run.refusal).toBe('mandate_unknown');
+      const again = await store.admit(admission, () => expect.fail('judged again'));
+      expect(again).toMatchObject({ run, fresh: false });
+      expect((await factsFor(store, { mandate, counter: 2 })).chain).toEqual([]);
+    });
+
+    test('a run keeps what counts of its claims, not what was claimed', async () => {
+      const cnf = CAST.agent.key.name;
+      const bands = [{ ceiling: 1_000_00n, level: 0 }] as const;
+      const { store, reopen, ids } = await opened({}, { cnf, bands });
+      const tap = { channel: 'tap', presence: 4 } as const;
+      const mine = await admissionOf({ mandate: ids[0]!, ...tap });
+      const robot = await admissionOf({ mandate: ids[1]!, ...tap }, NOW_MS, 'agent');
+      const rules = {
+        ...RULES,
+        policy: { ...RULES.policy, ladders: [{ currency: 'CNY', bands }] },
+      };
+      for (const one of [mine, robot]) {
+        await store.admit(one, (facts) => judge(one.request, facts, rules));
+      }
+      const later = await reopen();
+      expect(await later.run(mine.id)).toMatchObject({ presence: 2, channel: 'tap' });
+      expect(await later.run(robot.id)).toMatchObject({ presence: 0, channel: 'autonomous' });
     });
   });
 
@@ -322,7 +379,7 @@ export function describeStore(name: string, open: OpenStore): void {
     async function ordered() {
       const { store, mandate, reopen } = await opened({});
       const { id, envelope } = await sealed(orderKind, orderOf(), CAST.kiosk);
-      await store.putOrder(id, orderOf(), 'kiosk', envelope, NOW_MS);
+      await store.putOrder(id, 'kiosk', envelope, NOW_MS);
       const changes = { mandate, order: id, terminal: 'till-1', amount: yuan(40_00n) };
       const pay = async (counter: number) =>
         (await admitTo(store, await admissionOf({ ...changes, counter }))).run;
@@ -339,7 +396,7 @@ export function describeStore(name: string, open: OpenStore): void {
       const ended = await store.conclude(ending(run.id, { terminalReceipt }));
       expect(ended.terminalReceipt).toEqual(terminalReceipt);
       expect((await pay(3)).refusal).toBe('order_paid');
-      expect(await store.putOrder(id, orderOf(), 'kiosk', envelope, NOW_MS)).toMatchObject({
+      expect(await store.putOrder(id, 'kiosk', envelope, NOW_MS)).toMatchObject({
         state: 'paid',
         receipt: Uint8Array.of(9),
       });
@@ -361,8 +418,49 @@ export function describeStore(name: string, open: OpenStore): void {
       await store.conclude(refusal(run.id));
       expect(await store.closeOrder(id, Uint8Array.of(7))).toEqual(Uint8Array.of(7));
       expect(await store.closeOrder(id, Uint8Array.of(8))).toEqual(Uint8Array.of(7));
-      expect((await store.order(id))?.state).toBe('expired');
+      expect((await store.order(id))?.state).toBe('closed');
       expect((await pay(2)).refusal).toBe('order_expired');
+    });
+
+    test('refused when it came, it is closed: same answer later, and never paid', async () => {
+      const { store, mandate } = await opened({});
+      const { id, envelope } = await sealed(orderKind, orderOf(), CAST.kiosk);
+      const [no, other] = [Uint8Array.of(5), Uint8Array.of(6)];
+      const refused = await store.putOrder(id, 'kiosk', envelope, NOW_MS, no);
+      expect(refused).toMatchObject({ state: 'closed', receipt: no });
+      const reinstated = await store.putOrder(id, 'kiosk', envelope, NOW_MS + 1);
+      expect(reinstated).toEqual(refused);
+      expect(await store.putOrder(id, 'kiosk', envelope, NOW_MS + 2, other)).toEqual(refused);
+      expect(await store.closeOrder(id, other)).toEqual(no);
+      const changes = { mandate, order: id, terminal: 'till-1', amount: yuan(40_00n) };
+      const { run } = await admitTo(store, await admissionOf(changes));
+      expect(run.refusal).toBe('order_expired');
+    });
+
+    test('registered and good, a later refusal of its terminal does not close it', async () => {
+      const { store, id, envelope } = await ordered();
+      const later = await store.putOrder(id, 'kiosk', envelope, NOW_MS, Uint8Array.of(5));
+      expect(later).toMatchObject({ state: 'open', receipt: undefined });
+    });
+
+    test('old ones are forgotten, open and closed ones too, but never a claimed one', async () => {
+      const { store, mandate } = await opened({});
+      const ids: string[] = [];
+      for (const [i, atMs] of [0, 1, 2, 10].entries()) {
+        const salt = new Uint8Array(16).fill(i);
+        const { id, envelope } = await sealed(orderKind, orderOf({ salt }), CAST.kiosk);
+        const refused = i === 1 ? Uint8Array.of(5) : undefined;
+        await store.putOrder(id, 'kiosk', envelope, NOW_MS + atMs, refused);
+        ids.push(id);
+      }
+      const [open, closed, claimed, recent] = ids as [string, string, string, string];
+      const changes = { mandate, order: claimed, terminal: 'till-1', amount: yuan(40_00n) };
+      expect((await admitTo(store, await admissionOf(changes))).run.refusal).toBeUndefined();
+      await store.forget(NOW_MS + 10);
+      expect(await store.order(open)).toBeUndefined();
+      expect(await store.order(closed)).toBeUndefined();
+      expect((await store.order(claimed))?.state).toBe('claimed');
+      expect((await store.order(recent))?.state).toBe('open');
     });
 
     test('a refused request does not claim it', async () => {
@@ -438,7 +536,7 @@ export function describeStore(name: string, open: OpenStore): void {
     test('what was closed and opened again knows everything', async () => {
       const { store, reopen, mandate } = await opened({});
       const order = await sealed(orderKind, orderOf(), CAST.kiosk);
-      await store.putOrder(order.id, orderOf(), 'kiosk', order.envelope, NOW_MS);
+      await store.putOrder(order.id, 'kiosk', order.envelope, NOW_MS);
       const paid = await admissionOf({
         mandate,
         order: order.id,
@@ -468,14 +566,14 @@ export function describeStore(name: string, open: OpenStore): void {
         return {
           runs: [await from.run(paid.id), await from.run(refused.id)],
           open: await from.openRuns(),
-          mandate: await from.mandate(mandate),
+          mandate: await from.mandate(mandate, NOW_MS),
           order: await from.order(order.id),
           guest: await from.identity(CAST.guest.key.name),
           device: await from.identityOfDevice('glasses'),
           kid: await from.identityOfKid(CAST.kiosk.key.name.slice(0, 16)),
           highest: await from.highestCounter(CAST.glasses.key.name),
           meta: await from.meta('tick_generation'),
-          nothing: [await from.run('0'), await from.mandate('0'), await from.meta('0')],
+          nothing: [await from.run('0'), await from.mandate('0', NOW_MS), await from.meta('0')],
         };
       }
     });

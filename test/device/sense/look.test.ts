@@ -98,6 +98,11 @@ describe('refuses', () => {
     ['a header of 6,000 × 6,000 pixels', header(6_000, 6_000), 'too_large'],
     ['a header whose checksum is wrong', header(10, 10), 'malformed'],
     ['no width', header(0, 10), 'malformed'],
+    [
+      'a second header behind the first',
+      concat(good.subarray(0, 33), good.subarray(8)),
+      'malformed',
+    ],
     ['an interlaced picture', header(100, 100, 1), 'malformed'],
     ['a file of 20 MB and a byte', new Uint8Array(PICTURE_BYTES_MAX + 1), 'too_large'],
     ['a code with a broken link of ours', codePng(makeCode('saytap://payee/?'), 4), 'malformed'],
