@@ -330,8 +330,9 @@ export function createDevice(parts: Parts): Device {
     return { first: first.promise, last: last.promise };
   }
 
+  /** They were verified when they were stored, perhaps under a key that is gone since. */
   function lastReceipts(count: number): Receipt[] {
-    return outbox.recent(count).map(({ receipt }) => receiptKind.decode(payloadOf(receipt!))); // Verified when stored.
+    return outbox.recent(count).map(({ receipt }) => receiptKind.decode(payloadOf(receipt!)));
   }
 
   function tellEarlier(id: string, receipt: Receipt): void {
