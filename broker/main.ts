@@ -71,6 +71,8 @@ export async function startBridge(
   const nonces = createNonces(tickSecret, generation);
   const { http, close: closeHttp } = createHttp();
   const secretOf = (path: string) => openSecretFile(files, random, at(path), 32);
+  const riskSecret = secretOf(config.risk.secret);
+  const backendSecret = secretOf(config.backend.secret);
 
   let bridgePassword: string | undefined;
   let broker: Awaited<ReturnType<typeof startBroker>> | undefined;
@@ -89,14 +91,14 @@ export async function startBridge(
     risk: createRiskClient({
       http,
       url: config.risk.url,
-      secret: secretOf(config.risk.secret),
+      secret: riskSecret,
       clock,
       random,
     }),
     backend: createLedgerBackend({
       http,
       url: config.backend.url,
-      secret: secretOf(config.backend.secret),
+      secret: backendSecret,
       clock,
       random,
     }),
@@ -136,7 +138,7 @@ export async function startBridge(
     });
   await forget();
   const stopForgetting = every(BRIDGE_FORGET_MS, () => void forget());
-  write(`bridge serving ledger ${config.ledger} (${config.environment}) on ${mqttUrl}`);
+  write(`bridge of ledger ${config.ledger} (${config.environment}) at broker ${mqttUrl}`);
 
   return {
     mqttUrl,

@@ -50,7 +50,8 @@ export async function main(configFile: string, write: (line: string) => void): P
   } else {
     write('type an order, like "2 Latte 40 yuan"; "quit"');
   }
-  await Promise.race([running.ready(), new Promise((done) => input.once('close', done))]);
+  // Every line at once, also while the service is away: what is asked now is answered now, and a
+  // confirmation never waits for a question that is not there yet.
   for await (const line of { [Symbol.asyncIterator]: () => lines }) {
     if (line.trim() === 'quit') break;
     const done =
@@ -62,6 +63,7 @@ export async function main(configFile: string, write: (line: string) => void): P
       surface.say(error instanceof Error ? error.message : String(error), 'bad');
     });
   }
+  input.close();
   await running.stop();
 }
 

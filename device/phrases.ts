@@ -144,6 +144,15 @@ export const phrases = {
     pick([`Nothing was sent, nothing was charged. ${why}`, `未发送，未扣款。${why}`], language),
   cancelled: (language: Language) =>
     pick(['Cancelled. Nothing was sent.', '已取消，未发送。'], language),
+  nothingToCancel: (language: Language) =>
+    pick(['There is nothing open to cancel.', '当前没有可取消的付款。'], language),
+  nothingToConfirm: (language: Language) =>
+    pick(['There is nothing to confirm now.', '当前没有待确认的付款。'], language),
+  toWhom: (amount: string, language: Language) =>
+    pick(
+      [`${amount} to whom? Say it in one sentence.`, `${amount}付给谁？请用一句话说。`],
+      language,
+    ),
   timedOut: (language: Language) =>
     pick(['No answer, so nothing was sent.', '未收到确认，未发送。'], language),
   unconfirmed: (language: Language) => reasonPhrase('backend_unknown', language),

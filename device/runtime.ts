@@ -199,7 +199,7 @@ export function createDevice(parts: Parts): Device {
         return propose(reading.amount, reading.payee.id, 'voice');
       case 'amount':
         if (!asked || clock.monotonicMs() > asked.untilMs) {
-          return said(phrases.miss('no_match', undefined, language));
+          return said(phrases.toWhom(formatMoney(reading.amount, language), language));
         }
         return propose(reading.amount, asked.payee, asked.channel);
       case 'ask_amount':
@@ -212,11 +212,14 @@ export function createDevice(parts: Parts): Device {
         return said(receipts());
       case 'look':
       case 'help':
-      case 'confirm':
         return said(phrases.help(language));
-      case 'cancel':
+      case 'confirm':
+        return said(phrases.nothingToConfirm(language));
+      case 'cancel': {
+        const wasAsked = asked !== undefined && clock.monotonicMs() <= asked.untilMs;
         asked = undefined;
-        return notSent('cancelled');
+        return wasAsked ? notSent('cancelled') : said(phrases.nothingToCancel(language));
+      }
       case 'quit':
         return { kind: 'quit' };
       case 'miss':

@@ -76,7 +76,7 @@ type System = Readonly<{
   glasses: RunningGlasses;
   kiosk: RunningKiosk;
   teller: Teller;
-  /** A file with the last request, for `inspect`. */
+  /** Arguments of `inspect` that show the last request. */
   example: string;
   stop: () => Promise<void>;
 }>;
@@ -108,6 +108,8 @@ async function startSystem(options: StartOptions, show: Show): Promise<System> {
       ]);
       children.push(child);
       show.progress(child.said);
+      // The file says where it listens, so that each program can be started alone from it.
+      place.configure(program, listeningAt(settings, urlIn(child.said)));
       return child.said;
     };
     const listen = { host: '127.0.0.1', port: 0 };
@@ -119,7 +121,7 @@ async function startSystem(options: StartOptions, show: Show): Promise<System> {
       thresholds: { stepUp: 650, deny: 800 },
     });
     const ledger = await run('ledger', { listen, database: 'ledger.db', secret: 'ledger.secret' });
-    const teller = await openAccounts(place, urlIn(ledger), stops);
+    const teller = await openAccounts(place, urlIn(ledger), stops, show);
     const shared = {
       ...STORY.realm,
       root: 'root.pub.pem',
@@ -165,7 +167,7 @@ async function startSystem(options: StartOptions, show: Show): Promise<System> {
     if (!(await within(timers, READY_MS, isReady))) {
       throw new OperatorError('address', 'the devices cannot reach the bridge');
     }
-    show.progress('glasses and kiosk are ready; the wallet has granted:');
+    show.progress('glasses and kiosk are ready; for this run the wallet has granted anew:');
     for (const line of place.grantText.split('\n')) show.progress(`  ${line}`);
     const example = keepExample(glasses, folder);
     return { glasses, kiosk, teller, example, stop };
@@ -178,11 +180,27 @@ async function startSystem(options: StartOptions, show: Show): Promise<System> {
 /** Keeps the newest request in a file, so that `inspect` has something real to show. */
 function keepExample(glasses: RunningGlasses, folder: string): string {
   const path = join(folder, 'last.request');
+  let newestMs = 0;
   glasses.onReceipt((id) => {
     const entry = glasses.outbox.get(id);
-    if (entry?.kind === 'request') files.replace(path, entry.envelope, 0o600);
+    if (entry?.kind !== 'request' || entry.storedMs < newestMs) return;
+    newestMs = entry.storedMs;
+    files.replace(path, entry.envelope, 0o600);
   });
-  return path;
+  const statement = join(folder, 'statements', 'glasses.key');
+  const { environment, ledger } = STORY.realm;
+  return `--env ${environment} --ledger ${ledger} --key ${quoted(statement)} ${quoted(path)}`;
+}
+
+/** A path as a shell reads it. */
+function quoted(path: string): string {
+  return /^[\w./-]+$/.test(path) ? path : `'${path.replaceAll("'", "'\\''")}'`;
+}
+
+/** The settings with the port that was chosen for port 0. */
+function listeningAt(settings: object, url: string): object {
+  const listen = { host: '127.0.0.1', port: Number(new URL(url).port) };
+  return 'mqtt' in settings ? { ...settings, mqtt: { listen } } : { ...settings, listen };
 }
 
 /** Opens the wearer's account, and pays in when it is nearly empty: the story spends 65 yuan. */
@@ -190,6 +208,7 @@ async function openAccounts(
   place: Installation,
   url: string,
   stops: (() => Promise<void>)[],
+  show: Show,
 ): Promise<Teller> {
   const secret = openSecretFile(files, random, join(place.folder, 'ledger.secret'), 32);
   const { http, close } = createHttp();
@@ -199,6 +218,7 @@ async function openAccounts(
   await teller.open(STORY.funding, place.wallet, start);
   const own = (await teller.balances()).find(({ kind }) => kind === 'funding');
   if (own && own.money.minor < 300_00n) {
+    show.progress(`the account is low: ${formatMoney(start, 'en')} paid in`);
     await teller.deposit(toHex(random(16)), STORY.funding, start);
   }
   return teller;
@@ -212,26 +232,29 @@ async function converse(system: System, options: StartOptions, write: (line: str
     'You are the wearer now: “pay 3 yuan to Luckin Coffee”, “付二十元给瑞幸咖啡”, “balance”, ' +
       '“help”, “quit”.',
   );
-  write('An empty line is a tap on the temple.');
+  write('An empty line is a tap on the temple. A question waits 20 seconds for its answer.');
   const input = createInterface({ input: process.stdin, output: process.stdout, prompt: '> ' });
   let isOpen = true;
   input.once('close', () => (isOpen = false));
+  input.once('SIGINT', () => process.kill(process.pid, 'SIGINT'));
   input.prompt();
   for await (const line of input) {
     const text = line.trim();
+    // Leaving wins over an open question: what was not confirmed is not sent.
+    if (/^(quit|exit|退出)$/i.test(text)) break;
     const act = text === '' ? ({ kind: 'press' } as const) : ({ kind: 'utterance', text } as const);
     const told = glasses.device.sense(act).catch((error: unknown) => {
       if (!(error instanceof PaymentError)) throw error;
       return { kind: 'said' } as const;
     });
-    void told.then(async ({ kind }) => {
-      if (kind === 'quit') return input.close();
+    void told.then(async () => {
       if (/^(balance|余额)$/.test(text)) {
         await showAccounts(teller, options, write).catch((error: Error) => write(error.message));
       }
       if (isOpen) input.prompt();
     });
   }
+  input.close();
 }
 
 async function showAccounts(teller: Teller, options: StartOptions, write: (line: string) => void) {

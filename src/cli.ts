@@ -56,12 +56,15 @@ Tools
 
   --help, --version
 
-Examples
+Examples, in the folder that saytap was cloned into:
   npm start
   npm exec saytap -- start --once --data /tmp/demo
-  npm exec saytap -- inspect d2844da2…
-  npm exec saytap -- verify --key root.pub.pem --kind key --env sim --ledger demo bridge.key
-  npm exec saytap -- keygen --out root.key.pem
+  npm exec saytap -- inspect --env sim --ledger demo --key /tmp/demo/statements/glasses.key \\
+    /tmp/demo/last.request
+  npm exec saytap -- verify --env sim --ledger demo --kind key --key /tmp/demo/root.pub.pem \\
+    /tmp/demo/statements/bridge.key
+  npm exec saytap -- bridge --config /tmp/demo/bridge.yaml
+  npm exec saytap -- keygen --out /tmp/root.key.pem
 
 Exit codes: 0 done · 1 failed · 2 wrong usage · 3 configuration · 4 address in use or not
 reachable · 5 storage · 6 key`;
@@ -103,6 +106,8 @@ async function run(): Promise<void> {
   const { values, positionals } = parse();
   const [command, ...rest] = positionals;
   if (values.version) return write(await version());
+  const extra = rest[command === 'wallet' ? 2 : ['inspect', 'verify'].includes(command!) ? 1 : 0];
+  if (extra !== undefined) throw usage(`${extra} is one argument too many`);
   if (values.help || command === undefined) {
     write(HELP);
     if (!values.help) process.exitCode = EXITS.usage;
@@ -118,8 +123,11 @@ async function run(): Promise<void> {
     case 'start': {
       const { main } = await import('../simulator/main.ts');
       const folder = values.data ?? defaultFolder();
+      if (folder === '') throw usage('--data names no folder');
+      // npm keeps an option for itself that stands before the two dashes.
+      const once = values.once === true || process.env['npm_config_once'] === 'true';
       const language = oneOf(values.language ?? 'en', ['en', 'zh'], '--language');
-      return main({ folder: resolve(folder), once: values.once === true, language }, write);
+      return main({ folder: resolve(folder), once, language }, write);
     }
     case 'bridge':
       return (await import('../broker/main.ts')).main(need(values, 'config'), write);
@@ -281,7 +289,12 @@ async function readArgument(input: string): Promise<Uint8Array> {
   const bytes = isPath || (!isLink && input.length <= 255) ? files.read(input) : undefined;
   if (bytes) return readInput(bytes);
   if (isPath) throw new OperatorError('usage', `${input} does not exist`);
-  return readInput(input);
+  try {
+    return readInput(input);
+  } catch (cause) {
+    const why = 'is no file here, and neither hex nor base64url nor a saytap:// link';
+    throw new OperatorError('usage', `${input.slice(0, 40)} ${why}`, { cause });
+  }
 }
 
 /** A public or private PEM, or a Key statement whose key is taken as it says. */
@@ -319,20 +332,27 @@ function usage(why: string): OperatorError {
   return new OperatorError('usage', `${why}; see saytap --help`);
 }
 
+/** One line for the person, and the exit code; a bug is not explained but thrown on. */
+function explain(error: unknown): readonly [line: string, code: number] {
+  if (error instanceof OperatorError) return [error.message, error.exit];
+  if (error instanceof PaymentError) return [`${error.reason}: ${error.message}`, EXITS.failed];
+  // The system's own refusal (no such folder, no permission, a folder instead of a file).
+  if (error instanceof Error && 'syscall' in error) return [error.message, EXITS.storage];
+  throw error;
+}
+
+// A reader that goes away (| head) is no failure.
+process.stdout.on('error', (error: NodeJS.ErrnoException) => {
+  if (error.code !== 'EPIPE') throw error;
+  process.exit();
+});
+
 try {
   await run();
 } catch (error) {
-  if (error instanceof OperatorError) {
-    process.stderr.write(`saytap: ${error.message}\n`);
-    process.exitCode = error.exit;
-  } else if (error instanceof PaymentError) {
-    process.stderr.write(`saytap: ${error.reason}: ${error.message}\n`);
-    process.exitCode = EXITS.failed;
-  } else if (error instanceof Error && 'syscall' in error) {
-    // The system's own refusal (no such folder, no permission, a folder instead of a file).
-    process.stderr.write(`saytap: ${error.message}\n`);
-    process.exitCode = EXITS.storage;
-  } else {
-    throw error;
-  }
+  const [line, code] = explain(error);
+  process.stderr.write(`saytap: ${line}\n`);
+  process.exitCode = code;
 }
+// Whatever a program still holds open, its work is done or has failed.
+process.exit();

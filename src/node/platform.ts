@@ -69,7 +69,7 @@ export const files: Files = Object.freeze({
     const { mode, uid } = statSync(path);
     return { mode: mode & 0o777, own: process.getuid === undefined || uid === process.getuid() };
   },
-  folder: (path: string) => void mkdirSync(path, { recursive: true, mode: 0o700 }),
+  folder: makeFolder,
   list(path: string) {
     try {
       return readdirSync(path).sort();
@@ -79,6 +79,18 @@ export const files: Files = Object.freeze({
     }
   },
 });
+
+/** By hand: Node's `recursive` never returns where the system refuses with ENOENT (/proc). */
+function makeFolder(path: string): void {
+  try {
+    mkdirSync(path, { mode: 0o700 });
+  } catch (error) {
+    if (statSync(path, { throwIfNoEntry: false })?.isDirectory()) return;
+    if (!isMissing(error) || statSync(dirname(path), { throwIfNoEntry: false })) throw error;
+    makeFolder(dirname(path));
+    mkdirSync(path, { mode: 0o700 });
+  }
+}
 
 function writeAll(file: number, bytes: Uint8Array): void {
   for (let at = 0; at < bytes.length;) at += writeSync(file, bytes, at);

@@ -237,7 +237,7 @@ describe('inspect and verify', () => {
   });
 
   test('what is no object: refused by code or a line, never a stack', async () => {
-    expectLine(await saytap(['inspect', 'hello!']), 'failed', /^saytap: malformed: /);
+    expectLine(await saytap(['inspect', 'hello!']), 'usage', /^saytap: hello! is no file here/);
     expectLine(await saytap(['inspect', folder]), 'storage', /EISDIR/);
     const { code, err } = await saytap(['inspect', 'd2'.repeat(400)]);
     expect(code).toBeLessThanOrEqual(EXITS.failed);
@@ -373,4 +373,47 @@ describe('a device whose broker is away', () => {
     child.kill('SIGTERM');
     expect(await gone).toBe(0);
   });
+});
+
+describe('the device at a prompt, with nobody there', () => {
+  test('answers at once, keeps no confirmation for later, and ends', async () => {
+    const config = at('place', 'alone.yaml');
+    writeFileSync(
+      config,
+      [
+        'environment: sim\nledger: demo\ndevice: glasses-1\nprofile: glasses\nfolder: glasses',
+        'root: root.pub.pem\nstatements: statements\npolicy: platform.policy',
+        'mandates: mandates\nmqtt: { url: "mqtt://127.0.0.1:9" }',
+      ].join('\n'),
+    );
+    const said = 'help\npay 3 yuan to Luckin Coffee\nconfirm payment\nlook .\nquit\n';
+    const { code, out } = await saytap(['device', '--config', config], said);
+    expect(code).toBe(EXITS.ok);
+    expect(out).toContain('Say “pay 12.50 yuan to …”');
+    expect(out).toContain('There is no connection.');
+    expect(out).not.toContain('Paying');
+  });
+});
+
+test('a reader that goes away is no failure', async () => {
+  const path = at('place', 'mandates', 'glasses.mandate');
+  const child = spawn('sh', [
+    '-c',
+    `"$0" "$1" inspect "$2" | head -1`,
+    process.execPath,
+    CLI,
+    path,
+  ]);
+  let err = '';
+  child.stderr.on('data', (chunk: Buffer) => (err += chunk.toString()));
+  await new Promise((done) => child.once('close', done));
+  expect(err).toBe('');
+});
+
+test.each([
+  ['verify takes one file', ['verify', 'a', 'b']],
+  ['start takes none', ['start', 'extra']],
+  ['an empty data folder is none', ['start', '--data=']],
+])('%s', async (_why, args) => {
+  expectLine(await saytap(args), 'usage', /^saytap: /);
 });
