@@ -172,7 +172,8 @@ async function npmCi(folder) {
   ).finally(() => clearInterval(progress));
   if (process.stdout.isTTY) process.stdout.write('\r\u001b[K');
   if (code !== 0) throw new SetupError(npmComplaint(output));
-  console.log(line().replace('Installing npm packages', 'npm packages installed'));
+  const seconds = Math.round((Date.now() - begun) / 1000);
+  console.log(`${packagesIn(folder)} npm packages installed in ${seconds} s.`);
 }
 
 /** npm as it was called, or the one on the PATH when set-up was started by hand. */

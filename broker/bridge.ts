@@ -10,8 +10,6 @@ import { encodeCbor } from '../src/cbor.ts';
 import type { Realm, Signer } from '../src/cose.ts';
 import { PaymentError, REASONS, type Reason } from '../src/errors.ts';
 import {
-  BAD_ANSWERS_IN_ALL_PER_S,
-  BAD_ANSWERS_PER_S,
   BRIDGE_RUNS_MAX,
   RESOLVE_FOR_MS,
   RESOLVE_MS,
@@ -20,17 +18,18 @@ import {
   UNSENT_FOR_MS,
 } from '../src/limits.ts';
 import { seal } from '../src/objects/kind.ts';
-import { order as orderKind } from '../src/objects/order.ts';
-import { query as queryKind } from '../src/objects/query.ts';
-import { type Receipt, receipt as receiptKind } from '../src/objects/receipt.ts';
 import { request as requestKind } from '../src/objects/request.ts';
 import { tick as tickKind } from '../src/objects/tick.ts';
 import { within } from '../src/patience.ts';
 import type { Clock, Log, Timers } from '../src/platform.ts';
 import { UNSIGNED, downTopic, parseTopic, tickTopic } from '../src/topics.ts';
 import type { Backend, BackendAnswer } from './backends/port.ts';
-import { type Identities, standing } from './identities.ts';
+import type { Identities } from './identities.ts';
 import { takeMandate } from './mandates.ts';
+import { createNoise } from './noise.ts';
+import { takeOrder } from './orders.ts';
+import { takeQuery } from './queries.ts';
+import { createReceipts } from './receipts.ts';
 import type { RiskClient } from './risk/client.ts';
 import type { Conclusion, Decision, Run, Store } from './store/port.ts';
 import type { Nonces } from './tick.ts';
@@ -66,6 +65,8 @@ export type Bridge = Readonly<{
 
 export function createBridge(parts: Parts): Bridge {
   const { realm, store, identities, clock, timers, log } = parts;
+  const receipts = createReceipts(realm, parts.signer, clock);
+  const desk = { ...parts, receipts };
   /** Runs in work here, with the pending receipt that was told, so that a repeat gets the same. */
   const running = new Map<string, { ended: Promise<void>; told: Uint8Array | undefined }>();
   let isClosed = false;
@@ -167,7 +168,7 @@ export function createBridge(parts: Parts): Bridge {
     const { request } = run;
     const nowMs = clock.nowMs();
     const isMoved = ending.outcome === 'captured' || ending.outcome === 'held';
-    const receipt = await signReceipt({
+    const receipt = await receipts.sign({
       iat: Math.floor(nowMs / 1000),
       subject: run.id,
       outcome: ending.outcome,
@@ -182,7 +183,7 @@ export function createBridge(parts: Parts): Bridge {
     const order = isMoved && request.order ? await store.order(request.order) : undefined;
     const terminalReceipt = order && {
       device: order.device,
-      receipt: await signReceipt({
+      receipt: await receipts.sign({
         iat: Math.floor(nowMs / 1000),
         subject: order.id,
         outcome: ending.outcome,
@@ -239,75 +240,37 @@ export function createBridge(parts: Parts): Bridge {
   async function tellPending(run: Run, reason: Reason): Promise<void> {
     const entry = running.get(run.id);
     if (!entry || entry.told) return;
-    entry.told = await pendingReceipt(run.id, reason);
+    entry.told = await receipts.pending(run.id, reason);
     parts.send(downTopic(run.device, 'receipt'), entry.told, 1);
   }
 
   // ── what is not a payment ──────────────────────────────────────────────────────────────────
 
-  /** An order is open until somebody pays it; its terminal asks by sending it again. */
-  async function takeOrder(device: string, envelope: Uint8Array): Promise<void> {
-    const { id, value, signer } = await identities.openFrom(device, orderKind, envelope);
-    const { statement } = signer;
-    const nowMs = clock.nowMs();
-    const answer = (bytes: Uint8Array) => parts.send(downTopic(device, 'receipt'), bytes, 1);
-    const isOwn = statement.payee === value.payee && statement.terminal === value.terminal;
-    const fault = standing(signer, nowMs) ?? (isOwn ? undefined : 'scope_terminal');
-    // Stored either way: what was registered keeps its answer, and so does what was refused.
-    const refused = fault && (await refusal(id, fault));
-    const stored = await store.putOrder(id, device, envelope, nowMs, refused);
-    if (stored.receipt) return answer(stored.receipt);
-    if (stored.state === 'open' && nowMs / 1000 >= value.exp) {
-      const closed = await store.closeOrder(
-        id,
-        await signReceipt({
-          iat: Math.floor(nowMs / 1000),
-          subject: id,
-          outcome: 'expired',
-          reason: REASONS.order_expired,
-        }),
-      );
-      if (closed) return answer(closed);
-    }
-    answer(await pendingReceipt(id, 'in_progress'));
-  }
-
-  async function takeMandateFrom(device: string, envelope: Uint8Array): Promise<void> {
-    const { id, refusal: refused } = await takeMandate(parts, envelope, clock.nowMs());
-    if (refused) log('info', 'mandate refused', { mandate: id, why: refused.message });
-    const answer = refused
-      ? await refusal(id, refused.reason)
-      : await signReceipt({ iat: nowS(), subject: id, outcome: 'granted' });
+  async function answerOrder(device: string, envelope: Uint8Array): Promise<void> {
+    const answer = await takeOrder(desk, device, envelope, clock.nowMs());
     parts.send(downTopic(device, 'receipt'), answer, 1);
   }
 
-  async function takeQuery(device: string, envelope: Uint8Array): Promise<void> {
-    const { value, key, signer } = await identities.openFrom(device, queryKind, envelope);
-    if (value.question === 'boot') {
-      const answer = await seal(
-        tickKind,
-        {
-          iat: nowS(),
-          counter: await store.highestCounter(signer.name),
-          nonce: parts.nonces.at(clock.nowMs()),
-          audience: key.name,
-          echo: value.echo!,
-        },
-        realm,
-        parts.signer,
-      );
-      return parts.send(downTopic(device, 'tick'), answer, 1);
-    }
-    const run = await store.run(value.subject!);
-    if (run && run.device === device) return guard(work(run));
-    const unseen = await pendingReceipt(value.subject!, 'not_seen');
-    parts.send(downTopic(device, 'receipt'), unseen, 1);
+  async function answerMandate(device: string, envelope: Uint8Array): Promise<void> {
+    const { id, refusal } = await takeMandate(parts, envelope, clock.nowMs());
+    if (refusal) log('info', 'mandate refused', { mandate: id, why: refusal.message });
+    const iat = Math.floor(clock.nowMs() / 1000);
+    const answer = refusal
+      ? await receipts.refused(id, refusal.reason)
+      : await receipts.sign({ iat, subject: id, outcome: 'granted' });
+    parts.send(downTopic(device, 'receipt'), answer, 1);
+  }
+
+  async function answerQuery(device: string, envelope: Uint8Array): Promise<void> {
+    const answer = await takeQuery(desk, device, envelope, clock.nowMs());
+    if (answer.kind === 'run') return guard(work(answer.run));
+    parts.send(downTopic(device, answer.kind), answer.envelope, 1);
   }
 
   // ── the entry ──────────────────────────────────────────────────────────────────────────────
 
-  const lines = { request: pay, order: takeOrder, mandate: takeMandateFrom, query: takeQuery };
-  const badAnswers = createBadAnswers(clock);
+  const lines = { request: pay, order: answerOrder, mandate: answerMandate, query: answerQuery };
+  const noise = createNoise(clock);
 
   async function take(topic: string, envelope: Uint8Array): Promise<void> {
     const parsed = parseTopic(topic);
@@ -324,7 +287,7 @@ export function createBridge(parts: Parts): Bridge {
         // Nothing was stored, so nothing final may be said; the device sends the same bytes again.
         return log('error', 'message not taken', { device, kind: tail, why: error.message });
       }
-      if (!badAnswers.mayTell(device)) return;
+      if (!noise.mayTell(device)) return;
       log('warn', 'message refused at the door', { device, kind: tail, why: error.message });
       const code = error.reason === 'sim_in_live' ? 'sim_in_live' : 'bad_signature';
       const told = encodeCbor(new Map([[23, REASONS[code]]]));
@@ -342,13 +305,6 @@ export function createBridge(parts: Parts): Bridge {
     const reason = decision === 'step_up' ? 'risk_step_up' : 'risk_denied';
     return { kind: 'refuse', reason, score, reasons };
   }
-
-  const nowS = () => Math.floor(clock.nowMs() / 1000);
-  const signReceipt = (value: Receipt) => seal(receiptKind, value, realm, parts.signer);
-  const pendingReceipt = (subject: string, reason: Reason) =>
-    signReceipt({ iat: nowS(), subject, outcome: 'pending', reason: REASONS[reason] });
-  const refusal = (subject: string, reason: Reason) =>
-    signReceipt({ iat: nowS(), subject, outcome: 'refused', reason: REASONS[reason] });
 
   const wakeUps = new Set<() => void>();
 
@@ -415,27 +371,4 @@ class Closed extends Error {}
 
 function refusedAs(reason: Reason): Readonly<{ outcome: 'refused' | 'expired'; reason: Reason }> {
   return { outcome: reason === 'expired' ? 'expired' : 'refused', reason };
-}
-
-/** Few per device and few in all, so that noise cannot make the bridge a loudspeaker. */
-function createBadAnswers(clock: Clock) {
-  const told = new Map<string, number>();
-  let second = -1;
-  let inAll = 0;
-  return {
-    mayTell(device: string): boolean {
-      const now = Math.floor(clock.monotonicMs() / 1000);
-      if (now !== second) {
-        second = now;
-        inAll = 0;
-        told.clear();
-      }
-      if (inAll >= BAD_ANSWERS_IN_ALL_PER_S) return false;
-      const count = told.get(device) ?? 0;
-      if (count >= BAD_ANSWERS_PER_S) return false;
-      told.set(device, count + 1);
-      inAll++;
-      return true;
-    },
-  };
 }
