@@ -64,7 +64,14 @@ export type LinkParts = Readonly<{
   log: Log;
 }>;
 
-type Sending = { entry: Omit<Entry, 'receipt'>; dueMs: number; pauseMs: number };
+type Sending = {
+  entry: Omit<Entry, 'receipt'>;
+  dueMs: number;
+  pauseMs: number;
+  isGivenUp: boolean;
+};
+
+const idOf = ({ entry }: Sending) => ({ id: entry.id });
 
 /** Connects and keeps connected; what is in the outbox is sent as soon as the broker is there. */
 export function createDeviceLink(parts: LinkParts, events: LinkEvents): DeviceLink {
@@ -90,7 +97,7 @@ export function createDeviceLink(parts: LinkParts, events: LinkEvents): DeviceLi
   }
 
   function enqueue(entry: Omit<Entry, 'receipt'>): void {
-    sending.set(entry.id, { entry, dueMs: 0, pauseMs: RESEND_MS });
+    sending.set(entry.id, { entry, dueMs: 0, pauseMs: RESEND_MS, isGivenUp: false });
   }
 
   /** By trusted time only: a wall clock that jumps must not make a payment old. */
@@ -112,14 +119,15 @@ export function createDeviceLink(parts: LinkParts, events: LinkEvents): DeviceLi
     let requests = 0;
     let nextMs = Infinity;
     for (const item of sending.values()) {
+      if (isTooOld(item.entry)) {
+        // The bridge may have forgotten it by now; its receipt may still come, so we listen on.
+        if (!item.isGivenUp)
+          log('error', 'entry too old to be sent: a person must look', idOf(item));
+        item.isGivenUp = true;
+        continue;
+      }
       if (item.entry.kind === 'request' && ++requests > OUTBOX_WINDOW) continue;
       if (item.dueMs <= nowMs) {
-        if (isTooOld(item.entry)) {
-          // The bridge may have forgotten it by now; its receipt may still come, so we listen on.
-          log('error', 'entry too old to be sent: a person must look', { id: item.entry.id });
-          item.dueMs = Infinity;
-          continue;
-        }
         link.publish(upTopic(device, item.entry.kind), item.entry.envelope, 1);
         item.dueMs = nowMs + item.pauseMs;
         item.pauseMs = Math.min(item.pauseMs * 2, RESEND_MS_MAX);
@@ -189,7 +197,9 @@ export function createDeviceLink(parts: LinkParts, events: LinkEvents): DeviceLi
       if (parsed.tail === UNSIGNED) return hearUnsigned(payload);
     } catch (error) {
       if (!(error instanceof PaymentError)) throw error;
-      log('warn', 'message not believed', { topic, why: error.message });
+      // A receipt that the disk did not take is asked for again, like one that was lost.
+      const what = error.reason === 'unavailable' ? 'message not kept' : 'message not believed';
+      log('warn', what, { topic, why: error.message });
     }
   }
 

@@ -20,7 +20,7 @@ import type { Presence } from '../src/objects/key.ts';
 import type { Mandate } from '../src/objects/mandate.ts';
 import type { Order } from '../src/objects/order.ts';
 import type { Band } from '../src/objects/policy.ts';
-import { type Receipt, receipt as receiptKind, isFinal } from '../src/objects/receipt.ts';
+import { type Receipt, isFinal } from '../src/objects/receipt.ts';
 import { type Channel, type Request, request as requestKind } from '../src/objects/request.ts';
 import { within } from '../src/patience.ts';
 import type { Clock, Log, Timers } from '../src/platform.ts';
@@ -33,6 +33,7 @@ import { type Language, phrases, reasonPhrase } from './phrases.ts';
 import type { CodeReader } from './sense/look.ts';
 import type { Pointer, Sensed } from './sense/sensed.ts';
 import { readTag } from './sense/tap.ts';
+import { receiptLines, remaining } from './statement.ts';
 import type { Time } from './time.ts';
 import type { Trust } from './trust.ts';
 
@@ -207,9 +208,9 @@ export function createDevice(parts: Parts): Device {
       case 'ask_payee':
         return said(phrases.twoPayees(language));
       case 'balance':
-        return said(phrases.left(remaining(), language));
+        return said(phrases.left(remaining(outbox, language), language));
       case 'receipts':
-        return said(receipts());
+        return said(receiptLines(outbox, language).join('\n') || phrases.noReceipts(language));
       case 'look':
       case 'help':
         return said(phrases.help(language));
@@ -333,11 +334,6 @@ export function createDevice(parts: Parts): Device {
     return { first: first.promise, last: last.promise };
   }
 
-  /** They were verified when they were stored, perhaps under a key that is gone since. */
-  function lastReceipts(count: number): Receipt[] {
-    return outbox.recent(count).map(({ receipt }) => receiptKind.decode(payloadOf(receipt!)));
-  }
-
   function tellEarlier(id: string, receipt: Receipt): void {
     const entry = outbox.get(id);
     if (entry?.kind !== 'request') return;
@@ -350,22 +346,6 @@ export function createDevice(parts: Parts): Device {
       amount: formatMoney(request.amount, language),
     };
     tellFinal(id, shown, receipt);
-  }
-
-  /** What the windows have left by the newest receipt that says so. */
-  function remaining(): string[] {
-    const newest = lastReceipts(20).find((receipt) => receipt.remaining && receipt.amount);
-    return (newest?.remaining ?? []).map(({ amount }) =>
-      formatMoney({ currency: newest!.amount!.currency, minor: amount }, language),
-    );
-  }
-
-  function receipts(): string {
-    const lines = lastReceipts(5).map(({ iat, outcome, amount }) => {
-      const at = new Date(iat * 1000).toISOString().slice(0, 16).replace('T', ' ');
-      return `${at}  ${outcome}${amount ? `  ${formatMoney(amount, language)}` : ''}`;
-    });
-    return lines.length > 0 ? lines.join('\n') : phrases.noReceipts(language);
   }
 
   function said(sentence: string): Told {

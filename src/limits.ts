@@ -84,6 +84,9 @@ export const OUTBOX_WINDOW = 32;
 export const OUTBOX_ENTRIES_MAX = 10_000;
 /** No device sends an envelope for the first time, or again, after this age. */
 export const RESEND_FOR_MS = 30 * 24 * 3_600_000;
+/** Receipts that a device shows at once, and looks through for what is left. */
+export const RECEIPTS_SHOWN = 5;
+export const RECEIPTS_SEARCHED = 20;
 /** Bytes of finished entries are kept on the device this long, for "status" and "receipts". */
 export const OUTBOX_KEEP_MS = 90 * 24 * 3_600_000;
 

@@ -9,7 +9,7 @@ import { type Server, createServer } from 'node:net';
 import { Aedes } from 'aedes';
 import { OperatorError } from '../errors.ts';
 import { ENVELOPE_BYTES_MAX } from '../limits.ts';
-import { isName } from '../topics.ts';
+import { VERSION, downFilter, isName } from '../topics.ts';
 
 export type EmbeddedBroker = Readonly<{ url: string; close: () => Promise<void> }>;
 
@@ -32,8 +32,8 @@ export async function startBroker(
       const isTooLarge = packet.payload.length > ENVELOPE_BYTES_MAX;
       const mayWrite =
         client?.id === BRIDGE_CLIENT ||
-        packet.topic.startsWith(`saytap/1/${client?.id}/up/`) ||
-        packet.topic === `saytap/1/${client?.id}/state`;
+        packet.topic.startsWith(`${VERSION}/${client?.id}/up/`) ||
+        packet.topic === `${VERSION}/${client?.id}/state`;
       if (mayWrite && !isTooLarge && !packet.retain) return done(null);
       done(new Error('not this client’s topic, too large, or retained'));
     },
@@ -41,8 +41,8 @@ export async function startBroker(
       const { topic } = subscription;
       const mayRead =
         client.id === BRIDGE_CLIENT ||
-        topic === `saytap/1/${client.id}/down/+` ||
-        /^saytap\/1\/[\w-]+\/tick$/.test(topic);
+        topic === downFilter(client.id) ||
+        (topic.startsWith(`${VERSION}/`) && /^[\w-]+\/tick$/.test(topic.slice(VERSION.length + 1)));
       done(null, mayRead ? subscription : null);
     },
   });

@@ -3,6 +3,7 @@
 import { describe, expect, test } from 'vitest';
 import { fromHex } from '../../src/bytes.ts';
 import { payloadOf } from '../../src/cose.ts';
+import { PaymentError } from '../../src/errors.ts';
 import { OUTBOX_WINDOW, RESEND_FOR_MS, RESEND_MS, RESEND_MS_MAX } from '../../src/limits.ts';
 import { open } from '../../src/objects/kind.ts';
 import { order as orderKind } from '../../src/objects/order.ts';
@@ -248,6 +249,42 @@ test('what is too old by trusted time is kept for a person, and listened for', a
   await stage.time.pass(120_000);
   expect(stage.wire.sent('request')).toHaveLength(count);
   await stage.capture(entry.id);
+  expect(stage.outbox.open()).toEqual([]);
+});
+
+test('what is too old takes no place from what is new', async () => {
+  const stage = await createStage();
+  const old = START_S * 1000 - RESEND_FOR_MS - 1_000;
+  for (let n = 1; n <= OUTBOX_WINDOW; n++) send(stage, n, old);
+  await stage.ready();
+  await stage.time.pass(RESEND_MS);
+  const before = stage.wire.sent('request').length;
+  send(stage, OUTBOX_WINDOW + 1);
+  expect(stage.wire.sent('request')).toHaveLength(before + 1);
+});
+
+test('a receipt that the disk does not take is asked for again', async () => {
+  let isFull = true;
+  const stage = await createStage({
+    wrap: (outbox) => ({
+      ...outbox,
+      close(...all) {
+        if (isFull) throw new PaymentError('unavailable', 'disk full');
+        outbox.close(...all);
+      },
+    }),
+  });
+  await stage.ready();
+  send(stage, 1);
+  await stage.capture(id(1));
+  expect(stage.heard, 'nothing is told that is not on disk').toEqual([]);
+  expect(stage.logged).toContain('message not kept');
+  const before = stage.wire.sent('request').length;
+  isFull = false;
+  await stage.time.pass(RESEND_MS_MAX);
+  expect(stage.wire.sent('request').length).toBeGreaterThan(before);
+  await stage.capture(id(1));
+  expect(stage.heard).toHaveLength(1);
   expect(stage.outbox.open()).toEqual([]);
 });
 
