@@ -1,6 +1,7 @@
 /**
- * Payments through the bridge at full durability: real signatures, windows and SQLite with a synced
- * commit before each receipt, risk and backend answering at once in this process.
+ * The whole bridge, composed for measuring in a process of its own: real signatures, windows,
+ * evidence and SQLite with a synced commit before each receipt; risk and backend answer in this
+ * process, because what other programs cost is not the bridge's.
  */
 import { join } from 'node:path';
 import { createBridge } from '../broker/bridge.ts';
@@ -9,147 +10,105 @@ import { createSqliteStore } from '../broker/store/sqlite.ts';
 import { createNonces } from '../broker/tick.ts';
 import { takeMandate } from '../broker/mandates.ts';
 import type { Backend } from '../broker/backends/port.ts';
+import type { Disk } from '../src/node/durability.ts';
+import { connectLink } from '../src/node/link.ts';
 import { clock, random, timers } from '../src/node/platform.ts';
 import { openDatabase } from '../src/node/sqlite.ts';
-import { open, seal } from '../src/objects/kind.ts';
+import { open } from '../src/objects/kind.ts';
 import { policy as policyKind } from '../src/objects/policy.ts';
-import { receipt as receiptKind } from '../src/objects/receipt.ts';
-import { request as requestKind } from '../src/objects/request.ts';
-import { row } from './table.ts';
-import { type Payer, PAYEE, REALM, makePlant } from './plant.ts';
+import { nodeSigner, readPrivatePem, readPublicPem } from '../src/signer.ts';
+import { UP_FILTER } from '../src/topics.ts';
+import { type BridgeSetting, REALM } from './plant.ts';
 
-export async function measureBridge(write: (line: string) => void): Promise<void> {
-  write(
-    `\n${row('Bridge at full durability', 26, 'payments/s', 'CPU µs each', 'p50 ms', 'p99 ms')}`,
-  );
-  const results: number[] = [];
-  for (const concurrency of [1, 50, 200]) {
-    const { rate, cpuUs, p50, p99 } = await run(concurrency, concurrency === 1 ? 500 : 4_000);
-    results.push(rate);
-    write(
-      row(
-        `${concurrency} in flight`,
-        26,
-        ...[rate.toFixed(0), cpuUs.toFixed(0), p50.toFixed(2), p99.toFixed(2)],
-      ),
-    );
-  }
-  write(`  group commit: 200 in flight ÷ 1 = ${(results[2]! / results[0]!).toFixed(1)}`);
-}
-
-async function run(concurrency: number, count: number) {
-  const plant = await makePlant(Math.min(concurrency, 50), false);
-  const database = openDatabase(join(plant.folder, 'bridge.db'));
-  const store = createSqliteStore(database, timers);
-  const identities = createIdentities(store, REALM, plant.root.key);
-  for (const statement of plant.statements) await identities.enrol(statement);
-  const backend = instantBackend();
-  for (const { mandateEnvelope } of plant.payers) {
-    await takeMandate({ store, identities, backend }, mandateEnvelope, clock.nowMs());
+/** A bridge at work on its broker; `riskMs` is how long the risk service thinks. */
+export async function runBridge(setting: BridgeSetting, disk: Disk, riskMs: number) {
+  const root = readPublicPem(setting.root);
+  const database = openDatabase(join(setting.folder, 'bridge.db'), disk);
+  const commitsMs: number[] = [];
+  const timed = {
+    ...database,
+    async commit<T>(run: () => T): Promise<T> {
+      const start = performance.now();
+      const result = await database.commit(run);
+      commitsMs.push(performance.now() - start);
+      return result;
+    },
+  };
+  const store = createSqliteStore(timed, timers, random);
+  const identities = createIdentities(store, REALM, root, clock);
+  for (const statement of setting.statements) await identities.enrol(statement);
+  const backends = [instantBackend()];
+  for (const mandate of setting.mandates) {
+    await takeMandate({ store, identities, backends }, mandate, clock.nowMs());
   }
   const nonces = createNonces(random(32), 1);
-  const answered = new Map<string, (at: number) => void>();
+  const allowed = { kind: 'decided', decision: 'allow', score: 0, reasons: [], model: '' } as const;
   const bridge = createBridge({
     realm: REALM,
     store,
     identities,
     risk: {
-      assess: async () => ({
-        kind: 'decided',
-        decision: 'allow',
-        score: 0,
-        reasons: [],
-        model: '',
-      }),
+      assess: async () => {
+        if (riskMs > 0) await new Promise<void>((done) => timers.after(riskMs, done));
+        return allowed;
+      },
     },
-    backend,
-    signer: plant.bridgeKey,
+    backends,
+    signer: nodeSigner(readPrivatePem(setting.bridgeKey)),
     rules: {
-      policy: open(policyKind, plant.policy, REALM, () => plant.root.key).value,
+      policy: open(policyKind, setting.policy, REALM, () => root).value,
       isFresh: nonces.isFresh,
     },
     nonces,
+    owner: 'bench',
     clock,
     timers,
-    log: () => {},
-    send(_topic, payload) {
-      const { value } = open(receiptKind, payload, REALM, () => plant.bridgeKey.key);
-      if (value.outcome !== 'captured')
-        throw new Error(`not captured: ${JSON.stringify(value.reason)}`);
-      answered.get(value.subject)?.(performance.now());
+    log: (level, event, fields) => {
+      if (level === 'error') console.error(event, fields);
     },
+    send: (topic, payload, qos) => link.publish(topic, payload, qos),
   });
-
-  const envelopes: (readonly [string, Uint8Array])[] = [];
-  for (let i = 0; i < count; i++) {
-    const payer = plant.payers[i % plant.payers.length]!;
-    const counter = Math.floor(i / plant.payers.length) + 1;
-    envelopes.push([payer.name, await sign(payer, counter, nonces.at(clock.nowMs()))]);
-  }
-  const waits: number[] = [];
-  let next = 0;
-  const cpu = process.cpuUsage();
-  const start = performance.now();
-  const worker = async () => {
-    while (next < envelopes.length) {
-      const [device, envelope] = envelopes[next++]!;
-      const { id } = open(requestKind, envelope, REALM, () => {
-        return plant.payers.find(({ name }) => name === device)!.signer.key;
-      });
-      const sent = performance.now();
-      const done = new Promise<number>((resolve) => answered.set(id, resolve));
-      bridge.receive(`saytap/1/${device}/up/request`, envelope);
-      waits.push((await done) - sent);
-      answered.delete(id);
-    }
-  };
-  await Promise.all(Array.from({ length: concurrency }, worker));
-  const seconds = (performance.now() - start) / 1000;
-  const used = process.cpuUsage(cpu);
-  await bridge.close();
-  await store.close();
-  await plant.stop();
-  waits.sort((a, b) => a - b);
-  return {
-    rate: count / seconds,
-    // The generator verifies each request and receipt itself: two verifications are in here.
-    cpuUs: (used.user + used.system) / count,
-    p50: waits[Math.floor(waits.length * 0.5)]!,
-    p99: waits[Math.floor(waits.length * 0.99)]!,
-  };
-}
-
-/** Signs one request of a payer. */
-export function sign(payer: Payer, counter: number, nonce: Uint8Array): Promise<Uint8Array> {
-  return seal(
-    requestKind,
+  let isReady = (): void => {};
+  const up = new Promise<void>((resolve) => (isReady = resolve));
+  const link = connectLink(
     {
-      exp: Math.floor(clock.nowMs() / 1000) + 300,
-      action: 'pay',
-      mandate: payer.mandate,
-      counter,
-      amount: { currency: 'CNY', minor: 12_50n },
-      payee: PAYEE,
-      terminal: 'till0001',
-      presence: 2,
-      channel: 'tap',
-      nonce,
+      url: setting.broker.url,
+      clientId: 'bridge',
+      password: setting.broker.password,
+      subscriptions: [{ topic: UP_FILTER, qos: 1 }],
     },
-    REALM,
-    payer.signer,
+    { message: bridge.receive, state: (state) => state === 'up' && isReady() },
   );
+  await up;
+  return {
+    nonce: nonces.at(clock.nowMs()),
+    /** How long each commit took since the last time this was asked, ms. */
+    commitsMs: () => commitsMs.splice(0),
+    async stop() {
+      await bridge.close();
+      await link.close();
+      await store.close();
+    },
+  };
 }
 
 function instantBackend(): Backend {
   const done = async () => ({ kind: 'done', outcome: 'captured', reference: 'instant' }) as const;
   return {
     name: 'instant',
-    resolvesBy: 'replay',
+    capabilities: {
+      resolvesBy: 'replay',
+      keyForMs: Infinity,
+      pollMs: 250,
+      cancel: { unseen: 'bars', captured: 'refuses', forMs: Infinity },
+      notifies: false,
+    },
     authorise: done,
     capture: done,
     void: done,
     refund: done,
     query: done,
+    parseNotification: () => undefined,
     fundingLinked: async () => true,
   };
 }

@@ -1,20 +1,21 @@
 /**
- * `npm run bench`: bytes, codecs and signatures, the bridge at full durability, and end to end
- * through MQTT, side by side in one run. Machines are shared and noisy: read the ratios.
+ * `npm run bench`: bytes, codecs and signatures, the floor of one payment, the whole bridge beside
+ * it, the same with HTTPS and JWS, load on a schedule, and all real programs end to end. Machines
+ * are shared and noisy: read the ratios, and docs/speed.md for what they mean.
  *
- * Usage: npm run bench [-- bytes|codec|bridge|mqtt ...]; without a name, all of them.
+ * Usage: npm run bench [-- bytes|codec|floor|pipeline|http|load|mqtt ...]; without a name, all.
  */
 import { cpus } from 'node:os';
-import { measureBridge } from './bridge.ts';
-import { measureBytes } from './bytes.ts';
-import { measureCodec } from './codec.ts';
-import { measureMqtt } from './mqtt.ts';
 
-const PARTS = {
-  bytes: measureBytes,
-  codec: measureCodec,
-  bridge: measureBridge,
-  mqtt: measureMqtt,
+type Part = (write: (line: string) => void) => Promise<void>;
+const PARTS: Readonly<Record<string, () => Promise<Part>>> = {
+  bytes: async () => (await import('./bytes.ts')).measureBytes,
+  codec: async () => (await import('./codec.ts')).measureCodec,
+  floor: async () => (await import('./floor.ts')).measureFloor,
+  pipeline: async () => (await import('./pipeline.ts')).measurePipeline,
+  http: async () => (await import('./http.ts')).measureHttp,
+  load: async () => (await import('./load.ts')).measureLoad,
+  mqtt: async () => (await import('./mqtt.ts')).measureMqtt,
 };
 
 const chosen = process.argv.slice(2);
@@ -28,6 +29,9 @@ if (unknown.length > 0) {
 console.log(
   `node ${process.version}, ${cpus().length} × ${cpus()[0]?.model ?? 'unknown processor'}`,
 );
-for (const [name, measure] of Object.entries(PARTS)) {
-  if (chosen.length === 0 || chosen.includes(name)) await measure((line) => console.log(line));
+for (const [name, load] of Object.entries(PARTS)) {
+  if (chosen.length > 0 && !chosen.includes(name)) continue;
+  const measure = await load();
+  await measure((line) => console.log(line));
 }
+process.exit(); // Some parts leave connections of libraries behind that would close by and by.

@@ -10,9 +10,8 @@ import { open, seal } from '../src/objects/kind.ts';
 import { query as queryKind } from '../src/objects/query.ts';
 import { receipt as receiptKind } from '../src/objects/receipt.ts';
 import { tick as tickKind } from '../src/objects/tick.ts';
-import { sign } from './bridge.ts';
 import { row } from './table.ts';
-import { type Plant, REALM, makePlant } from './plant.ts';
+import { type Plant, REALM, makePlant, sign } from './plant.ts';
 
 export async function measureMqtt(write: (line: string) => void): Promise<void> {
   const plant = await makePlant(20, true);

@@ -1,5 +1,5 @@
 /** A whole system in a temporary folder for measuring: real processes, many devices. */
-import { mkdtempSync, rmSync } from 'node:fs';
+import { mkdtempSync, readFileSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { stringify } from 'yaml';
@@ -12,6 +12,7 @@ import { clock, files, random } from '../src/node/platform.ts';
 import { keyStatement, type KeyStatement } from '../src/objects/key.ts';
 import { seal } from '../src/objects/kind.ts';
 import { policy as policyKind } from '../src/objects/policy.ts';
+import { request as requestKind } from '../src/objects/request.ts';
 import { nodeSigner, publicPem } from '../src/signer.ts';
 import { signMandate } from '../src/wallet.ts';
 import { createTeller } from '../simulator/teller.ts';
@@ -22,6 +23,8 @@ export const PAYEE = 'luckin-coffee-01';
 /** A device's key with its granted mandate. */
 export type Payer = Readonly<{
   name: string;
+  /** The private key, for programs that sign in another way. */
+  pem: string;
   signer: Signer;
   mandate: string;
   mandateEnvelope: Uint8Array;
@@ -38,6 +41,61 @@ export type Plant = Readonly<{
   wallet: Signer;
   stop: () => Promise<void>;
 }>;
+
+/** The keys of a plant as PEM, for a program in another process. */
+export function keysOf(plant: Plant) {
+  const pem = readFileSync(join(plant.folder, 'bridge', 'bridge.key.pem'), 'utf8');
+  return {
+    bridgeKey: pem,
+    devices: plant.payers.map(({ name, signer }) => [name, publicPem(signer.key)] as const),
+  };
+}
+
+/** What a bridge in another process needs of a plant. */
+export type BridgeSetting = Readonly<{
+  broker: Readonly<{ url: string; password: string }>;
+  /** The folder of its database. */
+  folder: string;
+  root: string;
+  bridgeKey: string;
+  statements: readonly Uint8Array[];
+  policy: Uint8Array;
+  mandates: readonly Uint8Array[];
+}>;
+
+/** The setting of this plant on a broker. */
+export function settingOf(plant: Plant, broker: BridgeSetting['broker']): BridgeSetting {
+  return {
+    broker,
+    folder: plant.folder,
+    root: publicPem(plant.root.key),
+    bridgeKey: keysOf(plant).bridgeKey,
+    statements: plant.statements,
+    policy: plant.policy,
+    mandates: plant.payers.map(({ mandateEnvelope }) => mandateEnvelope),
+  };
+}
+
+/** Signs one request of a payer. */
+export function sign(payer: Payer, counter: number, nonce: Uint8Array): Promise<Uint8Array> {
+  return seal(
+    requestKind,
+    {
+      exp: Math.floor(clock.nowMs() / 1000) + 300,
+      action: 'pay',
+      mandate: payer.mandate,
+      counter,
+      amount: { currency: 'CNY', minor: 12_50n },
+      payee: PAYEE,
+      terminal: 'till0001',
+      presence: 2,
+      channel: 'tap',
+      nonce,
+    },
+    REALM,
+    payer.signer,
+  );
+}
 
 /** Makes keys, statements and mandates for `count` payers; `start` also runs the programs. */
 export async function makePlant(count: number, start: boolean): Promise<Plant> {
@@ -102,7 +160,8 @@ export async function makePlant(count: number, start: boolean): Promise<Plant> {
       REALM,
       wallet,
     );
-    payers.push({ name, signer, mandate: id, mandateEnvelope: envelope });
+    const pem = readFileSync(at(`${name}.pem`), 'utf8');
+    payers.push({ name, pem, signer, mandate: id, mandateEnvelope: envelope });
   }
   const policy = await seal(
     policyKind,
@@ -151,7 +210,7 @@ export async function makePlant(count: number, start: boolean): Promise<Plant> {
       policy: 'platform.policy',
       mqtt: { listen },
       risk: { url: risk, secret: 'risk.secret' },
-      backend: { kind: 'ledger', url: ledger, secret: 'ledger.secret' },
+      backends: [{ kind: 'ledger', url: ledger, secret: 'ledger.secret' }],
       log: 'error',
     });
   }

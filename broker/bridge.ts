@@ -1,50 +1,72 @@
 /**
  * The straight line of a payment on the bridge: envelope in, signed receipt out.
  *
- * Read `pay`, then `advance`, from top to bottom: that is the protocol. Every step's answer is on
- * disk before the next step starts, and the receipt before anyone is told. A run that stops halfway
- * continues at its first step without an answer; it never looks at the clock or asks risk again.
- * Objects that are not payments have their own short lines below, or a file named after them.
+ * Read `pay`, `advance` and `move`, from top to bottom: that is the protocol. Every step's answer
+ * is on disk before the next step starts, and the receipt before anyone is told. A run that stops
+ * halfway continues at its first step without an answer; it never decides again and never asks
+ * risk again. Objects that are not payments have their own short lines below, or a file named
+ * after them.
  */
 import { encodeCbor } from '../src/cbor.ts';
-import type { Realm, Signer } from '../src/cose.ts';
+import { type Realm, type Signer, identify } from '../src/cose.ts';
 import { PaymentError, REASONS, type Reason } from '../src/errors.ts';
 import {
   BRIDGE_RUNS_MAX,
-  RESOLVE_FOR_MS,
+  HOLD_FOR_MS,
+  LEASE_MS,
   RESOLVE_MS,
   RESOLVE_MS_MAX,
   STOP_MS,
-  UNSENT_FOR_MS,
+  SWEEP_MAX,
 } from '../src/limits.ts';
+import type { Money } from '../src/money.ts';
 import { seal } from '../src/objects/kind.ts';
 import { request as requestKind } from '../src/objects/request.ts';
 import { tick as tickKind } from '../src/objects/tick.ts';
 import { within } from '../src/patience.ts';
-import type { Clock, Log, Timers } from '../src/platform.ts';
+import {
+  type Clock,
+  ConflictError,
+  type HttpQuestion,
+  type Log,
+  type Timers,
+} from '../src/platform.ts';
 import { UNSIGNED, downTopic, parseTopic, tickTopic } from '../src/topics.ts';
-import type { Backend, BackendAnswer } from './backends/port.ts';
+import { ask, newsOf, openingAt } from './asking.ts';
+import { type Attempt, type Change, isOver, transition } from './attempt.ts';
+import type { Backend } from './backends/port.ts';
+import { endOfHold } from './holds.ts';
 import type { Identities } from './identities.ts';
 import { takeMandate } from './mandates.ts';
 import { createNoise } from './noise.ts';
 import { takeOrder } from './orders.ts';
 import { takeQuery } from './queries.ts';
 import { createReceipts } from './receipts.ts';
-import type { RiskClient } from './risk/client.ts';
-import type { Conclusion, Decision, Run, Store } from './store/port.ts';
+import { takeRevoke } from './revokes.ts';
+import { type RiskClient, decisionOf } from './risk/client.ts';
+import { Closed, createRunning } from './running.ts';
+import type { Conclusion, Decision, Progress, Run, Store } from './store/port.ts';
 import type { Nonces } from './tick.ts';
-import { type Rules, judge } from './verdict.ts';
+import { type Rules, judge, judgeOwn } from './verdict.ts';
+import { type Word, takeNotification, takeWord } from './words.ts';
 
 export type Parts = Readonly<{
   realm: Realm;
   store: Store;
   identities: Identities;
   risk: RiskClient;
-  backend: Backend;
+  /** In the order in which a payment tries them; names are unique. */
+  backends: readonly Backend[];
   /** Signs receipts and ticks; its key is the bridge's. */
   signer: Signer;
   rules: Rules;
   nonces: Nonces;
+  /** Names this process in the claims on its runs. */
+  owner: string;
+  /** The store came from a backup, so that it may lack what was paid after that. */
+  isRestored?: boolean;
+  /** ms after which an authorisation without a definite word is cancelled (RESOLVE_FOR_MS). */
+  patienceMs?: number;
   clock: Clock;
   timers: Timers;
   log: Log;
@@ -55,8 +77,17 @@ export type Parts = Readonly<{
 export type Bridge = Readonly<{
   /** Takes a message of an `up` topic. Never throws and never blocks. */
   receive: (topic: string, envelope: Uint8Array) => void;
-  /** Continues every run that an earlier process left open; returns how many. */
-  resume: () => Promise<number>;
+  /** Takes a revoke that the operator was handed; returns the receipt. Throws as `open` does. */
+  revoke: (envelope: Uint8Array) => Promise<Uint8Array>;
+  /** A backend's own word about a payment. Throws PaymentError for one that is not genuine. */
+  notified: (backend: string, question: HttpQuestion) => Promise<void>;
+  /**
+   * A person's word on a payment that no question can resolve; `outcome` undefined: nothing moved
+   * and nothing will. Throws `original_unknown` unless it waits for a person.
+   */
+  resolve: (id: string, word: Word) => Promise<void>;
+  /** Takes over runs that no bridge works on and releases holds that are over; returns how many. */
+  sweep: () => Promise<number>;
   /** Broadcasts time and nonce to all devices. */
   tick: () => Promise<void>;
   /** Stops taking messages and waits (at most STOP_MS) for what can still end. */
@@ -65,109 +96,159 @@ export type Bridge = Readonly<{
 
 export function createBridge(parts: Parts): Bridge {
   const { realm, store, identities, clock, timers, log } = parts;
+  const backends = new Map(parts.backends.map((backend) => [backend.name, backend]));
   const receipts = createReceipts(realm, parts.signer, clock);
   const desk = { ...parts, receipts };
-  /** Runs in work here, with the pending receipt that was told, so that a repeat gets the same. */
-  const running = new Map<string, { ended: Promise<void>; told: Uint8Array | undefined }>();
+  const running = createRunning(timers);
+  const noise = createNoise(clock);
   let isClosed = false;
 
   // ── the payment ────────────────────────────────────────────────────────────────────────────
 
   async function pay(device: string, envelope: Uint8Array): Promise<void> {
-    const opened = await identities.openFrom(device, requestKind, envelope);
+    const { id, key, value } = await identities.openFrom(device, requestKind, envelope);
+    if (running.has(id)) return repeat(device, id);
 
-    const { id } = opened;
-    const inWork = running.get(id);
-    if (inWork) {
-      if (inWork.told) parts.send(downTopic(device, 'receipt'), inWork.told, 1);
-      return;
-    }
-    const { run, fresh, suspended } = await store.admit(
-      { id, key: opened.key.name, device, request: opened.value, envelope, nowMs: clock.nowMs() },
-      (facts) => judge(opened.value, facts, parts.rules),
-    );
+    const nowMs = clock.nowMs();
+    const { run, fresh, suspended } = await store
+      .admit(
+        { id, key: key.name, device, request: value, envelope, nowMs, lease: leaseAt(nowMs) },
+        (facts) => judge(value, facts, parts.rules),
+      )
+      .catch((error: unknown) => untaken(device, id, error));
     if (suspended) log('warn', 'key suspended: one counter, two requests', { device, request: id });
     log('debug', fresh ? 'request admitted' : 'request repeated', { device, request: id });
     guard(work(run)); // Taken: from here on it counts among the running, and its faults are bugs.
   }
 
-  async function advance(run: Run): Promise<Run> {
-    if (run.receipt) return run;
-    if (run.refusal) return conclude(run, refusedAs(run.refusal));
-
-    const decision = run.decision ?? (await decide(run));
-    if (decision.kind === 'refuse') return conclude(run, refusedAs(decision.reason), decision);
-
-    const answer = await move(run);
-    switch (answer.kind) {
-      case 'done':
-        return conclude(run, { outcome: answer.outcome, reference: answer.reference });
-      case 'declined':
-        return conclude(run, refusedAs(answer.reason));
-      case 'unsent':
-        return conclude(run, refusedAs('unavailable'));
-      case 'unknown':
-        log('error', 'payment unresolved: a person must look', { request: run.id });
-        return run;
+  /** Nothing was stored, so nothing final may be said: "not taken, try again", and once a while. */
+  async function untaken(device: string, id: string, error: unknown): Promise<never> {
+    const isFull = error instanceof PaymentError && error.reason === 'unavailable';
+    if (isFull && noise.mayTell(device)) {
+      const told = await receipts.pending(id, 'unavailable');
+      parts.send(downTopic(device, 'receipt'), told, 1);
     }
+    throw error;
   }
 
-  /** Asks risk once and records its answer, together with the attempt that follows an allow. */
-  async function decide(run: Run): Promise<Decision> {
-    const { request } = run;
-    const assessment = await parts.risk.assess({
-      id: run.id,
-      payer: run.payer,
-      device: run.device,
-      payee: request.payee,
-      amount: request.amount!,
-      channel: run.channel,
-      presence: run.presence,
-      atMs: run.admittedMs,
-    });
-    const decision = toDecision(assessment);
-    return store.decide(run.id, decision, decision.kind === 'allow', clock.nowMs());
+  async function advance(start: Run): Promise<Run> {
+    if (start.receipt) return start;
+    if (start.refusal) return refuse(start, start.refusal);
+
+    const { run, isFirst } = start.decision ? { run: start, isFirst: false } : await decide(start);
+    const { decision } = run;
+    if (run.receipt) return run;
+    if (run.refusal || !decision) return conclude(run, refusedAs(run.refusal ?? 'unavailable'));
+    if (decision.kind === 'refuse') return conclude(run, refusedAs(decision.reason));
+
+    if (run.request.action !== 'access') return move(run, isFirst);
+    const granted = await conclude(run, { outcome: 'granted' });
+    // It was cancelled or revoked at the last moment.
+    return granted.refusal && !granted.receipt
+      ? conclude(granted, refusedAs(granted.refusal))
+      : granted;
   }
 
   /**
-   * Moves the money under the request's id, asking again as long as the answer is unknown. A
-   * resumed run may have been sent before, so for it even "nothing was sent" proves nothing.
+   * Refuses. A bridge that was restored from a backup may have paid a request of before and have
+   * forgotten it: then only the backends know, and each must bar it before it is called refused.
    */
-  async function move(run: Run): Promise<BackendAnswer> {
-    const { id, request } = run;
-    let mayHaveBeenSent = run.attemptedMs !== undefined;
-    const started = clock.monotonicMs();
-    for (let pauseMs = RESOLVE_MS; ; pauseMs = Math.min(pauseMs * 2, RESOLVE_MS_MAX)) {
-      const answer = await parts.backend.authorise({
-        key: id,
-        funding: run.funding,
-        payee: request.payee,
-        amount: request.amount!,
-        capture: 'now',
-      });
-      if (answer.kind === 'done' || answer.kind === 'declined') return answer;
-      if (answer.kind === 'unknown') mayHaveBeenSent = true;
+  async function refuse(start: Run, reason: Reason): Promise<Run> {
+    let run = start;
+    const mayBeForgotten = parts.isRestored === true && reason === 'stale_nonce';
+    const isPayment = run.request.action === 'pay' || run.request.action === 'hold';
+    for (const { name } of mayBeForgotten && isPayment ? parts.backends : []) {
+      if (!run.attempts.some(({ backend }) => backend === name)) {
+        run = await store.attempt(run.id, openingAt(run, name), clock.nowMs());
+      }
+      const { number, state } = run.attempts.at(-1)!;
+      if (state === 'submitting') {
+        const change = { state: 'cancelling' } as const;
+        const progress = { number, change, received: undefined, source: 'patience' } as const;
+        run = await store.progress(run.id, progress, clock.nowMs());
+      }
+      run = await move(run, false);
+      if (run.receipt || !isOver(run.attempts.at(-1)!.state)) return run;
+    }
+    return conclude(run, refusedAs(reason));
+  }
 
-      const sinceMs = clock.monotonicMs() - started;
-      if (!mayHaveBeenSent && sinceMs >= UNSENT_FOR_MS) return answer;
-      if (sinceMs >= RESOLVE_FOR_MS) return { kind: 'unknown', why: 'asked for too long' };
-      log('warn', 'backend gave no answer, asking again', { request: id, why: answer.why });
-      await tellPending(run, mayHaveBeenSent ? 'backend_unknown' : 'unavailable');
-      await pause(pauseMs);
+  /** Asks risk once and records its answer, together with the attempt that follows an allow. */
+  async function decide(start: Run): Promise<Readonly<{ run: Run; isFirst: boolean }>> {
+    const asked = isSpending(start) ? await assess(start) : UNASKED;
+    const needsBackend = asked.kind === 'allow' && start.request.action !== 'access';
+    const route = needsBackend ? nextRoute(start) : undefined;
+    const decision: Decision =
+      needsBackend && route === undefined
+        ? { kind: 'refuse', reason: 'unavailable', score: asked.score, reasons: [] }
+        : asked;
+    const opening = route === undefined ? undefined : openingAt(start, route);
+    const run = await store.decide(start, decision, opening, clock.nowMs());
+    return { run, isFirst: run.decision === decision };
+  }
+
+  /**
+   * Moves the money under the request's id and hears a definite word about it, however often it
+   * must ask. `isFirst`: nothing can have been sent before. A run that another process left may
+   * have been sent, so for it even "nothing was sent" proves nothing.
+   */
+  async function move(start: Run, isFirst: boolean): Promise<Run> {
+    let run = start;
+    let wasRefused = false;
+    for (let pauseMs = RESOLVE_MS; ; pauseMs = Math.min(pauseMs * 2, RESOLVE_MS_MAX)) {
+      const attempt = run.attempts.at(-1)!;
+      if (attempt.state === 'done') return conclude(run, movedBy(attempt));
+      if (isOver(attempt.state) && run.refusal) return run; // It was only to be barred there.
+      if (attempt.state === 'declined') return conclude(run, refusedAs(attempt.reason!));
+      if (isOver(attempt.state)) {
+        const next = nextRoute(run);
+        if (run.cancelAskedMs !== undefined) return conclude(run, refusedAs('cancelled'));
+        if (next === undefined) return conclude(run, refusedAs('unavailable'));
+        run = await store.attempt(run.id, openingAt(run, next), clock.nowMs());
+        isFirst = true;
+        continue;
+      }
+      const backend = backends.get(attempt.backend);
+      if (attempt.state === 'person' || !backend) {
+        await tellPending(run, 'backend_unknown');
+        return run;
+      }
+
+      const heard = await ask(run, attempt, backend, {
+        isFirst,
+        wasRefused,
+        clock,
+        patienceMs: parts.patienceMs,
+      });
+      wasRefused = heard.input.kind === 'cancel' && heard.input.answer.kind === 'declined';
+      const change = transition(attempt, heard.input, backend.capabilities);
+      if (change) {
+        const progress = { number: attempt.number, change, ...heard };
+        const isEnd = change.state === 'done' || (change.state === 'declined' && !run.refusal);
+        if (isEnd) {
+          const ending =
+            change.state === 'done' ? movedBy(change) : refusedAs(change.reason ?? 'malformed');
+          run = await conclude(run, ending, progress);
+          if (run.receipt) return run;
+          continue; // Another word came first; it counts.
+        }
+        log(...newsOf(run, attempt, change));
+        run = await store.progress(run.id, progress, clock.nowMs());
+        if (change.state !== 'unknown') continue;
+      }
+      if (wasRefused) continue;
+      const isUnsent = heard.input.kind === 'answer' && heard.input.answer.kind === 'unsent';
+      await tellPending(run, isUnsent && isFirst ? 'unavailable' : 'backend_unknown');
+      await running.pause(run.id, Math.max(pauseMs, change ? 0 : backend.capabilities.pollMs));
+      run = (await store.run(run.id)) ?? run;
     }
   }
 
-  type Ending = Readonly<{
-    outcome: Conclusion['outcome'];
-    reason?: Reason;
-    reference?: string;
-  }>;
-
   /** Signs and stores the final receipt, with the terminal's copy when an order was paid. */
-  async function conclude(run: Run, ending: Ending, decision?: Decision): Promise<Run> {
-    const { request } = run;
+  async function conclude(run: Run, ending: Ending, progress?: Progress): Promise<Run> {
+    const { request, decision } = run;
     const nowMs = clock.nowMs();
-    const isMoved = ending.outcome === 'captured' || ending.outcome === 'held';
+    const isMoved = ending.outcome !== 'refused' && ending.outcome !== 'expired';
     const receipt = await receipts.sign({
       iat: Math.floor(nowMs / 1000),
       subject: run.id,
@@ -190,15 +271,45 @@ export function createBridge(parts: Parts): Bridge {
         amount: order.order.amount,
       }),
     };
-    return store.conclude({
-      id: run.id,
+    return store.conclude(run, {
       outcome: ending.outcome,
       reason: ending.reason,
-      reference: ending.reference,
       receipt,
       terminalReceipt,
+      progress,
+      holdUntilMs: ending.outcome === 'held' ? nowMs + HOLD_FOR_MS : undefined,
       nowMs,
     });
+  }
+
+  /** The first backend of the mandate, in its order, that was not tried yet and is known here. */
+  function nextRoute(run: Run): string | undefined {
+    const isTried = (name: string) => run.attempts.some(({ backend }) => backend === name);
+    return run.backends.find((name) => backends.has(name) && !isTried(name));
+  }
+
+  async function assess(run: Run): Promise<Decision> {
+    const { request } = run;
+    const assessment = await parts.risk.assess({
+      id: run.id,
+      payer: run.payer,
+      device: run.device,
+      payee: request.payee,
+      amount: request.amount ?? (await nothingOf(run)),
+      channel: run.channel,
+      presence: run.presence,
+      atMs: run.admittedMs,
+    });
+    if (assessment.kind === 'unavailable') {
+      log('error', 'risk does not answer, refusing', { why: assessment.why });
+    }
+    return decisionOf(assessment);
+  }
+
+  /** Access moves no money: risk hears of an amount of nothing in the mandate's currency. */
+  async function nothingOf({ request, admittedMs }: Run): Promise<Money> {
+    const leaf = await store.mandate(request.mandate, admittedMs);
+    return { currency: leaf!.mandate.currency, minor: 0n };
   }
 
   // ── keeping a run going ────────────────────────────────────────────────────────────────────
@@ -206,11 +317,7 @@ export function createBridge(parts: Parts): Bridge {
   /** Brings a run to its end, however often the store refuses, and then tells both ends. */
   async function work(run: Run): Promise<void> {
     if (run.receipt) return tell(run);
-    if (running.has(run.id)) return;
-    const entry = { ended: Promise.resolve(), told: undefined };
-    running.set(run.id, entry);
-    entry.ended = toTheEnd(run).finally(() => running.delete(run.id));
-    await entry.ended;
+    await running.start(run.id, () => toTheEnd(run));
   }
 
   async function toTheEnd(start: Run): Promise<void> {
@@ -220,9 +327,11 @@ export function createBridge(parts: Parts): Bridge {
         return tell(await advance(run));
       } catch (error) {
         if (error instanceof Closed) return;
-        if (!(error instanceof PaymentError && error.reason === 'unavailable')) throw error;
+        const isRefused = error instanceof PaymentError && error.reason === 'unavailable';
+        // A live attempt already: somebody else was faster, and the run goes on from there.
+        if (!isRefused && !(error instanceof ConflictError)) throw error;
         log('error', 'the store refuses, trying again', { request: run.id, why: error.message });
-        await pause(pauseMs);
+        await running.pause(run.id, pauseMs);
         run = (await store.run(run.id)) ?? run;
       }
     }
@@ -230,7 +339,7 @@ export function createBridge(parts: Parts): Bridge {
 
   function tell(run: Run): void {
     if (!run.receipt) return;
-    parts.send(downTopic(run.device, 'receipt'), run.receipt, 1);
+    if (run.device !== '') parts.send(downTopic(run.device, 'receipt'), run.receipt, 1);
     const { terminalReceipt } = run;
     if (terminalReceipt) {
       parts.send(downTopic(terminalReceipt.device, 'receipt'), terminalReceipt.receipt, 1);
@@ -238,10 +347,21 @@ export function createBridge(parts: Parts): Bridge {
   }
 
   async function tellPending(run: Run, reason: Reason): Promise<void> {
-    const entry = running.get(run.id);
-    if (!entry || entry.told) return;
-    entry.told = await receipts.pending(run.id, reason);
-    parts.send(downTopic(run.device, 'receipt'), entry.told, 1);
+    if (running.told(run.id) || run.device === '') return;
+    running.tell(run.id, await receipts.pending(run.id, reason));
+    repeat(run.device, run.id);
+  }
+
+  function repeat(device: string, id: string): void {
+    const told = running.told(id);
+    if (told) parts.send(downTopic(device, 'receipt'), told, 1);
+  }
+
+  /** Something new is on disk about a run: whoever works on it looks, or somebody begins to. */
+  async function stir(id: string): Promise<void> {
+    if (running.has(id)) return running.wake(id);
+    const run = await store.run(id);
+    if (run) guard(work(run));
   }
 
   // ── what is not a payment ──────────────────────────────────────────────────────────────────
@@ -261,16 +381,37 @@ export function createBridge(parts: Parts): Bridge {
     parts.send(downTopic(device, 'receipt'), answer, 1);
   }
 
+  async function revoke(envelope: Uint8Array): Promise<Uint8Array> {
+    const { receipt, refused } = await takeRevoke(desk, envelope, clock.nowMs());
+    for (const id of refused) await stir(id);
+    return receipt;
+  }
+
+  async function answerRevoke(device: string, envelope: Uint8Array): Promise<void> {
+    parts.send(downTopic(device, 'receipt'), await revoke(envelope), 1);
+  }
+
   async function answerQuery(device: string, envelope: Uint8Array): Promise<void> {
     const answer = await takeQuery(desk, device, envelope, clock.nowMs());
-    if (answer.kind === 'run') return guard(work(answer.run));
-    parts.send(downTopic(device, answer.kind), answer.envelope, 1);
+    if (answer.kind !== 'run') {
+      return parts.send(downTopic(device, answer.kind), answer.envelope, 1);
+    }
+    const { run } = answer;
+    if (run.receipt) return tell(run);
+    await stir(run.id);
+    const told = running.told(run.id) ?? (await receipts.pending(run.id, 'in_progress'));
+    parts.send(downTopic(device, 'receipt'), told, 1);
   }
 
   // ── the entry ──────────────────────────────────────────────────────────────────────────────
 
-  const lines = { request: pay, order: answerOrder, mandate: answerMandate, query: answerQuery };
-  const noise = createNoise(clock);
+  const lines = {
+    request: pay,
+    order: answerOrder,
+    mandate: answerMandate,
+    query: answerQuery,
+    revoke: answerRevoke,
+  };
 
   async function take(topic: string, envelope: Uint8Array): Promise<void> {
     const parsed = parseTopic(topic);
@@ -295,40 +436,29 @@ export function createBridge(parts: Parts): Bridge {
     }
   }
 
-  function toDecision(assessment: Awaited<ReturnType<RiskClient['assess']>>): Decision {
-    if (assessment.kind === 'unavailable') {
-      log('error', 'risk does not answer, refusing', { why: assessment.why });
-      return { kind: 'refuse', reason: 'unavailable', score: 0, reasons: [] };
-    }
-    const { decision, score, reasons } = assessment;
-    if (decision === 'allow') return { kind: 'allow', score, reasons };
-    const reason = decision === 'step_up' ? 'risk_step_up' : 'risk_denied';
-    return { kind: 'refuse', reason, score, reasons };
-  }
-
-  const wakeUps = new Set<() => void>();
-
-  /** Waits; ends early with Closed when the bridge is closed. */
-  function pause(ms: number): Promise<void> {
-    return new Promise((resolve, reject) => {
-      if (isClosed) return reject(new Closed());
-      const cancel = timers.after(ms, () => {
-        wakeUps.delete(stop);
-        resolve();
-      });
-      const stop = () => {
-        cancel();
-        reject(new Closed());
-      };
-      wakeUps.add(stop);
-    });
-  }
-
   function guard(promise: Promise<unknown>): void {
     promise.catch((error: unknown) => {
-      // A bug, not a refusal: the run stays open and is continued by the next start.
+      // A bug, not a refusal: the run stays open and is continued by the next sweep.
       log('error', 'bug', { why: error instanceof Error ? (error.stack ?? error.message) : '?' });
     });
+  }
+
+  function leaseAt(nowMs: number) {
+    return { owner: parts.owner, untilMs: nowMs + LEASE_MS };
+  }
+
+  /** Asks for the end of a hold, as a request of the bridge's own. */
+  async function endHold(original: Parameters<typeof endOfHold>[0], nowMs: number): Promise<void> {
+    const request = endOfHold(original);
+    const envelope = await seal(requestKind, request, realm, parts.signer);
+    const { id } = identify(envelope, realm, requestKind.name);
+    const key = parts.signer.key.name;
+    const { run } = await store.admit(
+      { id, key, device: '', request, envelope, nowMs, lease: leaseAt(nowMs) },
+      (facts) => judgeOwn(request, facts),
+    );
+    if (run.receipt) log('error', 'a hold cannot be released', { request: original.id });
+    else guard(work(run));
   }
 
   const taking = new Set<Promise<void>>();
@@ -338,16 +468,30 @@ export function createBridge(parts: Parts): Bridge {
       if (isClosed) return;
       // Payments that wait for a backend must not shut out boots, orders and mandates.
       const isPayment = topic.endsWith('/up/request');
-      if (taking.size + (isPayment ? running.size : 0) >= BRIDGE_RUNS_MAX) {
+      if (taking.size + (isPayment ? running.count() : 0) >= BRIDGE_RUNS_MAX) {
         return log('warn', 'too many messages at once, one left to be sent again');
       }
       const taken = take(topic, envelope);
       taking.add(taken);
       guard(taken.finally(() => taking.delete(taken)));
     },
-    async resume() {
-      const open = await store.openRuns();
+    revoke,
+    async notified(backend, question) {
+      const id = await takeNotification(parts, backend, question);
+      if (id !== undefined) await stir(id);
+    },
+    async resolve(id, word) {
+      await takeWord(parts, id, word);
+      await stir(id);
+    },
+    async sweep() {
+      const nowMs = clock.nowMs();
+      await store.renew(running.ids(), leaseAt(nowMs));
+      const room = Math.min(SWEEP_MAX, BRIDGE_RUNS_MAX - running.count());
+      const taken = room > 0 ? await store.claim(leaseAt(nowMs), room, nowMs) : [];
+      const open = taken.filter((run) => !running.has(run.id));
       for (const run of open) guard(work(run));
+      for (const hold of await store.expiredHolds(nowMs, SWEEP_MAX)) await endHold(hold, nowMs);
       return open.length;
     },
     async tick() {
@@ -357,18 +501,25 @@ export function createBridge(parts: Parts): Bridge {
     },
     async close() {
       isClosed = true;
-      for (const stop of wakeUps) stop();
-      const ends = Promise.allSettled(taking).then(() =>
-        Promise.allSettled([...running.values()].map(({ ended }) => ended)),
-      );
-      await within(timers, STOP_MS, ends);
+      const ends = Promise.allSettled(taking).then(() => running.close());
+      await within(timers, STOP_MS, Promise.all([ends, running.close()]));
     },
   };
 }
 
-/** The bridge is stopping; what was going on is on disk and is continued by the next start. */
-class Closed extends Error {}
+type Ending = Readonly<{ outcome: Conclusion['outcome']; reason?: Reason; reference?: string }>;
 
-function refusedAs(reason: Reason): Readonly<{ outcome: 'refused' | 'expired'; reason: Reason }> {
+/** What gives money or claims up is not asked of risk: it cannot cost the payer anything. */
+const UNASKED: Decision = Object.freeze({ kind: 'allow', score: 0, reasons: Object.freeze([]) });
+
+function isSpending({ request: { action } }: Run): boolean {
+  return action === 'pay' || action === 'hold' || action === 'access';
+}
+
+function movedBy({ outcome, reference }: Attempt | Change): Ending {
+  return { outcome: outcome!, ...(reference !== undefined && { reference }) };
+}
+
+function refusedAs(reason: Reason): Ending {
   return { outcome: reason === 'expired' ? 'expired' : 'refused', reason };
 }

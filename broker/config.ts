@@ -1,5 +1,6 @@
 /** What a bridge is told, in one file. Paths are relative to that file. */
 import * as z from 'zod/mini';
+import { BACKENDS_MAX } from '../src/limits.ts';
 
 const path = z.string().check(z.minLength(1, 'a path'));
 const name = z
@@ -10,14 +11,16 @@ const httpUrl = z
   .check(z.regex(/^https?:\/\/[^/]+$/, 'a URL like http://127.0.0.1:7100, without a path'));
 const mqttUrl = z.string().check(z.regex(/^mqtts?:\/\/[^/]+\/?$/, 'a URL like mqtt://host:1883'));
 const port = z.int('a port').check(z.minimum(0), z.maximum(65_535));
+const listen = z.strictObject({ host: z.string(), port });
 
 const service = z.strictObject({ url: httpUrl, secret: path });
+const backend = z.extend(service, { kind: z.enum(['ledger']), name: z._default(name, 'ledger') });
 
 export const bridgeConfig = z.strictObject({
   environment: z.enum(['sim', 'live']),
   /** Names this ledger in every signature. */
   ledger: name,
-  /** Where the store, the bridge's key and the tick's secret live. */
+  /** Where the store, the bridge's keys, the tick's secret and the operator's socket live. */
   folder: path,
   /** Public key of the operator's root, PEM. */
   root: path,
@@ -26,14 +29,25 @@ export const bridgeConfig = z.strictObject({
   /** The platform's policy, signed by the root. */
   policy: path,
   mqtt: z.union(
-    [
-      z.strictObject({ url: mqttUrl, password: z.optional(path) }),
-      z.strictObject({ listen: z.strictObject({ host: z.string(), port }) }),
-    ],
+    [z.strictObject({ url: mqttUrl, password: z.optional(path) }), z.strictObject({ listen })],
     'either url (and password, a file) of a broker, or listen with host and port to embed one',
   ),
   risk: service,
-  backend: z.extend(service, { kind: z.enum(['ledger']) }),
+  /** In the order in which a payment tries them. */
+  backends: z.array(backend).check(
+    z.minLength(1, 'at least one backend'),
+    z.maxLength(BACKENDS_MAX),
+    z.refine(
+      (all) => new Set(all.map((one) => one.name)).size === all.length,
+      'every backend has a name of its own',
+    ),
+  ),
+  /** Where backends tell outcomes by themselves: POST /v1/notifications/NAME. */
+  notifications: z.optional(z.strictObject({ listen })),
+  /** Seconds after which a payment without a definite word is cancelled at its backend. */
+  cancelAfterSeconds: z.optional(z.int().check(z.minimum(1), z.maximum(86_400))),
+  /** Days after which the contents of evidence are deleted; without it they are kept. */
+  evidenceDays: z.optional(z.int().check(z.minimum(31), z.maximum(36_500))),
   log: z._default(z.enum(['debug', 'info', 'warn', 'error']), 'info'),
 });
 

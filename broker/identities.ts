@@ -12,6 +12,7 @@ import { type VerifyKey, loadKey } from '../src/keys.ts';
 import { KEYS_KEPT_MAX } from '../src/limits.ts';
 import { type KeyStatement, keyStatement } from '../src/objects/key.ts';
 import { type Kind, type Verified, open } from '../src/objects/kind.ts';
+import type { Clock } from '../src/platform.ts';
 import type { Identity, Store } from './store/port.ts';
 
 export type Identities = Readonly<{
@@ -36,7 +37,12 @@ export function standing(
   return nowMs / 1000 >= statement.exp ? 'expired' : undefined;
 }
 
-export function createIdentities(store: Store, realm: Realm, root: VerifyKey): Identities {
+export function createIdentities(
+  store: Store,
+  realm: Realm,
+  root: VerifyKey,
+  clock: Clock,
+): Identities {
   const loaded = new Map<string, VerifyKey>();
 
   function ready(identity: Identity): VerifyKey {
@@ -58,7 +64,7 @@ export function createIdentities(store: Store, realm: Realm, root: VerifyKey): I
     async enrol(envelope) {
       const verified = open(keyStatement, envelope, realm, () => root);
       const key = loadKey(verified.value.key);
-      await store.putIdentity(key.name, verified.value, envelope);
+      await store.putIdentity(key.name, verified.value, envelope, clock.nowMs());
       return verified;
     },
     openFrom: async (device, kind, envelope) =>

@@ -1,32 +1,51 @@
 /** The bridge as a program: composes the real parts around broker/bridge.ts. */
 import { dirname, join, resolve } from 'node:path';
 import { toHex } from '../src/bytes.ts';
+import type { Realm } from '../src/cose.ts';
 import { parseConfig } from '../src/config.ts';
-import { OperatorError, PaymentError } from '../src/errors.ts';
+import { OperatorError, PaymentError, type Reason } from '../src/errors.ts';
 import { requireBytes, requireFolder, requireText } from '../src/files.ts';
-import { openKeyFile, openSecretFile } from '../src/keyfile.ts';
-import { thumbprint } from '../src/keys.ts';
-import { BRIDGE_FORGET_MS, BRIDGE_KEEP_MS, TICK_SLOT_MS } from '../src/limits.ts';
+import { openSecretFile } from '../src/keyfile.ts';
+import {
+  BRIDGE_FORGET_MS,
+  BRIDGE_KEEP_MS,
+  HTTP_BYTES_MAX,
+  SWEEP_MS,
+  TICK_SLOT_MS,
+} from '../src/limits.ts';
+import type { KeyStatement } from '../src/objects/key.ts';
 import { open } from '../src/objects/kind.ts';
 import { policy as policyKind } from '../src/objects/policy.ts';
-import { readPublicPem, nodeSigner } from '../src/signer.ts';
+import type { HttpQuestion, HttpReply } from '../src/platform.ts';
+import { readPublicPem } from '../src/signer.ts';
 import { UP_FILTER } from '../src/topics.ts';
 import { BRIDGE_CLIENT, startBroker } from '../src/node/broker.ts';
-import { createHttp } from '../src/node/http.ts';
+import { createHttp, serveHttp } from '../src/node/http.ts';
 import { connectLink } from '../src/node/link.ts';
 import { createLog } from '../src/node/log.ts';
+import { archive } from '../src/node/archive.ts';
 import { clock, files, random, timers } from '../src/node/platform.ts';
+import { askSocket, serveSocket } from '../src/node/socket.ts';
 import { openDatabase } from '../src/node/sqlite.ts';
 import { createLedgerBackend } from './backends/ledger.ts';
-import { createBridge } from './bridge.ts';
-import { bridgeConfig } from './config.ts';
+import { type Place, makeBackup, restoreBackup } from './backup.ts';
+import { type Bridge, createBridge } from './bridge.ts';
+import { type BridgeConfig, bridgeConfig } from './config.ts';
 import { type Identities, createIdentities } from './identities.ts';
+import { toBody } from './hmac.ts';
+import { type OperatorParts, operate as answer } from './operator.ts';
 import { createRiskClient } from './risk/client.ts';
+import { chooseBridgeKey, openBridgeKeys, rotate as rotateKey } from './rotation.ts';
+import type { Store } from './store/port.ts';
 import { createSqliteStore } from './store/sqlite.ts';
 import { createNonces } from './tick.ts';
 
-/** A running bridge; `mqttUrl` is where devices reach it. */
-export type RunningBridge = Readonly<{ mqttUrl: string; stop: () => Promise<void> }>;
+/** A running bridge; `mqttUrl` is where devices reach it, `notificationsUrl` where backends do. */
+export type RunningBridge = Readonly<{
+  mqttUrl: string;
+  notificationsUrl: string | undefined;
+  stop: () => Promise<void>;
+}>;
 
 /** Runs the bridge of a configuration file until SIGTERM or SIGINT. Throws OperatorError. */
 export async function main(configFile: string, write: (line: string) => void): Promise<void> {
@@ -39,40 +58,82 @@ export async function main(configFile: string, write: (line: string) => void): P
   await bridge.stop();
 }
 
+/**
+ * Puts an operator's question (broker/operator.ts) to the bridge of a configuration file: to the
+ * running one, or, when none runs, to its store. Throws OperatorError, or PaymentError as the
+ * question's own answer.
+ */
+export async function operate(configFile: string, question: unknown): Promise<unknown> {
+  const { config, folder } = readBridgeConfig(configFile);
+  requireFolder(files, folder);
+  const told = await askSocket(join(folder, SOCKET), JSON.stringify(question));
+  if (told !== undefined) return fromWire(told);
+  const parts = await assemble(configFile, config, () => {});
+  try {
+    return await answer(parts, question);
+  } finally {
+    await parts.close();
+  }
+}
+
+/** Takes the rotation of the bridge's key one step on. Throws OperatorError. */
+export async function rotate(configFile: string, write: (line: string) => void): Promise<void> {
+  const { config, folder } = readBridgeConfig(configFile);
+  const at = (path: string) => resolve(dirname(configFile), path);
+  const realm = { environment: config.environment, ledger: config.ledger };
+  const root = readPublicPem(requireText(files, at(config.root)));
+  const place = { folder, statements: at(config.statements), realm, root };
+  rotateKey({ files, clock }, place, write);
+}
+
+/** Copies what a restore needs into a new folder, also while the bridge runs. */
+export async function backup(
+  configFile: string,
+  folder: string,
+  write: (line: string) => void,
+): Promise<void> {
+  const parts = { ...ports, operate: (question: unknown) => operate(configFile, question) };
+  await makeBackup(parts, placeOf(configFile), resolve(folder), write);
+}
+
+/** Puts a backup in the place of what the bridge has, which is kept beside it. */
+export async function restore(
+  configFile: string,
+  folder: string,
+  write: (line: string) => void,
+): Promise<void> {
+  const place = placeOf(configFile);
+  const socket = join(place.at(place.config.folder), SOCKET);
+  const isRunning = async () => (await askSocket(socket, '{}')) !== undefined;
+  await restoreBackup({ ...ports, random, isRunning }, place, resolve(folder), write);
+}
+
+const ports = Object.freeze({ files, archive, clock, openDatabase });
+
+function placeOf(configFile: string): Place {
+  const { config } = readBridgeConfig(configFile);
+  return { config, file: configFile, at: (path) => resolve(dirname(configFile), path) };
+}
+
+/** The configuration of a bridge and its folder, for commands that work on the files themselves. */
+export function readBridgeConfig(
+  configFile: string,
+): Readonly<{ config: BridgeConfig; folder: string }> {
+  const config = parseConfig(bridgeConfig, requireText(files, configFile), configFile);
+  return { config, folder: resolve(dirname(configFile), config.folder) };
+}
+
 /** As `main`, but returns once it is connected or trying to; `stop` ends it cleanly. */
 export async function startBridge(
   configFile: string,
   write: (line: string) => void,
 ): Promise<RunningBridge> {
-  const config = parseConfig(bridgeConfig, requireText(files, configFile), configFile);
+  const { config, folder } = readBridgeConfig(configFile);
   const at = (path: string) => resolve(dirname(configFile), path);
-  const folder = at(config.folder);
-  const log = createLog(config.log);
-  const realm = { environment: config.environment, ledger: config.ledger };
-
-  requireFolder(files, folder);
-  const root = readPublicPem(requireText(files, at(config.root)));
-  const policy = open(policyKind, requireBytes(files, at(config.policy)), realm, () => root).value;
-  const signer = nodeSigner(openKeyFile(files, join(folder, 'bridge.key.pem'), 'ES256'));
-  const database = openDatabase(join(folder, 'bridge.db'));
-  const store = createSqliteStore(database, timers);
-  const identities = createIdentities(store, realm, root);
-  const isNamed = await enrolAll(identities, at(config.statements), signer.key.name);
-  if (!isNamed) {
-    throw new OperatorError(
-      'key',
-      `the root has not named this bridge's key ${toHex(signer.key.kid)}: ` +
-        `put its signed Key statement into ${at(config.statements)}`,
-    );
-  }
-
-  const generation = Number((await store.meta('tick_generation')) ?? '1');
-  const tickSecret = openSecretFile(files, random, join(folder, 'tick.secret'), 32);
-  const nonces = createNonces(tickSecret, generation);
-  const { http, close: closeHttp } = createHttp();
-  const secretOf = (path: string) => openSecretFile(files, random, at(path), 32);
-  const riskSecret = secretOf(config.risk.secret);
-  const backendSecret = secretOf(config.backend.secret);
+  const parts = await assemble(configFile, config, (topic, payload, qos) =>
+    link.publish(topic, payload, qos),
+  );
+  const { bridge, store, log } = parts;
 
   let bridgePassword: string | undefined;
   let broker: Awaited<ReturnType<typeof startBroker>> | undefined;
@@ -84,32 +145,6 @@ export async function startBridge(
   }
   const mqttUrl = broker?.url ?? ('url' in config.mqtt ? config.mqtt.url : '');
 
-  const bridge = createBridge({
-    realm,
-    store,
-    identities,
-    risk: createRiskClient({
-      http,
-      url: config.risk.url,
-      secret: riskSecret,
-      clock,
-      random,
-    }),
-    backend: createLedgerBackend({
-      http,
-      url: config.backend.url,
-      secret: backendSecret,
-      clock,
-      random,
-    }),
-    signer,
-    rules: { policy, isFresh: nonces.isFresh },
-    nonces,
-    clock,
-    timers,
-    log,
-    send: (topic, payload, qos) => link.publish(topic, payload, qos),
-  });
   let wasUp: boolean | undefined;
   let isStopping = false;
   const link = connectLink(
@@ -129,48 +164,194 @@ export async function startBridge(
       },
     },
   );
-  const continued = await bridge.resume();
-  if (continued > 0) log('info', 'continuing payments left open', { count: continued });
-  const stopTicks = every(TICK_SLOT_MS, () => void bridge.tick());
+  const operator = await serveSocket(join(folder, SOCKET), (text) => toWire(parts, text));
+  const listen = config.notifications?.listen;
+  const webhook =
+    listen &&
+    (await serveHttp({
+      ...listen,
+      bytesMax: HTTP_BYTES_MAX,
+      answer: (question) => notified(bridge, question),
+    }));
+
+  const sweep = () =>
+    bridge.sweep().catch((error: Error) => {
+      log('warn', 'cannot look for open payments yet', { why: error.message });
+      return 0;
+    });
   const forget = () =>
-    store.forget(clock.nowMs() - BRIDGE_KEEP_MS).catch((error: Error) => {
+    forgetOld(store, config).catch((error: Error) => {
       log('warn', 'cannot forget old payments yet', { why: error.message });
     });
+  const continued = await sweep();
+  if (continued > 0) log('info', 'continuing payments left open', { count: continued });
   await forget();
-  const stopForgetting = every(BRIDGE_FORGET_MS, () => void forget());
+  const stops = [
+    every(TICK_SLOT_MS, () => void bridge.tick()),
+    every(SWEEP_MS, () => void sweep()),
+    every(BRIDGE_FORGET_MS, () => void forget()),
+  ];
   write(`bridge of ledger ${config.ledger} (${config.environment}) at broker ${mqttUrl}`);
 
   return {
     mqttUrl,
+    notificationsUrl: listen && webhook && `http://${listen.host}:${webhook.port}`,
     async stop() {
       isStopping = true;
-      stopTicks();
-      stopForgetting();
+      for (const stop of stops) stop();
+      await operator.close();
+      await webhook?.close();
       await bridge.close();
       await link.close();
       await broker?.close();
-      closeHttp();
-      await store.close();
+      await parts.close();
     },
   };
 }
 
-/** Enrols every statement of the folder; returns whether one of them names `bridgeKey`. */
-async function enrolAll(identities: Identities, folder: string, bridgeKey: string) {
-  let isNamed = false;
+/** Where a running bridge answers its operator. */
+const SOCKET = 'operator.sock';
+
+/** The store and everything around it, without a link to devices. */
+async function assemble(
+  configFile: string,
+  config: BridgeConfig,
+  send: (topic: string, payload: Uint8Array, qos: 0 | 1) => void,
+): Promise<
+  OperatorParts & Readonly<{ log: ReturnType<typeof createLog>; close: () => Promise<void> }>
+> {
+  const at = (path: string) => resolve(dirname(configFile), path);
+  const folder = at(config.folder);
+  const log = createLog(config.log);
+  const realm: Realm = { environment: config.environment, ledger: config.ledger };
+
+  requireFolder(files, folder);
+  const root = readPublicPem(requireText(files, at(config.root)));
+  const policy = open(policyKind, requireBytes(files, at(config.policy)), realm, () => root).value;
+  const database = openDatabase(join(folder, 'bridge.db'));
+  try {
+    const store = createSqliteStore(database, timers, random);
+    const identities = createIdentities(store, realm, root, clock);
+    const statements = await enrolAll(identities, at(config.statements));
+    const keys = openBridgeKeys(files, folder);
+    const nowS = Math.floor(clock.nowMs() / 1000);
+    const key = chooseBridgeKey(keys, statements, nowS);
+    if (!key) {
+      throw new OperatorError(
+        'key',
+        `the root has not named this bridge's key ${toHex(keys[0]!.signer.key.kid)}: ` +
+          `put its signed Key statement into ${at(config.statements)}`,
+      );
+    }
+    const generation = Number((await store.meta('tick_generation')) ?? '1');
+    const tickSecret = openSecretFile(files, random, join(folder, 'tick.secret'), 32);
+    const nonces = createNonces(tickSecret, generation);
+    const { http, close: closeHttp } = createHttp();
+    const secretOf = (path: string) => openSecretFile(files, random, at(path), 32);
+    const ports = { http, clock, random };
+    const backends = config.backends.map(({ name, url, secret }) =>
+      createLedgerBackend({ ...ports, name, url, secret: secretOf(secret) }),
+    );
+    const { url, secret } = config.risk;
+    const rules = { policy, isFresh: nonces.isFresh };
+    const bridge = createBridge({
+      realm,
+      store,
+      identities,
+      risk: createRiskClient({ ...ports, url, secret: secretOf(secret) }),
+      backends,
+      signer: key.signer,
+      rules,
+      nonces,
+      owner: toHex(random(8)),
+      isRestored: generation > 1,
+      ...(config.cancelAfterSeconds !== undefined && {
+        patienceMs: config.cancelAfterSeconds * 1000,
+      }),
+      clock,
+      timers,
+      log,
+      send,
+    });
+    return {
+      realm,
+      store,
+      identities,
+      backends,
+      bridge,
+      rules,
+      clock,
+      log,
+      async close() {
+        await bridge.close();
+        closeHttp();
+        await store.close();
+      },
+    };
+  } catch (error) {
+    database.close();
+    throw error;
+  }
+}
+
+/** One answer as text: a refusal keeps its reason on the way to the command. */
+async function toWire(parts: OperatorParts, text: string): Promise<string> {
+  try {
+    return JSON.stringify({ answer: (await answer(parts, JSON.parse(text))) ?? null });
+  } catch (error) {
+    if (error instanceof PaymentError) {
+      return JSON.stringify({ reason: error.reason, why: error.message });
+    }
+    if (error instanceof OperatorError) return JSON.stringify({ why: error.message });
+    return JSON.stringify({ why: `the bridge cannot answer: ${String(error)}` });
+  }
+}
+
+function fromWire(text: string): unknown {
+  const told = JSON.parse(text) as Readonly<{ answer?: unknown; reason?: Reason; why?: string }>;
+  if (told.reason !== undefined) throw new PaymentError(told.reason, told.why ?? '');
+  if (told.why !== undefined) throw new OperatorError('failed', told.why);
+  return told.answer;
+}
+
+async function notified(bridge: Bridge, question: HttpQuestion): Promise<HttpReply> {
+  const name = /^\/v1\/notifications\/([\w-]{1,64})$/.exec(question.path)?.[1];
+  if (question.method !== 'POST' || name === undefined) {
+    return { status: 404, body: toBody({ error: 'There is no such call.' }) };
+  }
+  try {
+    await bridge.notified(name, question);
+    return { status: 200, body: toBody({ taken: true }) };
+  } catch (error) {
+    if (!(error instanceof PaymentError)) throw error;
+    const status = error.reason === 'unavailable' ? 503 : 400;
+    return { status, body: toBody({ error: error.reason }) };
+  }
+}
+
+async function forgetOld(store: Store, { evidenceDays }: BridgeConfig): Promise<void> {
+  const nowMs = clock.nowMs();
+  if (evidenceDays !== undefined) {
+    const beforeMs = nowMs - evidenceDays * 86_400_000;
+    await store.erase({ payer: undefined, beforeMs, by: 'policy', nowMs });
+  }
+  await store.forget(nowMs - BRIDGE_KEEP_MS);
+}
+
+/** Enrols every statement of the folder; returns what they say. */
+async function enrolAll(identities: Identities, folder: string): Promise<readonly KeyStatement[]> {
+  const statements: KeyStatement[] = [];
   for (const name of files.list(folder).filter((entry) => entry.endsWith('.key'))) {
     try {
       const { value } = await identities.enrol(requireBytes(files, join(folder, name)));
-      if (value.role === 'bridge' && toHex(thumbprint(value.key)) === bridgeKey) {
-        isNamed = true;
-      }
+      statements.push(value);
     } catch (cause) {
       if (!(cause instanceof PaymentError)) throw cause;
       const exit = cause.reason === 'unavailable' ? 'storage' : 'key';
       throw new OperatorError(exit, `${join(folder, name)}: ${cause.message}`, { cause });
     }
   }
-  return isNamed;
+  return statements;
 }
 
 function every(ms: number, run: () => void): () => void {

@@ -1,5 +1,10 @@
-/** Answering a device's questions: time and counter after a boot, and what became of a request. */
+/**
+ * Answering a device's questions: time and counter after a boot, what became of a request, and
+ * whether it can be undone. What was cancelled before it was seen is tombstoned, so that "you were
+ * not charged" is a fact.
+ */
 import type { Realm, Signer } from '../src/cose.ts';
+import { PaymentError } from '../src/errors.ts';
 import { seal } from '../src/objects/kind.ts';
 import { query as queryKind } from '../src/objects/query.ts';
 import { tick as tickKind } from '../src/objects/tick.ts';
@@ -13,7 +18,7 @@ export type QueryAnswer =
   | Readonly<{ kind: 'tick'; envelope: Uint8Array }>
   /** The device's own request, as far as it has got. */
   | Readonly<{ kind: 'run'; run: Run }>
-  /** A pending receipt: the request is not known here, which is no final word. */
+  /** Pending: the request is not known here, which is no final word. Or the tombstone's, final. */
   | Readonly<{ kind: 'receipt'; envelope: Uint8Array }>;
 
 export async function takeQuery(
@@ -41,7 +46,19 @@ export async function takeQuery(
     };
     return { kind: 'tick', envelope: await seal(tickKind, tick, realm, parts.signer) };
   }
-  const run = await store.run(value.subject!);
+  const subject = value.subject!;
+  if (value.question === 'cancel') {
+    const receipt = await parts.receipts.refused(subject, 'cancelled');
+    const asked = { subject, key: key.name, envelope, receipt, nowMs };
+    const answer = await store.cancel(asked).catch(async (error: unknown) => {
+      if (!(error instanceof PaymentError) || error.reason !== 'rate_limited') throw error;
+      return { receipt: await parts.receipts.pending(subject, 'rate_limited') };
+    });
+    return 'run' in answer
+      ? { kind: 'run', run: answer.run }
+      : { kind: 'receipt', envelope: answer.receipt };
+  }
+  const run = await store.run(subject);
   if (run?.device === device) return { kind: 'run', run };
-  return { kind: 'receipt', envelope: await parts.receipts.pending(value.subject!, 'not_seen') };
+  return { kind: 'receipt', envelope: await parts.receipts.pending(subject, 'not_seen') };
 }

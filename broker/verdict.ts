@@ -3,21 +3,25 @@
  * the transaction that consumed the id, so its answer is final either way.
  *
  * The request must satisfy every mandate of its chain, so delegation needs no algebra. The order of
- * the checks is the order of protocol.md: times, nonce, role, chain, order, presence, windows.
+ * the checks is the order of PROTOCOL.md: times, nonce, role, chain, order, presence, windows. What
+ * acts on an earlier payment is judged in original.ts.
  */
-import { reasonClass, REASONS, PaymentError, type Reason } from '../src/errors.ts';
+import { PaymentError, type Reason } from '../src/errors.ts';
 import {
-  CHAIN_DEPTH_MAX,
   CLOCK_SKEW_S,
   COUNTER_GAP_MAX,
   REQUEST_VALID_S_MAX,
+  RUNS_PER_KEY_MAX,
 } from '../src/limits.ts';
+import { formatMoney } from '../src/money.ts';
 import type { KeyStatement, Presence } from '../src/objects/key.ts';
-import { type Mandate, type Scope, allowsChannel } from '../src/objects/mandate.ts';
+import { type Scope, type Window, allowsChannel } from '../src/objects/mandate.ts';
 import type { Band, Policy } from '../src/objects/policy.ts';
 import type { Remaining } from '../src/objects/receipt.ts';
 import type { Channel, Request } from '../src/objects/request.ts';
 import { standing } from './identities.ts';
+import { instant, nameOf, requireChain } from './mandates.ts';
+import { judgeOriginal } from './original.ts';
 import type { ChainLink, Facts, Reservation, Verdict } from './store/port.ts';
 
 export type Rules = Readonly<{
@@ -28,31 +32,41 @@ export type Rules = Readonly<{
 
 /** The verdict on `request` under these facts; refusals carry the first reason that applies. */
 export function judge(request: Request, facts: Facts, rules: Rules): Verdict {
-  try {
+  return refusable(() => {
     requireCounter(request, facts);
     requireTimes(request, facts.nowMs);
-    if (!rules.isFresh(request.nonce, facts.nowMs)) throw refused('stale_nonce');
+    if (!rules.isFresh(request.nonce, facts.nowMs)) {
+      throw refused('stale_nonce', 'its tick nonce is not of the last two minutes');
+    }
+    const fault = standing(facts.identity, facts.nowMs);
+    if (fault) throw refused(fault, 'the signing key does not count now');
+    if (request.original !== undefined) return judgeOriginal(request, facts);
+
     const { presence, channel } = requireRole(request, facts);
     requireChain(request, facts);
     const sellers = requirePayee(request, facts);
     requireOrder(request, facts);
-    for (const link of facts.chain) requireScope(request, channel, link.mandate, sellers);
+    for (const link of facts.chain) requireScope(request, channel, link, sellers);
     requirePresence(request, presence, facts, rules.policy);
+    for (const link of facts.chain) requireRoom(request, link, facts.nowMs);
     const amount = request.amount?.minor ?? 0n;
-    for (const link of facts.chain) requireRoom(amount, link, facts.nowMs);
+    const [leaf] = facts.chain;
     return {
       kind: 'accept',
       presence,
       channel,
       reservations: facts.chain.flatMap((link) => reservationsOf(link, amount)),
-      remaining: remainingOf(facts.chain[0]!, amount),
-      funding: facts.chain[0]!.mandate.funding,
-      payer: facts.chain[0]!.payer,
+      remaining: remainingOf(leaf!, amount),
+      funding: leaf!.mandate.funding,
+      payer: leaf!.payer,
+      backends: leaf!.backends,
     };
-  } catch (error) {
-    if (error instanceof PaymentError) return { kind: 'refuse', reason: error.reason };
-    throw error;
-  }
+  });
+}
+
+/** The verdict on what the bridge itself asks for: the end of a hold that nobody captured. */
+export function judgeOwn(request: Request, facts: Facts): Verdict {
+  return refusable(() => judgeOriginal(request, facts));
 }
 
 /** The presence that an amount needs by a ladder; above its last ceiling only P4 is enough. */
@@ -61,32 +75,39 @@ export function levelFor(bands: readonly Band[], amount: bigint): Presence {
 }
 
 /** Strictly new, and near the highest seen: a clone that jumps ahead soon collides. */
-function requireCounter(request: Request, { highestCounter, isCounterReused }: Facts): void {
-  if (isCounterReused) throw refused('counter_reused');
-  if (request.counter > highestCounter + COUNTER_GAP_MAX) throw refused('counter_gap');
+function requireCounter(
+  { counter }: Request,
+  { highestCounter, isCounterReused, openRuns }: Facts,
+): void {
+  if (isCounterReused) throw refused('counter_reused', `counter ${counter} was another request's`);
+  if (counter > highestCounter + COUNTER_GAP_MAX) {
+    throw refused('counter_gap', `counter ${counter} is far beyond ${highestCounter}`);
+  }
+  if (openRuns >= RUNS_PER_KEY_MAX) {
+    throw refused('rate_limited', `${openRuns} payments of this key are still open`);
+  }
 }
 
-function requireTimes(request: Request, nowMs: number): void {
+function requireTimes({ exp }: Request, nowMs: number): void {
   const now = nowMs / 1000;
-  if (now >= request.exp) throw refused('expired');
-  if (request.exp > now + REQUEST_VALID_S_MAX + CLOCK_SKEW_S) throw refused('not_yet_valid');
+  if (now >= exp) throw refused('expired', `the request was valid until ${instant(exp)}`);
+  if (exp > now + REQUEST_VALID_S_MAX + CLOCK_SKEW_S) {
+    throw refused('not_yet_valid', `it claims to be valid until ${instant(exp)}: too long`);
+  }
 }
 
 /**
- * Role and status of the signing key; returns what of its claims counts. A device never claims P4
- * (that is a mandate of its own, for one order), and an agent has neither presence nor a channel
- * that a person would have used.
+ * What of the claims of the signing key counts. A device never claims P4 (that is a mandate of its
+ * own, for one order), and an agent has neither presence nor a channel that a person would have
+ * used.
  */
 function requireRole(
   request: Request,
-  { identity, nowMs }: Facts,
+  { identity: { statement } }: Facts,
 ): Readonly<{ presence: Presence; channel: Channel }> {
-  const fault = standing(identity, nowMs);
-  if (fault) throw refused(fault);
-  const { statement } = identity;
-  if (statement.role !== 'device' && statement.role !== 'agent') throw refused('role_forbidden');
-  // Holds, captures, refunds and access have their own rules; until they stand nothing half-done.
-  if (request.action !== 'pay') throw refused('action_unsupported');
+  if (statement.role !== 'device' && statement.role !== 'agent') {
+    throw refused('role_forbidden', `a ${statement.role} does not ${request.action}`);
+  }
   if (statement.role === 'agent') return { presence: 0, channel: 'autonomous' };
   const cap = Math.min(statement.presenceMax, PRESENCE_CLAIMED_MAX);
   return {
@@ -97,23 +118,6 @@ function requireRole(
 
 const PRESENCE_CLAIMED_MAX = 3;
 
-function requireChain(request: Request, { chain, identity, nowMs }: Facts): void {
-  const leaf = chain[0];
-  if (!leaf || chain.length > CHAIN_DEPTH_MAX) throw refused('mandate_unknown');
-  // A mandate for another key is answered like no mandate: nobody learns that it exists.
-  if (leaf.mandate.cnf !== identity.name) throw refused('mandate_unknown');
-  const now = nowMs / 1000;
-  for (const [i, link] of chain.entries()) {
-    const child = chain[i - 1];
-    if (child && child.issuer !== link.mandate.cnf) throw refused('mandate_unknown');
-    if (link.status !== 'active') throw refused(link.status);
-    if (link.issuerFault) throw refused(link.issuerFault);
-    if (now < link.mandate.nbf) throw refused('not_yet_valid');
-    if (now >= link.mandate.exp) throw refused('expired');
-    if (link.mandate.currency !== request.amount?.currency) throw refused('currency_mismatch');
-  }
-}
-
 /**
  * The terminals that may be meant, now valid: the one that the request names, or every one of the
  * payee's, so that leaving the field out frees nobody of a limit on terminals or categories.
@@ -121,16 +125,20 @@ function requireChain(request: Request, { chain, identity, nowMs }: Facts): void
 function requirePayee(request: Request, { terminals, nowMs }: Facts): readonly KeyStatement[] {
   const now = nowMs / 1000;
   const valid = terminals.filter(({ nbf, exp }) => nbf <= now && now < exp);
-  if (valid.length === 0) throw refused('scope_payee');
+  if (valid.length === 0) {
+    throw refused('scope_payee', `no terminal of ${request.payee} is enrolled now`);
+  }
   if (request.terminal === undefined) return valid;
   const named = valid.filter(({ terminal }) => terminal === request.terminal);
-  if (named.length === 0) throw refused('scope_terminal');
+  if (named.length === 0) {
+    throw refused('scope_terminal', `${request.payee} has no terminal ${request.terminal}`);
+  }
   return named;
 }
 
 function requireOrder(request: Request, { order, nowMs }: Facts): void {
   if (request.order === undefined) return;
-  if (!order) throw refused('order_unknown');
+  if (!order) throw refused('order_unknown', 'its terminal has not registered this order');
   const { payee, terminal, amount, exp } = order.order;
   if (
     payee !== request.payee ||
@@ -138,31 +146,38 @@ function requireOrder(request: Request, { order, nowMs }: Facts): void {
     amount.currency !== request.amount?.currency ||
     amount.minor !== request.amount.minor
   ) {
-    throw refused('order_mismatch');
+    throw refused('order_mismatch', 'payee, terminal or amount are not those of the order');
   }
-  if (nowMs / 1000 >= exp || order.state === 'closed') throw refused('order_expired');
-  if (order.state === 'paid') throw refused('order_paid');
-  if (order.state === 'claimed') throw refused('order_claimed');
+  if (nowMs / 1000 >= exp || order.state === 'closed') {
+    throw refused('order_expired', `the order was payable until ${instant(exp)}`);
+  }
+  if (order.state === 'paid') throw refused('order_paid', 'the order is paid');
+  if (order.state === 'claimed') throw refused('order_claimed', 'another payment of it is open');
 }
 
 /** Deny wins and holds if any terminal that may be meant is denied; allow needs all of them. */
 function requireScope(
   request: Request,
   channel: Channel,
-  mandate: Mandate,
+  link: ChainLink,
   sellers: readonly KeyStatement[],
 ): void {
-  if (!allowsChannel(mandate, channel)) throw refused('scope_channel');
+  const { mandate } = link;
+  if (!allowsChannel(mandate, channel)) {
+    throw refused('scope_channel', `${nameOf(link)} does not allow ${channel}`);
+  }
   for (const scope of mandate.deny ?? []) {
     if (sellers.some((seller) => matches(scope, request, seller))) {
-      throw refused(SCOPE_REASONS[scope.kind]);
+      throw refused(SCOPE_REASONS[scope.kind], `${nameOf(link)} denies this ${scope.kind}`);
     }
   }
   for (const kind of new Set(mandate.allow.map((scope) => scope.kind))) {
     const alternatives = mandate.allow.filter((scope) => scope.kind === kind);
     const isAllowed = (seller: KeyStatement) =>
       alternatives.some((scope) => matches(scope, request, seller));
-    if (!sellers.every(isAllowed)) throw refused(SCOPE_REASONS[kind]);
+    if (!sellers.every(isAllowed)) {
+      throw refused(SCOPE_REASONS[kind], `${nameOf(link)} does not allow this ${kind}`);
+    }
   }
 }
 
@@ -191,32 +206,66 @@ function matches(scope: Scope, request: Request, seller: KeyStatement): boolean 
 
 function requirePresence(
   request: Request,
-  presence: Presence,
+  claimed: Presence,
   { chain }: Facts,
   policy: Policy,
 ): void {
-  const { currency, minor } = request.amount!;
+  const presence = isForThisAlone(chain, request) ? 4 : claimed;
+  const currency = request.amount?.currency ?? chain[0]!.mandate.currency;
+  const minor = request.amount?.minor ?? 0n;
   const ladder = policy.ladders.find((entry) => entry.currency === currency);
-  // A currency without a ladder is one that the operator has not opened.
-  const needed = [
-    ladder ? levelFor(ladder.bands, minor) : 4,
-    ...chain.map(({ mandate }) => levelFor(mandate.bands, minor)),
+  const needs = [
+    // A currency without a ladder is one that the operator has not opened.
+    { whose: 'the policy', level: ladder ? levelFor(ladder.bands, minor) : 4 },
+    ...chain.map((link) => ({ whose: nameOf(link), level: levelFor(link.mandate.bands, minor) })),
   ];
-  if (presence < Math.max(...needed)) throw refused('presence_too_low');
+  // A mandate for this order and amount alone is the strongest yes: its own bands ask no more.
+  for (const { whose, level } of needs) {
+    if (presence < level) {
+      throw refused('presence_too_low', `${whose} asks for P${level}, this counts as P${presence}`);
+    }
+  }
+}
+
+/** P4: the wallet itself signed a mandate for this order and this amount, usable once. */
+function isForThisAlone(chain: readonly ChainLink[], { order, amount }: Request): boolean {
+  const [leaf, parent] = chain;
+  if (!leaf || parent || order === undefined || !amount) return false;
+  const { allow, perPaymentMax, perPaymentMin, windows } = leaf.mandate;
+  return (
+    allow.some((scope) => scope.kind === 'order' && scope.order === order) &&
+    perPaymentMax === amount.minor &&
+    perPaymentMin === amount.minor &&
+    windows.some((window) => window.kind === 'total' && window.count === 1)
+  );
 }
 
 /** Every limit of one mandate: per payment, gap, and amount and count of each window. */
-function requireRoom(amount: bigint, link: ChainLink, nowMs: number): void {
+function requireRoom({ amount }: Request, link: ChainLink, nowMs: number): void {
   const { mandate, usage, lastMs } = link;
-  const minimum = mandate.perPaymentMin ?? 1n;
-  if (amount > mandate.perPaymentMax || amount < minimum) throw refused('limit_per_payment');
+  const minor = amount?.minor ?? 0n;
+  const money = (units: bigint) => formatMoney({ currency: mandate.currency, minor: units }, 'en');
+  if (amount) {
+    const { perPaymentMax, perPaymentMin = 1n } = mandate;
+    if (minor > perPaymentMax || minor < perPaymentMin) {
+      const range = `from ${money(perPaymentMin)} to ${money(perPaymentMax)}`;
+      throw refused('limit_per_payment', `${nameOf(link)} allows payments ${range}`);
+    }
+  }
   if (mandate.gap !== undefined && lastMs !== undefined && nowMs < lastMs + mandate.gap * 1000) {
-    throw refused('limit_gap');
+    const until = instant(lastMs / 1000 + mandate.gap);
+    throw refused('limit_gap', `${nameOf(link)} allows the next payment at ${until}`);
   }
   mandate.windows.forEach((window, i) => {
     const used = usage[i]!;
-    if (used.amount + amount > window.max) throw refused('limit_window');
-    if (used.count + 1 > window.count) throw refused('limit_count');
+    const which = `window ${i + 1} (${periodOf(window)}) of ${nameOf(link)}`;
+    if (used.amount + minor > window.max) {
+      const left = `${money(window.max - used.amount)} of ${money(window.max)}`;
+      throw refused('limit_window', `${which} has ${left} left, ${money(minor)} is asked for`);
+    }
+    if (used.count + 1 > window.count) {
+      throw refused('limit_count', `${which} has seen its ${window.count} payments`);
+    }
   });
 }
 
@@ -231,6 +280,28 @@ function remainingOf(leaf: ChainLink, amount: bigint): Remaining[] {
   }));
 }
 
-function refused(reason: Reason): PaymentError {
-  return new PaymentError(reason, `refused: ${reason}, ${reasonClass(REASONS[reason])}`);
+/** A window in a few words, for explanations. */
+export function periodOf(window: Window): string {
+  switch (window.kind) {
+    case 'total':
+      return 'in all';
+    case 'calendar':
+      return `per ${window.period}, ${window.zone}`;
+    case 'rolling':
+      return `any ${window.seconds} s`;
+  }
+}
+
+/** A refusal is a verdict too. */
+function refusable(run: () => Verdict): Verdict {
+  try {
+    return run();
+  } catch (error) {
+    if (!(error instanceof PaymentError)) throw error;
+    return { kind: 'refuse', reason: error.reason, why: error.message };
+  }
+}
+
+function refused(reason: Reason, why: string): PaymentError {
+  return new PaymentError(reason, why);
 }

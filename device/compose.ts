@@ -97,7 +97,7 @@ export function startDevice(
 
   const outbox = createOutbox(ports.openDatabase(join(folder, 'outbox.db')));
   outbox.forget(clock.nowMs());
-  const shared = { realm, signer, time, outbox, link: () => link, clock };
+  const shared = { realm, signer, time, outbox, link: () => link, surface, clock, timers, log };
   const mandates = config.mandates
     ? readMandates(files, at(config.mandates), realm, signer.key.name)
     : [];
@@ -105,8 +105,10 @@ export function startDevice(
   const device = config.profile === 'glasses' ? glasses() : undefined;
   const terminal =
     config.profile === 'kiosk'
-      ? createTerminal({ ...shared, statement, random, earlier: tellEarlier })
+      ? createTerminal({ ...shared, statement, language: config.language, trust, random })
       : undefined;
+  // What ended before a power cut is told before anything new is.
+  (device ?? terminal)!.resume();
 
   function glasses(): Device {
     return createDevice({
@@ -117,14 +119,7 @@ export function startDevice(
       directory: createDirectory(trust.payees),
       trust,
       readCode: createCodeReader(ports.codeWasm()),
-      surface,
-      timers,
-      log,
     });
-  }
-
-  function tellEarlier(id: string, receipt: Receipt): void {
-    surface.say(`order ${id.slice(0, 8)}: ${receipt.outcome}`, 'plain');
   }
 
   // The link sends what is in the outbox, and the bridge answers a mandate that it has with
@@ -145,9 +140,7 @@ export function startDevice(
       url: config.mqtt.url,
       connect: ports.connect,
       trust,
-      timers,
       random,
-      log,
       ...shared,
     },
     {
@@ -155,7 +148,8 @@ export function startDevice(
         for (const hear of listeners) hear(id, receipt, envelope);
         if (isFirst) (device ?? terminal)!.hear(id, receipt);
       },
-      cloned: () => device?.suspend(),
+      cloned: () => (device ?? terminal)!.suspend(),
+      givenUp: (id) => (device ?? terminal)!.giveUp(id),
       unsigned: (reason) => log('error', 'the bridge cannot verify this device', { reason }),
       state(state) {
         if (state === 'ready') for (const tell of waiting) tell();

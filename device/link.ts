@@ -24,7 +24,7 @@ import { type Receipt, isFinal, receipt as receiptKind } from '../src/objects/re
 import { tick as tickKind } from '../src/objects/tick.ts';
 import type { Clock, Connect, Link, Log, Random, Timers } from '../src/platform.ts';
 import { UNSIGNED, downFilter, parseTopic, tickTopic, upTopic } from '../src/topics.ts';
-import type { Entry, Outbox } from './outbox.ts';
+import type { Entry, NewEntry, Outbox } from './outbox.ts';
 import type { Time } from './time.ts';
 import type { Trust } from './trust.ts';
 
@@ -40,11 +40,19 @@ export type LinkEvents = Readonly<{
   cloned: () => void;
   /** The bridge could not verify something that this device sent. */
   unsigned: (reason: Reason) => void;
+  /** No final receipt in RESEND_FOR_MS, so no more is sent; told once by each start. */
+  givenUp?: (id: string) => void;
 }>;
 
+/** A stored entry, with the question to cancel it once that was asked. */
+export type Outgoing = NewEntry & Readonly<Partial<Pick<Entry, 'cancel'>>>;
+
 export type DeviceLink = Readonly<{
-  /** Sends a stored entry now, and then until it is answered for good. */
-  send: (entry: Omit<Entry, 'receipt'>) => void;
+  /**
+   * Sends a stored entry now, and then until it is answered for good. What is to be cancelled is
+   * not sent itself any more, only the question to cancel it, which any final receipt answers.
+   */
+  send: (entry: Outgoing) => void;
   state: () => 'down' | 'waiting' | 'ready';
   close: () => Promise<void>;
 }>;
@@ -65,13 +73,29 @@ export type LinkParts = Readonly<{
 }>;
 
 type Sending = {
-  entry: Omit<Entry, 'receipt'>;
+  entry: Outgoing;
   dueMs: number;
   pauseMs: number;
   isGivenUp: boolean;
 };
 
 const idOf = ({ entry }: Sending) => ({ id: entry.id });
+
+/**
+ * What a request that is confirmed now is signed under. Throws `offline_not_allowed` unless a fresh
+ * nonce says that the bridge, not just the broker, is there.
+ */
+export function requireOnline(
+  link: DeviceLink,
+  time: Time,
+): Readonly<{ nonce: Uint8Array; nowMs: number }> {
+  const nonce = time.nonce();
+  const nowMs = time.trustedMs();
+  if (link.state() !== 'ready' || !nonce || nowMs === undefined) {
+    throw new PaymentError('offline_not_allowed', 'no fresh tick from the bridge');
+  }
+  return { nonce, nowMs };
+}
 
 /** Connects and keeps connected; what is in the outbox is sent as soon as the broker is there. */
 export function createDeviceLink(parts: LinkParts, events: LinkEvents): DeviceLink {
@@ -96,12 +120,12 @@ export function createDeviceLink(parts: LinkParts, events: LinkEvents): DeviceLi
     if (state() !== told) events.state((told = state()));
   }
 
-  function enqueue(entry: Omit<Entry, 'receipt'>): void {
+  function enqueue(entry: Outgoing): void {
     sending.set(entry.id, { entry, dueMs: 0, pauseMs: RESEND_MS, isGivenUp: false });
   }
 
   /** By trusted time only: a wall clock that jumps must not make a payment old. */
-  function isTooOld({ storedMs }: Omit<Entry, 'receipt'>): boolean {
+  function isTooOld({ storedMs }: Outgoing): boolean {
     const nowMs = time.trustedMs();
     return nowMs !== undefined && storedMs > 0 && nowMs - storedMs > RESEND_FOR_MS;
   }
@@ -121,20 +145,28 @@ export function createDeviceLink(parts: LinkParts, events: LinkEvents): DeviceLi
     for (const item of sending.values()) {
       if (isTooOld(item.entry)) {
         // The bridge may have forgotten it by now; its receipt may still come, so we listen on.
-        if (!item.isGivenUp)
-          log('error', 'entry too old to be sent: a person must look', idOf(item));
-        item.isGivenUp = true;
+        giveUp(item);
         continue;
       }
-      if (item.entry.kind === 'request' && ++requests > OUTBOX_WINDOW) continue;
+      const { kind, envelope, cancel } = item.entry;
+      // A question to cancel carries no counter, so it waits for nothing.
+      if (kind === 'request' && ++requests > OUTBOX_WINDOW && !cancel) continue;
       if (item.dueMs <= nowMs) {
-        link.publish(upTopic(device, item.entry.kind), item.entry.envelope, 1);
+        if (cancel) link.publish(upTopic(device, 'query'), cancel, 1);
+        else link.publish(upTopic(device, kind), envelope, 1);
         item.dueMs = nowMs + item.pauseMs;
         item.pauseMs = Math.min(item.pauseMs * 2, RESEND_MS_MAX);
       }
       nextMs = Math.min(nextMs, item.dueMs);
     }
     if (nextMs < Infinity) cancelPump = timers.after(Math.max(0, nextMs - nowMs), pump);
+  }
+
+  function giveUp(item: Sending): void {
+    if (item.isGivenUp) return;
+    item.isGivenUp = true;
+    log('error', 'entry too old to be sent: a person must look', idOf(item));
+    events.givenUp?.(item.entry.id);
   }
 
   /** Asks for time and nonce with this boot's random until there is a nonce. */

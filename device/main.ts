@@ -4,7 +4,6 @@ import { createInterface } from 'node:readline';
 import { parseConfig } from '../src/config.ts';
 import { PaymentError } from '../src/errors.ts';
 import { requireText } from '../src/files.ts';
-import { type Money, parseMoney } from '../src/money.ts';
 import { connectLink } from '../src/node/link.ts';
 import { createLog } from '../src/node/log.ts';
 import { clock, files, random, timers } from '../src/node/platform.ts';
@@ -12,6 +11,8 @@ import { openDatabase } from '../src/node/sqlite.ts';
 import { codeWasm } from '../src/node/wasm.ts';
 import { startDevice } from './compose.ts';
 import { type DeviceConfig, deviceConfig } from './config.ts';
+import { ORDER_DIGITS, readClerk } from './intents/clerk.ts';
+import { clerkPhrases } from './phrases.ts';
 import type { Device, Surface } from './runtime.ts';
 import { codeLines, codePng, makeCode } from './surface/code.ts';
 import { createTerminalSurface } from './surface/terminal.ts';
@@ -45,10 +46,11 @@ export async function main(configFile: string, write: (line: string) => void): P
   process.once('SIGINT', () => input.close());
   if (running.kind === 'glasses') {
     write(
-      'type what the wearer says; an empty line is a tap on the temple; "look FILE.png"; "quit"',
+      'type what the wearer says, like “cancel”; an empty line is a tap on the temple; ' +
+        '"look FILE.png"; "quit"',
     );
   } else {
-    write('type an order, like "2 Latte 40 yuan"; "quit"');
+    write(`${clerkPhrases.help(config.language)} "quit"`);
   }
   // Every line at once, also while the service is away: what is asked now is answered now, and a
   // confirmation never waits for a question that is not there yet.
@@ -77,28 +79,23 @@ async function wear(device: Device, surface: Surface, line: string): Promise<voi
   await device.sense({ kind: 'picture', png });
 }
 
-/** One line of the kiosk's prompt: quantity, text and amount. */
+/** One line of the kiosk's prompt: an answer to its question, an order, or a refund. */
 async function take(terminal: Terminal, surface: Surface, config: DeviceConfig, line: string) {
-  const [, count = '1', text, price] =
-    /^(?:(\d{1,3}) )?(.+?) (\S+ \S+|\S+)$/.exec(line.trim()) ?? [];
-  const amount: Money | undefined = price ? parseMoney(price, config.language) : undefined;
-  if (!text || !amount) return surface.say('for example: 2 Latte 40 yuan', 'bad');
+  const text = line.trim();
+  if (terminal.answer(text === '' ? { kind: 'press' } : { kind: 'utterance', text })) return;
+  const reading = readClerk(text, config.language);
+  if (reading.kind === 'miss') return surface.say(clerkPhrases.help(config.language), 'bad');
+  if (reading.kind === 'deed') return void (await terminal.act(reading.deed));
+  const { quantity, amount } = reading;
   try {
-    const quantity = Number(count);
-    const order = await terminal.order([{ text, quantity, total: amount.minor }], amount.currency);
+    const lines = [{ text: reading.text, quantity, total: amount.minor }];
+    const order = await terminal.order(lines, amount.currency);
     await order.registered;
     const code = makeCode(order.uri);
-    const picture = resolve(`order-${order.id.slice(0, 8)}.png`);
+    const name = order.id.slice(0, ORDER_DIGITS);
+    const picture = resolve(`order-${name}.png`);
     files.replace(picture, codePng(code, 6), 0o644);
-    surface.say(
-      `${codeLines(code).join('\n')}\norder ${order.id.slice(0, 8)}: ${picture}`,
-      'plain',
-    );
-    const { outcome } = await order.settled;
-    surface.say(
-      `order ${order.id.slice(0, 8)}: ${outcome}`,
-      outcome === 'captured' ? 'good' : 'bad',
-    );
+    surface.say(`${codeLines(code).join('\n')}\norder ${name}: ${picture}`, 'plain');
   } catch (error) {
     if (!(error instanceof PaymentError)) throw error;
     surface.say(`no order: ${error.message}`, 'bad');

@@ -8,7 +8,7 @@
 import { OperatorError, PaymentError } from '../src/errors.ts';
 import { OUTBOX_ENTRIES_MAX, OUTBOX_KEEP_MS } from '../src/limits.ts';
 import type { KindName } from '../src/objects/kinds.ts';
-import type { Database, SqlRow } from '../src/platform.ts';
+import type { Database, Log, SqlRow } from '../src/platform.ts';
 
 /** Something that must reach the bridge and be answered for good. */
 export type Entry = Readonly<{
@@ -19,7 +19,12 @@ export type Entry = Readonly<{
   storedMs: number;
   /** The final receipt; undefined while the entry is open. */
   receipt: Uint8Array | undefined;
+  /** The signed question to cancel it, once the person asked for that. */
+  cancel: Uint8Array | undefined;
 }>;
+
+/** An entry as it is made. */
+export type NewEntry = Omit<Entry, 'receipt' | 'cancel'>;
 
 export type Outbox = Readonly<{
   /** The last counter that any stored envelope of this key carries; 0 when none. */
@@ -31,15 +36,26 @@ export type Outbox = Readonly<{
    * be sent. Throws `in_progress` when the disk failed in a way that may let the entry come back
    * after a power cut: then nobody may say that nothing will be sent.
    */
-  put: (entry: Omit<Entry, 'receipt'>, used?: Readonly<{ key: string; counter: number }>) => void;
+  put: (entry: NewEntry, used?: Readonly<{ key: string; counter: number }>) => void;
   get: (id: string) => Entry | undefined;
   /** Open entries, oldest first. */
   open: () => readonly Entry[];
+  /**
+   * Keeps the question to cancel an open entry, the first one when there are several; returns the
+   * entry, or undefined when it is not open. The entry stays open until its final receipt.
+   */
+  cancel: (id: string, query: Uint8Array) => Entry | undefined;
   /** Closes an entry with its verified final receipt. */
   close: (id: string, receipt: Uint8Array, nowMs: number) => void;
+  /** Notes that a person was told how an entry ended. */
+  told: (id: string) => void;
+  /** Closed requests and orders whose end nobody was told, oldest first. */
+  untold: () => readonly Entry[];
   /** Closed requests, newest first. */
   recent: (count: number) => readonly Entry[];
-  /** Forgets entries that were closed longer ago than OUTBOX_KEEP_MS. */
+  /** Closed orders whose id begins so, newest first. */
+  orders: (beginning: string, count: number) => readonly Entry[];
+  /** Forgets what was closed longer ago than OUTBOX_KEEP_MS, unless it is still to be told. */
   forget: (nowMs: number) => void;
   /** Closes the file. */
   end: () => void;
@@ -49,6 +65,11 @@ export type Outbox = Readonly<{
 export function createOutbox(database: Database): Outbox {
   prepareSchema(database);
   const one = (sql: string, ...values: (string | bigint)[]) => database.prepare(sql).get(...values);
+  const all = (sql: string, ...values: (string | bigint)[]) =>
+    database
+      .prepare(sql)
+      .all(...values)
+      .map(toEntry);
 
   return {
     counter: (key) => Number(one('SELECT last FROM counters WHERE key = ?', key)?.['last'] ?? 0),
@@ -68,37 +89,85 @@ export function createOutbox(database: Database): Outbox {
       const row = one('SELECT * FROM entries WHERE id = ?', id);
       return row && toEntry(row);
     },
-    open: () =>
+    open: () => all('SELECT * FROM entries WHERE receipt IS NULL ORDER BY place'),
+    cancel(id, query) {
       database
-        .prepare('SELECT * FROM entries WHERE receipt IS NULL ORDER BY place')
-        .all()
-        .map(toEntry),
-    close(id, receipt, nowMs) {
-      database
-        .prepare('UPDATE entries SET receipt = ?, closed_ms = ? WHERE id = ? AND receipt IS NULL')
-        .run(receipt, BigInt(Math.floor(nowMs)), id);
+        .prepare('UPDATE entries SET cancel = coalesce(cancel, ?) WHERE id = ? AND receipt IS NULL')
+        .run(query, id);
+      const row = one('SELECT * FROM entries WHERE id = ? AND receipt IS NULL', id);
+      return row && toEntry(row);
     },
-    recent: (count) =>
+    close(id, receipt, nowMs) {
+      // Of a mandate nobody is told, only when it is missing.
       database
         .prepare(
-          `SELECT * FROM entries WHERE receipt IS NOT NULL AND kind = 'request'
-           ORDER BY place DESC LIMIT ?`,
+          `UPDATE entries SET receipt = ?, closed_ms = ?, is_told = (kind = 'mandate')
+           WHERE id = ? AND receipt IS NULL`,
         )
-        .all(BigInt(count))
-        .map(toEntry),
+        .run(receipt, BigInt(Math.floor(nowMs)), id);
+    },
+    told(id) {
+      database.prepare('UPDATE entries SET is_told = 1 WHERE id = ?').run(id);
+    },
+    untold: () =>
+      all('SELECT * FROM entries WHERE receipt IS NOT NULL AND is_told = 0 ORDER BY place'),
+    recent: (count) =>
+      all(
+        `SELECT * FROM entries WHERE receipt IS NOT NULL AND kind = 'request'
+         ORDER BY place DESC LIMIT ?`,
+        BigInt(count),
+      ),
+    orders: (beginning, count) =>
+      all(
+        `SELECT * FROM entries WHERE receipt IS NOT NULL AND kind = 'order'
+         AND substr(id, 1, ?) = ? ORDER BY place DESC LIMIT ?`,
+        BigInt(beginning.length),
+        beginning,
+        BigInt(count),
+      ),
     forget(nowMs) {
       database
-        .prepare('DELETE FROM entries WHERE closed_ms < ?')
+        .prepare('DELETE FROM entries WHERE closed_ms < ? AND is_told = 1')
         .run(BigInt(Math.floor(nowMs - OUTBOX_KEEP_MS)));
     },
     end: () => database.close(),
   };
 }
 
+/**
+ * Puts a confirmed request; false when the disk failed so that it may come back: not to be sent,
+ * and nobody may say that it was not. Throws as `put` does.
+ */
+export function putConfirmed(
+  outbox: Outbox,
+  entry: NewEntry,
+  used: Readonly<{ key: string; counter: number }>,
+  log: Log,
+): boolean {
+  try {
+    outbox.put(entry, used);
+    return true;
+  } catch (error) {
+    if (!(error instanceof PaymentError && error.reason === 'in_progress')) throw error;
+    log('error', 'the disk failed in the middle of a payment', { why: error.message });
+    return false;
+  }
+}
+
+/** Notes that a person was told; a disk that refuses costs a repetition after the next start. */
+export function noteTold(outbox: Outbox, id: string, log: Log): void {
+  try {
+    outbox.told(id);
+  } catch (error) {
+    if (!(error instanceof PaymentError)) throw error;
+    log('warn', 'not kept that the person was told', { id, why: error.message });
+  }
+}
+
 /** Entry and counter in one transaction. */
 function store(
   database: Database,
-  entry: Omit<Entry, 'receipt'>,
+  entry: NewEntry,
   used: Readonly<{ key: string; counter: number }> | undefined,
 ): void {
   database.transaction(() => {
@@ -138,40 +207,46 @@ function exorcise(database: Database): void {
   }
 }
 
-const SCHEMA_VERSION = 1n;
-
-const SCHEMA = `
-CREATE TABLE entries (
-  place INTEGER PRIMARY KEY,
-  id TEXT NOT NULL UNIQUE,
-  kind TEXT NOT NULL,
-  envelope BLOB NOT NULL,
-  stored_ms INTEGER NOT NULL,
-  receipt BLOB,
-  closed_ms INTEGER
-) STRICT;
-CREATE INDEX entries_open ON entries (place) WHERE receipt IS NULL;
-CREATE TABLE counters (key TEXT PRIMARY KEY, last INTEGER NOT NULL) STRICT, WITHOUT ROWID;
-`;
+/** What makes each version out of the one before; an old outbox is brought up to date. */
+const VERSIONS = [
+  `CREATE TABLE entries (
+     place INTEGER PRIMARY KEY,
+     id TEXT NOT NULL UNIQUE,
+     kind TEXT NOT NULL,
+     envelope BLOB NOT NULL,
+     stored_ms INTEGER NOT NULL,
+     receipt BLOB,
+     closed_ms INTEGER
+   ) STRICT;
+   CREATE INDEX entries_open ON entries (place) WHERE receipt IS NULL;
+   CREATE TABLE counters (key TEXT PRIMARY KEY, last INTEGER NOT NULL) STRICT, WITHOUT ROWID;`,
+  // What ended under version 1 counts as told.
+  `ALTER TABLE entries ADD COLUMN cancel BLOB;
+   ALTER TABLE entries ADD COLUMN is_told INTEGER NOT NULL DEFAULT 0;
+   UPDATE entries SET is_told = 1 WHERE receipt IS NOT NULL;
+   CREATE INDEX entries_untold ON entries (place) WHERE receipt IS NOT NULL AND is_told = 0;`,
+] as const;
 
 function prepareSchema(database: Database): void {
-  const version = database.prepare('PRAGMA user_version').get()?.['user_version'];
-  if (version === SCHEMA_VERSION) return;
-  if (version !== 0n) {
-    throw new OperatorError('storage', `the outbox has version ${version}, not ${SCHEMA_VERSION}`);
+  const version = Number(database.prepare('PRAGMA user_version').get()?.['user_version']);
+  if (version === VERSIONS.length) return;
+  if (version > VERSIONS.length) {
+    throw new OperatorError('storage', `the outbox is of a later version (${version})`);
   }
   database.transaction(() => {
-    database.exec(`${SCHEMA} PRAGMA user_version = ${SCHEMA_VERSION}`);
+    const steps = VERSIONS.slice(version).join('\n');
+    database.exec(`${steps} PRAGMA user_version = ${VERSIONS.length}`);
   });
 }
 
 function toEntry(row: SqlRow): Entry {
-  const receipt = row['receipt'];
+  const { receipt, cancel } = row;
   return {
     id: row['id'] as string,
     kind: row['kind'] as Entry['kind'],
     envelope: row['envelope'] as Uint8Array,
     storedMs: Number(row['stored_ms']),
     receipt: receipt instanceof Uint8Array ? receipt : undefined,
+    cancel: cancel instanceof Uint8Array ? cancel : undefined,
   };
 }

@@ -69,11 +69,30 @@ const REASON_PHRASES: Readonly<Record<Reason, Pair>> = {
     'Your account declined it, perhaps for lack of money.',
     '账户拒绝付款，可能余额不足。',
   ],
-  refund_exceeds: ['That is more than was paid.', '退款金额超过已付金额。'],
+  refund_exceeds: [
+    'That is more than is left of what was paid. Refund less.',
+    '超过可退金额，请减少退款金额。',
+  ],
+  original_unknown: [
+    'There is no such payment. Check the order and try again.',
+    '没有找到原付款，请核对订单后重试。',
+  ],
+  not_held: [
+    'Nothing of that payment is held. To give money back, refund it.',
+    '该笔付款没有预授权；如需退钱，请办理退款。',
+  ],
+  capture_exceeds: [
+    'That is more than was held. Capture less.',
+    '超过预授权金额，请减少收款金额。',
+  ],
+  original_busy: [
+    'Something else is being done with that payment. Try again in a moment.',
+    '该笔付款正在处理其他操作，请稍后重试。',
+  ],
   downgrade_refused: ['This device must pay with an authorisation.', '本设备须使用授权付款。'],
   sim_in_live: ['This is a simulated device on a live service.', '模拟设备不能连接正式服务。'],
   residency: ['This payment may not leave its region.', '该笔付款不得离开所在地区。'],
-  role_forbidden: ['This key may not pay.', '该密钥无权付款。'],
+  role_forbidden: ['This key may not do that.', '该密钥无权办理此操作。'],
   action_unsupported: ['The service cannot do that yet.', '服务暂不支持此操作。'],
   offline_not_allowed: [
     'There is no connection. Try again when it is back.',
@@ -155,7 +174,48 @@ export const phrases = {
     ),
   timedOut: (language: Language) =>
     pick(['No answer, so nothing was sent.', '未收到确认，未发送。'], language),
-  unconfirmed: (language: Language) => reasonPhrase('backend_unknown', language),
+  unconfirmed: (code: number, language: Language) =>
+    reasonPhrase(code, language) + pick([' You can say “cancel”.', '可以说“取消”。'], language),
+  cancelling: (amount: string, payee: string, language: Language) =>
+    pick(
+      [
+        `Asked to cancel ${amount} to ${payee}; not cancelled until I say so. Do not pay again.`,
+        `已请求取消向${payee}支付的${amount}；在我告知之前尚未取消，请勿重复付款。`,
+      ],
+      language,
+    ),
+  cancelFailed: (language: Language) =>
+    pick(
+      [
+        'I could not ask to cancel it. It is not cancelled. Do not pay again.',
+        '无法请求取消，付款尚未取消，请勿重复付款。',
+      ],
+      language,
+    ),
+  cancelledForGood: (amount: string, payee: string, language: Language) =>
+    pick(
+      [
+        `Cancelled: you were not charged the ${amount} to ${payee}.`,
+        `已取消：向${payee}支付的${amount}未扣款。`,
+      ],
+      language,
+    ),
+  paidBeforeCancel: (amount: string, payee: string, language: Language) =>
+    pick(
+      [
+        `It was paid before it could be cancelled: ${amount} to ${payee}.`,
+        `未能取消，款项已先行支付：${amount}付给${payee}。`,
+      ],
+      language,
+    ),
+  gaveUp: (amount: string, payee: string, language: Language) =>
+    pick(
+      [
+        `${amount} to ${payee} was never confirmed. Do not pay it again; ask the operator first.`,
+        `向${payee}支付的${amount}一直未获确认。请勿重复付款，请先联系运营方。`,
+      ],
+      language,
+    ),
   howMuch: (payee: string, language: Language) =>
     pick([`How much to ${payee}?`, `向${payee}支付多少？`], language),
   twoPayees: (language: Language) =>
@@ -198,6 +258,105 @@ export const phrases = {
   copied: (language: Language) => reasonPhrase('counter_reused', language),
 } as const;
 
+type Act = 'refund' | 'capture' | 'void';
+
+/** What a terminal says to the clerk; `order` is as much of the order's id as people read. */
+export const clerkPhrases = {
+  ask: (action: Act, amount: string, order: string, payee: string, language: Language) =>
+    pickBy(
+      action,
+      {
+        refund: [
+          `${payee}: refund ${amount} of order ${order}? Press the button to confirm.`,
+          `${payee}：退还订单${order}的${amount}？请按键确认。`,
+        ],
+        capture: [
+          `${payee}: take ${amount} of what order ${order} holds? Press the button to confirm.`,
+          `${payee}：从订单${order}的预授权中收取${amount}？请按键确认。`,
+        ],
+        void: [
+          `${payee}: release the ${amount} that order ${order} holds? Press the button to confirm.`,
+          `${payee}：解除订单${order}的${amount}预授权？请按键确认。`,
+        ],
+      },
+      language,
+    ),
+  busy: (language: Language) =>
+    pick(
+      ['One thing at a time. Press the button or say “cancel”.', '请先按键确认或取消。'],
+      language,
+    ),
+  needPress: (language: Language) =>
+    pick(['Press the button to confirm, or say “cancel”.', '请按键确认，或说“取消”。'], language),
+  sending: (language: Language) => pick(['Working on it…', '正在办理…'], language),
+  done: (action: Act, amount: string, order: string, language: Language) =>
+    pickBy(
+      action,
+      {
+        refund: [`Refunded ${amount} of order ${order}.`, `订单${order}已退款${amount}。`],
+        capture: [`Took ${amount} for order ${order}.`, `订单${order}已收款${amount}。`],
+        void: [
+          `Released the ${amount} that order ${order} held.`,
+          `订单${order}的${amount}预授权已解除。`,
+        ],
+      },
+      language,
+    ),
+  refused: (why: string, language: Language) =>
+    pick([`Not done, nothing moved. ${why}`, `未办理，款项未变动。${why}`], language),
+  notSent: (why: string, language: Language) =>
+    pick([`Nothing was sent, nothing moved. ${why}`, `未发送，款项未变动。${why}`], language),
+  unconfirmed: (language: Language) =>
+    pick(
+      [
+        'Not confirmed yet. Do not do it again; I will tell you.',
+        '尚未确认，请勿重复操作，有结果会通知您。',
+      ],
+      language,
+    ),
+  gaveUp: (action: Act | undefined, order: string, language: Language) =>
+    pickBy(
+      action ?? 'order',
+      {
+        refund: [`The refund of order ${order}`, `订单${order}的退款`],
+        capture: [`The capture of order ${order}`, `订单${order}的收款`],
+        void: [`The release of order ${order}`, `订单${order}的预授权解除`],
+        order: [`Order ${order}`, `订单${order}`],
+      },
+      language,
+    ) +
+    pick(
+      [
+        ' was never confirmed. Do not do it again; ask the operator first.',
+        '一直未获确认。请勿重复操作，请先联系运营方。',
+      ],
+      language,
+    ),
+  orderPaid: (amount: string, order: string, language: Language) =>
+    pick([`Order ${order} is paid: ${amount}.`, `订单${order}已支付${amount}。`], language),
+  orderHeld: (amount: string, order: string, language: Language) =>
+    pick(
+      [
+        `Order ${order} is held: ${amount}. Capture or void it.`,
+        `订单${order}已预授权${amount}，请收款或解除。`,
+      ],
+      language,
+    ),
+  orderOver: (order: string, why: string, language: Language) =>
+    pick([`Order ${order} is not paid. ${why}`, `订单${order}未支付。${why}`], language),
+  help: (language: Language) =>
+    pick(
+      [
+        'An order: “2 Latte 40 yuan”. Of one that was paid: “refund last 5 yuan”, ' +
+          '“refund ORDER”; of one that is held: “capture ORDER”, “void ORDER”. ' +
+          'An empty line presses the button.',
+        '下单：“2 拿铁 40元”。已支付：“退款 last 5元”“退款 订单号”；' +
+          '已预授权：“收款 订单号”“解除 订单号”。空行表示按键。',
+      ],
+      language,
+    ),
+} as const;
+
 const MISSES: Readonly<
   Record<string, readonly [(heard: string) => string, (heard: string) => string]>
 > = {
@@ -223,4 +382,12 @@ function fallback(code: number): Pair {
 
 function pick(pair: Pair, language: Language): string {
   return language === 'zh' ? pair[1] : pair[0];
+}
+
+function pickBy<K extends string>(
+  key: K,
+  table: Readonly<Record<K, Pair>>,
+  language: Language,
+): string {
+  return pick(table[key], language);
 }

@@ -9,27 +9,26 @@ import assert from 'node:assert/strict';
 import { decodeCbor } from '../src/cbor.ts';
 import { type Realm, type Signer, identify, payloadOf, signEnvelope } from '../src/cose.ts';
 import { PaymentError, REASONS, type Reason, reasonClass } from '../src/errors.ts';
-import {
-  CONFIRM_MS,
-  CONFIRM_READ_MS,
-  RECEIPT_PATIENCE_MS,
-  REQUEST_VALID_S,
-} from '../src/limits.ts';
+import { CONFIRM_MS, RECEIPT_PATIENCE_MS, REQUEST_VALID_S } from '../src/limits.ts';
 import { type Money, formatMoney, parseDecimal } from '../src/money.ts';
 import type { Presence } from '../src/objects/key.ts';
+import { seal } from '../src/objects/kind.ts';
 import type { Mandate } from '../src/objects/mandate.ts';
 import type { Order } from '../src/objects/order.ts';
 import type { Band } from '../src/objects/policy.ts';
-import { type Receipt, isFinal } from '../src/objects/receipt.ts';
+import { query as queryKind } from '../src/objects/query.ts';
+import { type Receipt, isFinal, receipt as receiptKind } from '../src/objects/receipt.ts';
 import { type Channel, type Request, request as requestKind } from '../src/objects/request.ts';
 import { within } from '../src/patience.ts';
 import type { Clock, Log, Timers } from '../src/platform.ts';
+import { type Answer, createAnswers } from './answers.ts';
 import { type Frame, type Terms, frameOf, levelNeeded, sameFrame } from './confirm.ts';
-import { readUtterance } from './intents/reading.ts';
-import type { DeviceLink } from './link.ts';
-import type { Entry, Outbox } from './outbox.ts';
+import { asksToCancel, readUtterance } from './intents/reading.ts';
+import { type DeviceLink, requireOnline } from './link.ts';
+import { type Entry, type Outbox, noteTold, putConfirmed } from './outbox.ts';
 import { type Directory, displayName } from './payees.ts';
 import { type Language, phrases, reasonPhrase } from './phrases.ts';
+import { createQuestion } from './question.ts';
 import type { CodeReader } from './sense/look.ts';
 import type { Pointer, Sensed } from './sense/sensed.ts';
 import { readTag } from './sense/tap.ts';
@@ -64,6 +63,10 @@ export type Device = Readonly<{
   sense: (sensed: Sensed) => Promise<Told>;
   /** Called by the link for every verified receipt. */
   hear: (id: string, receipt: Receipt) => void;
+  /** Called by the link for what is sent no more: only a person can find out how it ended. */
+  giveUp: (id: string) => void;
+  /** Tells what ended before a power cut and was not told: once, at the start. */
+  resume: () => void;
   /** Called by the link when the bridge knows more of this key than this disk. */
   suspend: () => void;
 }>;
@@ -91,34 +94,48 @@ export type Parts = Readonly<{
 /** What is to be confirmed: exactly one payee and amount. */
 type Proposal = Readonly<{ terms: Terms; channel: Channel; order: Order | undefined }>;
 
-/** The first receipt of a request, and the final one; they may be the same. */
-type Answer = Readonly<{ first: Promise<Receipt>; last: Promise<Receipt> }>;
+/** The part of a frame by which a payment is named afterwards. */
+type Named = Pick<Frame, 'payee' | 'amount'>;
 
 export function createDevice(parts: Parts): Device {
   const { language, directory, trust, time, outbox, surface, clock, timers, log } = parts;
-  /** The open confirmation, if any: it alone hears what the person does. */
-  let answering: ((sensed: Sensed) => void) | undefined;
+  const words = {
+    busy: phrases.busy(language),
+    onlyConfirm: phrases.onlyConfirm(language),
+    needPress: phrases.needPress(language),
+  };
+  const say = (sentence: string) => surface.say(sentence, 'plain');
+  const question = createQuestion({ words, say, directory, language, clock, timers });
+  const answers = createAnswers();
   /** A payee waiting for an amount. */
   let asked: { payee: string; channel: Channel; untilMs: number } | undefined;
   let isBusy = false;
+  /** While busy: the payment that was sent and whose first receipt is awaited. */
+  let underWay: string | undefined;
+  /** Payments that the person asked to cancel. */
+  const calledOff = new Set<string>();
+  for (const { id, cancel } of [...outbox.open(), ...outbox.untold()]) {
+    if (cancel) calledOff.add(id);
+  }
+  /** Sent no more, so asking to cancel them would not be sent either. */
+  const givenUp = new Set<string>();
   let isSuspended = false;
-  const awaited = new Map<string, (receipt: Receipt) => void>();
 
   // ── the payment ────────────────────────────────────────────────────────────────────────────
 
   async function pay({ terms, channel, order }: Proposal): Promise<Told> {
     const { id: mandate, bands } = requireMandate(terms.amount);
     const needs = levelNeeded([trust.policy], bands, terms.amount, parts.presenceMax);
-    requireOnline();
+    requireAble();
 
     const frame = frameOf(terms, order, needs, directory, language);
     surface.ask(frame, phrases.ask(frame.amount, frame.payee, needs, language));
-    const presence = await confirmation(needs);
+    const presence = await question.answer(needs);
     if (presence === 'cancelled' || presence === 'timed_out') {
       return notSent(presence);
     }
 
-    const { nonce, nowMs } = requireOnline();
+    const { nonce, nowMs } = requireAble();
     const counter = outbox.counter(parts.signer.key.name) + 1;
     const payload = requestKind.encode({
       ...terms,
@@ -135,8 +152,10 @@ export function createDevice(parts: Parts): Device {
     const { id } = identify(envelope, parts.realm, requestKind.name);
 
     const entry = { id, kind: 'request', envelope, storedMs: nowMs } as const;
-    const isStored = store(entry, counter);
-    const answer = answerTo(id);
+    const used = { key: parts.signer.key.name, counter };
+    const isStored = putConfirmed(outbox, entry, used, log);
+    underWay = id;
+    const answer = answers.to(id);
     if (isStored) parts.link().send(entry);
 
     surface.say(phrases.sending(language), 'waiting');
@@ -144,37 +163,94 @@ export function createDevice(parts: Parts): Device {
   }
 
   /** Tells what the receipt says; past patience the person is freed and told the rest later. */
-  async function told(id: string, frame: Frame, answer: Answer): Promise<Told> {
+  async function told(id: string, named: Named, answer: Answer): Promise<Told> {
     const first = await within(timers, RECEIPT_PATIENCE_MS, answer.first);
-    if (first && isFinal(first.outcome)) return tellFinal(id, frame, first);
-    // Whatever it waits for: only a phrase of the pending class also says "do not pay again".
-    const code = first?.reason ?? REASONS.backend_unknown;
-    const isSafe = reasonClass(code) === 'pending';
-    surface.say(isSafe ? reasonPhrase(code, language) : phrases.unconfirmed(language), 'waiting');
-    const later = answer.last.then((receipt) => tellFinal(id, frame, receipt));
+    if (first && isFinal(first.outcome)) return tellFinal(id, named, first);
+    tellOpen(id, first?.reason);
+    const later = answer.last.then((receipt) => tellFinal(id, named, receipt));
     return { kind: 'unconfirmed', id, later };
   }
 
-  function tellFinal(id: string, frame: Pick<Frame, 'payee' | 'amount'>, receipt: Receipt): Told {
-    if (receipt.outcome === 'captured' || receipt.outcome === 'held') {
-      surface.say(phrases.paid(frame.amount, frame.payee, language), 'good');
-      return { kind: 'paid', id, receipt };
+  function tellFinal(id: string, { payee, amount }: Named, receipt: Receipt): Told {
+    const isPaid = receipt.outcome === 'captured' || receipt.outcome === 'held';
+    if (isPaid && calledOff.has(id)) {
+      surface.say(phrases.paidBeforeCancel(amount, payee, language), 'bad');
+    } else if (isPaid) {
+      surface.say(phrases.paid(amount, payee, language), 'good');
+    } else if (receipt.reason === REASONS.cancelled) {
+      surface.say(phrases.cancelledForGood(amount, payee, language), 'good');
+    } else {
+      const why = receipt.reason === undefined ? '' : reasonPhrase(receipt.reason, language);
+      surface.say(phrases.refused(why, language), 'bad');
     }
-    const why = receipt.reason === undefined ? '' : reasonPhrase(receipt.reason, language);
-    surface.say(phrases.refused(why, language), 'bad');
-    return { kind: 'refused', id, receipt };
+    noteTold(outbox, id, log);
+    return isPaid ? { kind: 'paid', id, receipt } : { kind: 'refused', id, receipt };
   }
 
-  /** False when the disk failed so that the entry may come back: not sent, and not "not sent". */
-  function store(entry: Omit<Entry, 'receipt'>, counter: number): boolean {
+  /** A payment without an end: not to be made again, and how to call it off. */
+  function tellOpen(id: string, reason: number = REASONS.backend_unknown): void {
+    // Whatever it waits for: only a phrase of the pending class also says "do not pay again".
+    const code = reasonClass(reason) === 'pending' ? reason : REASONS.backend_unknown;
+    const isAsked = calledOff.has(id);
+    const plain = reasonPhrase(code, language);
+    surface.say(isAsked ? plain : phrases.unconfirmed(code, language), 'waiting');
+  }
+
+  // ── calling a payment off that was sent ────────────────────────────────────────────────────
+
+  /**
+   * Asks the bridge to cancel, durably and until its final receipt. Nothing is said to be cancelled
+   * before that, not even what was never sent: its bytes may have left all the same.
+   */
+  async function callOff({ id, envelope }: Entry): Promise<Told> {
+    const { amount, payee } = nameOf(requestKind.decode(payloadOf(envelope)));
+    const ask = { question: 'cancel', subject: id } as const;
+    const query = await seal(queryKind, ask, parts.realm, parts.signer);
+    const open = outbox.cancel(id, query);
+    if (!open) return { kind: 'said' }; // Its final receipt came meanwhile, and was told.
+    calledOff.add(id);
+    parts.link().send(open);
+    surface.say(phrases.cancelling(amount, payee, language), 'waiting');
+    return { kind: 'said' };
+  }
+
+  /** A "no" ends a question; what was sent already is called off only in so many words. */
+  async function hearCancel(text: string): Promise<Told> {
+    const wasAsked = asked !== undefined && clock.monotonicMs() <= asked.untilMs;
+    asked = undefined;
+    if (wasAsked) return notSent('cancelled');
+    return claimingNothing(() => {
+      const open = newestOpen();
+      if (!open) return said(phrases.nothingToCancel(language));
+      if (asksToCancel(text)) return callOff(open);
+      return said(phrases.unconfirmed(REASONS.backend_unknown, language));
+    });
+  }
+
+  /** While its first receipt is awaited: the payment under way is meant, and no other. */
+  function callOffUnderWay(id: string): Promise<Told> {
+    return claimingNothing(() => {
+      const entry = outbox.get(id);
+      if (!entry) throw new PaymentError('unavailable', 'the disk has not kept the payment');
+      return callOff(entry);
+    });
+  }
+
+  /** When the disk refuses a cancel, the payment goes on: nothing of it may be called not sent. */
+  async function claimingNothing(run: () => Told | Promise<Told>): Promise<Told> {
     try {
-      outbox.put(entry, { key: parts.signer.key.name, counter });
-      return true;
+      return await run();
     } catch (error) {
-      if (!(error instanceof PaymentError && error.reason === 'in_progress')) throw error;
-      log('error', 'the disk failed in the middle of a payment', { why: error.message });
-      return false;
+      if (!(error instanceof PaymentError)) throw error;
+      log('error', 'a cancel was not kept, so not asked for', { why: error.message });
+      surface.say(phrases.cancelFailed(language), 'bad');
+      return { kind: 'said' };
     }
+  }
+
+  /** The payment that "cancel" is about when none is in hand. */
+  function newestOpen(): Entry | undefined {
+    return outbox.open().findLast(({ id }) => !givenUp.has(id) && earlier(id) !== undefined);
   }
 
   // ── its steps ──────────────────────────────────────────────────────────────────────────────
@@ -193,7 +269,7 @@ export function createDevice(parts: Parts): Device {
     }
   }
 
-  function hearUtterance(text: string): Proposal | Told {
+  function hearUtterance(text: string): Proposal | Told | Promise<Told> {
     const reading = readUtterance(text, { directory, language });
     switch (reading.kind) {
       case 'pay':
@@ -216,11 +292,8 @@ export function createDevice(parts: Parts): Device {
         return said(phrases.help(language));
       case 'confirm':
         return said(phrases.nothingToConfirm(language));
-      case 'cancel': {
-        const wasAsked = asked !== undefined && clock.monotonicMs() <= asked.untilMs;
-        asked = undefined;
-        return wasAsked ? notSent('cancelled') : said(phrases.nothingToCancel(language));
-      }
+      case 'cancel':
+        return hearCancel(text);
       case 'quit':
         return { kind: 'quit' };
       case 'miss':
@@ -261,30 +334,6 @@ export function createDevice(parts: Parts): Device {
     return said(phrases.howMuch(displayName(directory.byId(payee)!, language), language));
   }
 
-  /** Waits for a clear yes of the needed strength; only confirm and cancel are heard meanwhile. */
-  function confirmation(needs: 1 | 2): Promise<Presence | 'cancelled' | 'timed_out'> {
-    return new Promise((resolve) => {
-      const end = (how: Presence | 'cancelled' | 'timed_out') => {
-        cancel();
-        answering = undefined;
-        resolve(how);
-      };
-      const cancel = timers.after(CONFIRM_MS, () => end('timed_out'));
-      const askedMs = clock.monotonicMs();
-      // The second press of a double tap was meant for something else.
-      const hasRead = () => clock.monotonicMs() - askedMs >= CONFIRM_READ_MS;
-      answering = (sensed) => {
-        if (sensed.kind === 'press') return hasRead() ? end(2) : undefined;
-        if (sensed.kind !== 'utterance') return surface.say(phrases.busy(language), 'plain');
-        const { kind } = readUtterance(sensed.text, { directory, language });
-        if (kind === 'cancel' || kind === 'quit') return end('cancelled');
-        if (kind !== 'confirm') return surface.say(phrases.onlyConfirm(language), 'plain');
-        if (needs === 1) return end(1);
-        surface.say(phrases.needPress(language), 'plain');
-      };
-    });
-  }
-
   function requireMandate(amount: Money): Readonly<{ id: string; bands: readonly Band[] }> {
     const now = (time.trustedMs() ?? clock.nowMs()) / 1000;
     const usable = parts.mandates.find(
@@ -294,15 +343,10 @@ export function createDevice(parts: Parts): Device {
     return { id: usable.id, bands: usable.mandate.bands };
   }
 
-  /** Glasses pay online only: a fresh nonce says that the bridge, not just the broker, is there. */
-  function requireOnline(): Readonly<{ nonce: Uint8Array; nowMs: number }> {
+  /** Glasses pay online only, and not with a key that somebody else may hold. */
+  function requireAble(): Readonly<{ nonce: Uint8Array; nowMs: number }> {
     if (isSuspended) throw new PaymentError('suspended', 'this key was copied or restored');
-    const nonce = time.nonce();
-    const nowMs = time.trustedMs();
-    if (parts.link().state() !== 'ready' || !nonce || nowMs === undefined) {
-      throw new PaymentError('offline_not_allowed', 'no fresh tick from the bridge');
-    }
-    return { nonce, nowMs };
+    return requireOnline(parts.link(), time);
   }
 
   /** What is about to be signed, read back and drawn again, is what the person was shown. */
@@ -321,31 +365,26 @@ export function createDevice(parts: Parts): Device {
 
   // ── receipts ───────────────────────────────────────────────────────────────────────────────
 
-  /** Listens until the last word, since a pending receipt and the final one may come as one. */
-  function answerTo(id: string): Answer {
-    const first = Promise.withResolvers<Receipt>();
-    const last = Promise.withResolvers<Receipt>();
-    awaited.set(id, (receipt) => {
-      first.resolve(receipt);
-      if (!isFinal(receipt.outcome)) return;
-      awaited.delete(id);
-      last.resolve(receipt);
-    });
-    return { first: first.promise, last: last.promise };
+  function tellEarlier(id: string, receipt: Receipt): void {
+    const named = earlier(id);
+    if (named) tellFinal(id, named, receipt);
   }
 
-  function tellEarlier(id: string, receipt: Receipt): void {
+  /** How a payment of the outbox is named; undefined for what is no payment. */
+  function earlier(id: string): Named | undefined {
     const entry = outbox.get(id);
-    if (entry?.kind !== 'request') return;
+    if (entry?.kind !== 'request') return undefined;
     const request = requestKind.decode(payloadOf(entry.envelope));
-    if (!request.amount) return;
-    const payee = directory.byId(request.payee);
-    const shown = {
+    return request.amount && nameOf(request);
+  }
+
+  function nameOf({ payee: id, amount }: Request): Named {
+    const payee = directory.byId(id);
+    return {
       // A shop that is gone since then has no display name; its payment is told all the same.
-      payee: payee ? displayName(payee, language) : request.payee,
-      amount: formatMoney(request.amount, language),
+      payee: payee ? displayName(payee, language) : id,
+      amount: formatMoney(amount!, language),
     };
-    tellFinal(id, shown, receipt);
   }
 
   function said(sentence: string): Told {
@@ -366,11 +405,11 @@ export function createDevice(parts: Parts): Device {
 
   return {
     async sense(sensed) {
-      if (answering) {
-        answering(sensed);
-        return { kind: 'said' };
+      if (question.hear(sensed)) return { kind: 'said' };
+      if (isBusy) {
+        const isCancel = sensed.kind === 'utterance' && asksToCancel(sensed.text);
+        return isCancel && underWay ? callOffUnderWay(underWay) : said(phrases.busy(language));
       }
-      if (isBusy) return said(phrases.busy(language));
       isBusy = true;
       try {
         const understood = await understand(sensed);
@@ -378,18 +417,29 @@ export function createDevice(parts: Parts): Device {
         asked = undefined;
         return await pay(understood);
       } catch (error) {
-        if (!(error instanceof PaymentError)) throw error;
+        // Once it is in the outbox, no fault of ours may be told as "nothing was sent".
+        if (!(error instanceof PaymentError) || underWay) throw error;
         log('info', 'nothing was sent', { reason: error.reason, why: error.message });
         return notSent(error.reason);
       } finally {
         isBusy = false;
+        underWay = undefined;
       }
     },
     hear(id, receipt) {
-      const resolve = awaited.get(id);
-      if (resolve) return resolve(receipt);
+      if (answers.hear(id, receipt)) return;
       // Confirmed before a power cut: the person is told now.
       if (isFinal(receipt.outcome)) tellEarlier(id, receipt);
+    },
+    giveUp(id) {
+      givenUp.add(id);
+      const named = earlier(id);
+      if (named) surface.say(phrases.gaveUp(named.amount, named.payee, language), 'bad');
+    },
+    resume() {
+      for (const { id, receipt } of outbox.untold()) {
+        tellEarlier(id, receiptKind.decode(payloadOf(receipt!)));
+      }
     },
     suspend: () => {
       isSuspended = true;

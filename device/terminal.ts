@@ -1,22 +1,47 @@
 /**
- * The kiosk's line: a basket becomes a signed Order, the order becomes a code, the code gets paid.
+ * The kiosk's two lines. A basket becomes a signed Order, the order becomes a code, the code gets
+ * paid; and what was paid or held is refunded, captured or released when the clerk confirms it.
  *
- * The order goes into the outbox like a payment and is sent up until the bridge's last word on it,
+ * An order goes into the outbox like a payment and is sent up until the bridge's last word on it,
  * so the kiosk learns that it was paid even if it was off at that moment. The code is shown only
  * when the bridge has the order: nobody can look at one that would be refused as unknown.
+ *
+ * A terminal knows the orders that it made, not the requests that paid them, so it names the order
+ * as the original and the bridge looks up the payment. How much is left of that only the bridge
+ * knows; what is asked here is what the clerk was shown.
  */
-import { type Realm, type Signer, identify } from '../src/cose.ts';
-import { PaymentError, reasonName } from '../src/errors.ts';
-import { CODE_CHARS_MAX, ORDER_VALID_S } from '../src/limits.ts';
-import type { KeyStatement } from '../src/objects/key.ts';
+import assert from 'node:assert/strict';
+import { decodeCbor } from '../src/cbor.ts';
+import { type Realm, type Signer, identify, payloadOf, signEnvelope } from '../src/cose.ts';
+import { PaymentError, type Reason, reasonName } from '../src/errors.ts';
+import {
+  CODE_CHARS_MAX,
+  ORDER_VALID_S,
+  RECEIPTS_SEARCHED,
+  RECEIPT_PATIENCE_MS,
+  REQUEST_VALID_S,
+} from '../src/limits.ts';
+import { type Money, formatMoney } from '../src/money.ts';
+import type { KeyStatement, Presence } from '../src/objects/key.ts';
 import { seal } from '../src/objects/kind.ts';
-import { type OrderLine, order as orderKind } from '../src/objects/order.ts';
-import { type Receipt, isFinal } from '../src/objects/receipt.ts';
-import type { Random } from '../src/platform.ts';
-import type { DeviceLink } from './link.ts';
-import type { Outbox } from './outbox.ts';
+import { type Order, type OrderLine, order as orderKind } from '../src/objects/order.ts';
+import { type Receipt, isFinal, receipt as receiptKind } from '../src/objects/receipt.ts';
+import { type Request, request as requestKind } from '../src/objects/request.ts';
+import { within } from '../src/patience.ts';
+import type { Clock, Log, Random, Timers } from '../src/platform.ts';
+import { type Answer, createAnswers } from './answers.ts';
+import { type Frame, frameOf } from './confirm.ts';
+import { type Deed, ORDER_DIGITS } from './intents/clerk.ts';
+import { type DeviceLink, requireOnline } from './link.ts';
+import { type Outbox, noteTold, putConfirmed } from './outbox.ts';
+import { createDirectory } from './payees.ts';
+import { type Language, clerkPhrases, phrases, reasonPhrase } from './phrases.ts';
+import { createQuestion } from './question.ts';
+import type { Surface } from './runtime.ts';
+import type { Sensed } from './sense/sensed.ts';
 import { orderUri } from './sense/uri.ts';
 import type { Time } from './time.ts';
+import type { Trust } from './trust.ts';
 
 /** An order on the kiosk's screen. */
 export type OpenOrder = Readonly<{
@@ -26,9 +51,18 @@ export type OpenOrder = Readonly<{
   uri: string;
   /** Resolves when the bridge has the order, so that it may be shown; rejects when it refuses. */
   registered: Promise<void>;
-  /** Resolves with the bridge's last word: paid, or expired. */
+  /** Resolves with the bridge's last word: paid, held, or expired. */
   settled: Promise<Receipt>;
 }>;
+
+/** How something that a clerk asked for ended. */
+export type Acted =
+  | Readonly<{ kind: 'done'; id: string; receipt: Receipt }>
+  | Readonly<{ kind: 'refused'; id: string; receipt: Receipt }>
+  /** Sent, and not answered for good yet; `later` resolves with the final word. */
+  | Readonly<{ kind: 'unconfirmed'; id: string; later: Promise<Acted> }>
+  /** Never signed, never sent. */
+  | Readonly<{ kind: 'not_sent'; reason: Reason | 'cancelled' | 'timed_out' | 'busy' }>;
 
 export type Terminal = Readonly<{
   /**
@@ -36,84 +70,292 @@ export type Terminal = Readonly<{
    * `too_large` when it fits no code, `unavailable` when the disk refuses; then there is no order.
    */
   order: (lines: readonly OrderLine[], currency: string) => Promise<OpenOrder>;
+  /** Asks the clerk to confirm a refund, capture or void, and does it. Tells how it ended. */
+  act: (deed: Deed) => Promise<Acted>;
+  /** Takes what the clerk did as the answer to an open question; false when none is open. */
+  answer: (sensed: Sensed) => boolean;
   /** Called by the link for every verified receipt. */
   hear: (id: string, receipt: Receipt) => void;
+  /** Called by the link for what is sent no more: only a person can find out how it ended. */
+  giveUp: (id: string) => void;
+  /** Tells what ended before a power cut and was not told: once, at the start. */
+  resume: () => void;
+  /** Called by the link when the bridge knows more of this key than this disk. */
+  suspend: () => void;
 }>;
+
+/** What a clerk asked for, as it is shown, and named afterwards. */
+type Act = Pick<Request, 'action' | 'amount' | 'payee' | 'terminal' | 'original'>;
 
 export function createTerminal(
   parts: Readonly<{
     realm: Realm;
+    language: Language;
     signer: Signer;
     /** This terminal's own Key statement: payee and terminal of its orders. */
     statement: KeyStatement;
+    trust: Trust;
     time: Time;
     outbox: Outbox;
     link: () => DeviceLink;
+    surface: Surface;
     random: Random;
-    /** The last word on an order from before a restart. */
-    earlier: (id: string, receipt: Receipt) => void;
+    clock: Clock;
+    timers: Timers;
+    log: Log;
   }>,
 ): Terminal {
-  const { statement, time } = parts;
+  const { realm, signer, statement, language, time, outbox, surface, clock, timers, log } = parts;
+  const directory = createDirectory(parts.trust.payees);
+  const needPress = clerkPhrases.needPress(language);
+  const words = { busy: clerkPhrases.busy(language), onlyConfirm: needPress, needPress };
+  const say = (sentence: string) => surface.say(sentence, 'plain');
+  const question = createQuestion({ words, say, directory, language, clock, timers });
+  const answers = createAnswers();
   const open = new Map<string, Waiting>();
+  let isBusy = false;
+  let isSuspended = false;
+
+  // ── an order ───────────────────────────────────────────────────────────────────────────────
+
+  async function order(lines: readonly OrderLine[], currency: string): Promise<OpenOrder> {
+    const { nowMs } = requireOnline(parts.link(), time);
+    const minor = lines.reduce((sum, { total }) => sum + total, 0n);
+    const envelope = await seal(
+      orderKind,
+      {
+        exp: Math.floor(nowMs / 1000) + ORDER_VALID_S,
+        amount: { currency, minor },
+        payee: statement.payee!,
+        terminal: statement.terminal!,
+        lines,
+        salt: parts.random(16),
+      },
+      realm,
+      signer,
+    );
+    const uri = orderUri(envelope);
+    if (uri.length > CODE_CHARS_MAX) {
+      throw new PaymentError('too_large', 'the order does not fit a code: fewer lines');
+    }
+    const { id } = identify(envelope, realm, orderKind.name);
+    const entry = { id, kind: 'order', envelope, storedMs: nowMs } as const;
+    outbox.put(entry);
+
+    const registered = Promise.withResolvers<void>();
+    const settled = Promise.withResolvers<Receipt>();
+    registered.promise.catch(() => {}); // Whoever does not wait for it hears of it by `settled`.
+    open.set(id, {
+      register: registered.resolve,
+      refuse: registered.reject,
+      settle: settled.resolve,
+    });
+    parts.link().send(entry);
+    return { id, envelope, uri, registered: registered.promise, settled: settled.promise };
+  }
+
+  function hearOrder(id: string, receipt: Receipt): void {
+    const waiting = open.get(id);
+    if (!isFinal(receipt.outcome)) return waiting?.register();
+    tellOrder(id, receipt);
+    if (!waiting) return;
+    open.delete(id);
+    // Paid or expired means that it was registered; a refused order must not be shown.
+    if (receipt.outcome === 'refused') {
+      const reason = reasonName(receipt.reason ?? 0) ?? 'unavailable';
+      waiting.refuse(new PaymentError(reason, 'the bridge refuses this order'));
+    }
+    waiting.register();
+    waiting.settle(receipt);
+  }
+
+  function tellOrder(id: string, receipt: Receipt): void {
+    const { amount } = orderOf(id);
+    const total = formatMoney(amount, language);
+    if (receipt.outcome === 'captured') {
+      surface.say(clerkPhrases.orderPaid(total, shortOf(id), language), 'good');
+    } else if (receipt.outcome === 'held') {
+      surface.say(clerkPhrases.orderHeld(total, shortOf(id), language), 'good');
+    } else {
+      const why = receipt.reason === undefined ? '' : reasonPhrase(receipt.reason, language);
+      surface.say(clerkPhrases.orderOver(shortOf(id), why, language), 'bad');
+    }
+    noteTold(outbox, id, log);
+  }
+
+  // ── a refund, a capture, a void ────────────────────────────────────────────────────────────
+
+  async function act(deed: Deed): Promise<Acted> {
+    const { id: original, value: about } = requireOrder(deed);
+    const { payee, terminal } = about;
+    const amount = requireWithin(deed, about);
+    const asked: Act = { action: deed.action, amount, payee, terminal, original };
+    requireAble();
+
+    const shown = draw(asked, about);
+    surface.ask(shown.frame, shown.sentence);
+    const confirmed = await question.answer(2);
+    if (confirmed === 'cancelled' || confirmed === 'timed_out') return notSent(confirmed);
+
+    const { nonce, nowMs } = requireAble();
+    const counter = outbox.counter(signer.key.name) + 1;
+    const payload = requestKind.encode({
+      ...asked,
+      exp: Math.floor(nowMs / 1000) + REQUEST_VALID_S,
+      // The bridge takes the mandate of the payment that it finds by the order.
+      mandate: original,
+      counter,
+      presence: Math.min(confirmed, statement.presenceMax) as Presence,
+      channel: 'touch',
+      nonce,
+    });
+    const again = draw(requestKind.decode(decodeCbor(payload)), about);
+    assert.deepEqual(again, shown, 'what would be signed is not what was shown');
+    const envelope = await signEnvelope(payload, realm, requestKind.name, signer);
+    const { id } = identify(envelope, realm, requestKind.name);
+
+    const entry = { id, kind: 'request', envelope, storedMs: nowMs } as const;
+    const isStored = putConfirmed(outbox, entry, { key: signer.key.name, counter }, log);
+    const answer = answers.to(id);
+    if (isStored) parts.link().send(entry);
+
+    surface.say(clerkPhrases.sending(language), 'waiting');
+    return told(id, asked, answer);
+  }
+
+  /** Tells what the receipt says; past patience the clerk is freed and told the rest later. */
+  async function told(id: string, done: Act, answer: Answer): Promise<Acted> {
+    const first = await within(timers, RECEIPT_PATIENCE_MS, answer.first);
+    if (first && isFinal(first.outcome)) return tellFinal(id, done, first);
+    surface.say(clerkPhrases.unconfirmed(language), 'waiting');
+    return {
+      kind: 'unconfirmed',
+      id,
+      later: answer.last.then((receipt) => tellFinal(id, done, receipt)),
+    };
+  }
+
+  function tellFinal(id: string, done: Act, receipt: Receipt): Acted {
+    const isDone = receipt.outcome !== 'refused' && receipt.outcome !== 'expired';
+    const why = receipt.reason === undefined ? '' : reasonPhrase(receipt.reason, language);
+    const sentence = isDone ? doneOf(done) : clerkPhrases.refused(why, language);
+    surface.say(sentence, isDone ? 'good' : 'bad');
+    noteTold(outbox, id, log);
+    return { kind: isDone ? 'done' : 'refused', id, receipt };
+  }
+
+  function notSent(reason: Reason | 'cancelled' | 'timed_out'): Acted {
+    const sentence =
+      reason === 'cancelled'
+        ? phrases.cancelled(language)
+        : reason === 'timed_out'
+          ? phrases.timedOut(language)
+          : clerkPhrases.notSent(reasonPhrase(reason, language), language);
+    surface.say(sentence, reason === 'cancelled' ? 'plain' : 'bad');
+    return { kind: 'not_sent', reason };
+  }
+
+  // ── its steps ──────────────────────────────────────────────────────────────────────────────
+
+  /** The order that is meant; what can be done to it is at last the bridge's to say. */
+  function requireOrder({ action, order: name }: Deed): Readonly<{ id: string; value: Order }> {
+    const found = outbox.orders(name === 'last' ? '' : name, RECEIPTS_SEARCHED);
+    const outcomeOf = (receipt: Uint8Array) => receiptKind.decode(payloadOf(receipt)).outcome;
+    const ended = found.map(({ id, receipt }) => ({ id, outcome: outcomeOf(receipt!) }));
+    const moved = ended.filter(({ outcome }) => outcome === 'captured' || outcome === 'held');
+    // What was held may have been captured since, so that it can be refunded.
+    const fitting = moved.filter(({ outcome }) => action === 'refund' || outcome === 'held');
+    const [first, second] = fitting;
+    if (first && (name === 'last' || !second)) return { id: first.id, value: orderOf(first.id) };
+    const reason = moved.length > 0 && !first ? 'not_held' : 'original_unknown';
+    throw new PaymentError(reason, `no single order ${name} that this can be done to`);
+  }
+
+  function requireWithin({ action, amount }: Deed, { amount: total }: Order): Money {
+    if (!amount || action === 'void') return total;
+    if (amount.currency !== total.currency) {
+      throw new PaymentError('currency_mismatch', 'the order is in another currency');
+    }
+    if (amount.minor > total.minor) {
+      const reason = action === 'capture' ? 'capture_exceeds' : 'refund_exceeds';
+      throw new PaymentError(reason, 'more than the order is about');
+    }
+    return amount;
+  }
+
+  /** Online only, and not with a key that somebody else may hold. */
+  function requireAble(): Readonly<{ nonce: Uint8Array; nowMs: number }> {
+    if (isSuspended) throw new PaymentError('suspended', 'this key was copied or restored');
+    return requireOnline(parts.link(), time);
+  }
+
+  /** Everything that the clerk agrees to, from the request's own fields. */
+  function draw(asked: Act, about: Order): Readonly<{ frame: Frame; sentence: string }> {
+    const { amount, original } = asked;
+    assert(amount && original);
+    const frame = frameOf({ ...asked, amount }, about, 2, directory, language);
+    const order = shortOf(original);
+    const action = actionOf(asked);
+    const sentence = clerkPhrases.ask(action, frame.amount, order, frame.payee, language);
+    return { frame, sentence };
+  }
+
+  function doneOf(act: Act): string {
+    const amount = formatMoney(act.amount!, language);
+    return clerkPhrases.done(actionOf(act), amount, shortOf(act.original!), language);
+  }
+
+  /** A request of the outbox, as it was asked for. */
+  function earlier(id: string): Act {
+    return requestKind.decode(payloadOf(outbox.get(id)!.envelope));
+  }
+
+  function orderOf(id: string): Order {
+    return orderKind.decode(payloadOf(outbox.get(id)!.envelope));
+  }
+
+  function hear(id: string, receipt: Receipt): void {
+    if (answers.hear(id, receipt)) return;
+    const kind = outbox.get(id)?.kind;
+    if (kind === 'order') return hearOrder(id, receipt);
+    // Confirmed before a power cut: the clerk is told now.
+    if (kind === 'request' && isFinal(receipt.outcome)) tellFinal(id, earlier(id), receipt);
+  }
 
   return {
-    async order(lines, currency) {
-      const nowMs = time.trustedMs();
-      if (nowMs === undefined || parts.link().state() !== 'ready') {
-        throw new PaymentError('offline_not_allowed', 'the bridge is not there');
+    order,
+    async act(deed) {
+      if (isBusy) {
+        surface.say(clerkPhrases.busy(language), 'plain');
+        return { kind: 'not_sent', reason: 'busy' };
       }
-      const minor = lines.reduce((sum, { total }) => sum + total, 0n);
-      const envelope = await seal(
-        orderKind,
-        {
-          exp: Math.floor(nowMs / 1000) + ORDER_VALID_S,
-          amount: { currency, minor },
-          payee: statement.payee!,
-          terminal: statement.terminal!,
-          lines,
-          salt: parts.random(16),
-        },
-        parts.realm,
-        parts.signer,
-      );
-      const uri = orderUri(envelope);
-      if (uri.length > CODE_CHARS_MAX) {
-        throw new PaymentError('too_large', 'the order does not fit a code: fewer lines');
+      isBusy = true;
+      try {
+        return await act(deed);
+      } catch (error) {
+        if (!(error instanceof PaymentError)) throw error;
+        log('info', 'nothing was sent', { reason: error.reason, why: error.message });
+        return notSent(error.reason);
+      } finally {
+        isBusy = false;
       }
-      const { id } = identify(envelope, parts.realm, orderKind.name);
-      const entry = { id, kind: 'order', envelope, storedMs: nowMs } as const;
-      parts.outbox.put(entry);
-
-      const registered = Promise.withResolvers<void>();
-      const settled = Promise.withResolvers<Receipt>();
-      registered.promise.catch(() => {}); // Whoever does not wait for it hears of it by `settled`.
-      open.set(id, {
-        register: registered.resolve,
-        refuse: registered.reject,
-        settle: settled.resolve,
-      });
-      parts.link().send(entry);
-      return {
-        id,
-        envelope,
-        uri,
-        registered: registered.promise,
-        settled: settled.promise,
-      };
     },
-    hear(id, receipt) {
-      const waiting = open.get(id);
-      if (!isFinal(receipt.outcome)) return waiting?.register();
-      if (!waiting) return parts.earlier(id, receipt);
-      open.delete(id);
-      // Paid or expired means that it was registered; a refused order must not be shown.
-      if (receipt.outcome === 'refused') {
-        const reason = reasonName(receipt.reason ?? 0) ?? 'unavailable';
-        waiting.refuse(new PaymentError(reason, 'the bridge refuses this order'));
+    answer: question.hear,
+    hear,
+    giveUp(id) {
+      const asked = outbox.get(id)?.kind === 'request' ? earlier(id) : undefined;
+      const action = asked && actionOf(asked);
+      const order = shortOf(asked?.original ?? id);
+      surface.say(clerkPhrases.gaveUp(action, order, language), 'bad');
+    },
+    resume() {
+      for (const { id, receipt } of outbox.untold()) {
+        hear(id, receiptKind.decode(payloadOf(receipt!)));
       }
-      waiting.register();
-      waiting.settle(receipt);
+    },
+    suspend() {
+      isSuspended = true;
+      surface.say(phrases.copied(language), 'bad');
     },
   };
 }
@@ -123,3 +365,12 @@ type Waiting = Readonly<{
   refuse: (why: PaymentError) => void;
   settle: (receipt: Receipt) => void;
 }>;
+
+function actionOf({ action }: Pick<Request, 'action'>): Deed['action'] {
+  assert(action === 'refund' || action === 'capture' || action === 'void');
+  return action;
+}
+
+function shortOf(id: string): string {
+  return id.slice(0, ORDER_DIGITS);
+}

@@ -12,11 +12,10 @@ import { utf8 } from '../src/bytes.ts';
 import type { Realm, Signer } from '../src/cose.ts';
 import { requireFolder } from '../src/files.ts';
 import { openKeyFile, openSecretFile } from '../src/keyfile.ts';
-import { type KeyStatement, keyStatement } from '../src/objects/key.ts';
-import { seal } from '../src/objects/kind.ts';
-import { policy as policyKind } from '../src/objects/policy.ts';
+import { STATEMENT_DAYS } from '../src/limits.ts';
 import { CHANNELS } from '../src/objects/request.ts';
 import type { Clock, Files, Random } from '../src/platform.ts';
+import { type Asked, readPolicy, signPolicy, signStatement, statementOf } from '../src/root.ts';
 import { nodeSigner, publicPem } from '../src/signer.ts';
 import { grantText, signMandate } from '../src/wallet.ts';
 
@@ -69,21 +68,21 @@ export async function install(
   openSecretFile(files, random, at('ledger.secret'), 32);
 
   const nowS = Math.floor(clock.nowMs() / 1000);
-  const valid = { nbf: nowS - DAY_S, exp: nowS + 365 * DAY_S };
-  const state = (
+  const valid = { nbf: nowS - DAY_S, exp: nowS + STATEMENT_DAYS * DAY_S };
+  const state = async (
     name: string,
     signer: Signer,
-    statement: Omit<KeyStatement, 'key' | 'nbf' | 'exp'>,
-  ) =>
-    seal(keyStatement, { ...statement, ...valid, key: signer.key.public }, STORY.realm, root).then(
-      (envelope) => files.replace(at('statements', `${name}.key`), envelope, 0o644),
-    );
-  await state('bridge', key(join('bridge', 'bridge.key.pem')), { role: 'bridge', presenceMax: 0 });
-  await state('wallet', wallet, { role: 'wallet', presenceMax: 4, payer });
-  await state('glasses', glasses, { role: 'device', presenceMax: 2, payer, device: STORY.glasses });
+    asked: Omit<Asked, 'key' | 'nbf' | 'exp'>,
+  ): Promise<void> => {
+    const statement = statementOf({ ...asked, ...valid, key: signer.key.public });
+    const envelope = await signStatement(statement, STORY.realm, root);
+    files.replace(at('statements', `${name}.key`), envelope, 0o644);
+  };
+  await state('bridge', key(join('bridge', 'bridge.key.pem')), { role: 'bridge' });
+  await state('wallet', wallet, { role: 'wallet', payer });
+  await state('glasses', glasses, { role: 'device', payer, device: STORY.glasses });
   await state('kiosk', key(join('kiosk', 'device.key.pem')), {
     role: 'terminal',
-    presenceMax: 0,
     device: STORY.kiosk,
     payee: STORY.payee,
     terminal: STORY.terminal,
@@ -91,7 +90,10 @@ export async function install(
     category: 5814,
   });
   files.replace(at('root.pub.pem'), utf8(publicPem(root.key)), 0o644);
-  files.replace(at('platform.policy'), await policyOf(nowS, root), 0o644);
+  files.replace(at('policy.yaml'), utf8(POLICY), 0o644);
+  const policy = readPolicy(POLICY, 'policy.yaml', nowS);
+  const signed = await signPolicy(policy, STORY.realm, root, undefined);
+  files.replace(at('platform.policy'), signed, 0o644);
 
   const { text, envelope } = await grant(nowS, glasses.key.name, wallet);
   files.replace(at('mandates', 'glasses.mandate'), envelope, 0o644);
@@ -113,28 +115,16 @@ export async function install(
 
 const DAY_S = 86_400;
 
-/** Up to 20 yuan by voice, up to 1,000 by a physical act; other currencies are not opened. */
-function policyOf(nowS: number, root: Signer): Promise<Uint8Array> {
-  return seal(
-    policyKind,
-    {
-      iat: nowS,
-      version: 1,
-      scope: { kind: 'platform' },
-      ladders: [
-        {
-          currency: STORY.currency,
-          bands: [
-            { ceiling: 20_00n, level: 1 },
-            { ceiling: 1_000_00n, level: 2 },
-          ],
-        },
-      ],
-    },
-    STORY.realm,
-    root,
-  );
-}
+/** What an operator would sign with `saytap root sign policy`. */
+const POLICY = `# 20 yuan by voice, 1,000 by a physical act; other currencies are not opened.
+version: 1
+scope: platform
+ladders:
+  - currency: ${STORY.currency}
+    bands:
+      - { upTo: "20.00", presence: 1 }
+      - { upTo: "1000.00", presence: 2 }
+`;
 
 /** The wallet's owner grants a mandate for this session; an older one runs out within a day. */
 async function grant(nowS: number, device: string, wallet: Signer) {

@@ -21,11 +21,13 @@ import { openDatabase } from '../src/node/sqlite.ts';
 import { codeWasm } from '../src/node/wasm.ts';
 import { type RunningGlasses, type RunningKiosk, startDevice } from '../device/compose.ts';
 import { deviceConfig } from '../device/config.ts';
+import { readClerk } from '../device/intents/clerk.ts';
+import type { Surface } from '../device/runtime.ts';
 import { createTerminalSurface } from '../device/surface/terminal.ts';
 import { toHex } from '../src/bytes.ts';
 import { READY_MS } from '../src/limits.ts';
 import { type Installation, STORY, install } from './install.ts';
-import { playStory } from './story.ts';
+import { playStory, watchQuestions } from './story.ts';
 import { type Teller, createTeller } from './teller.ts';
 
 export type StartOptions = Readonly<{
@@ -76,6 +78,7 @@ type System = Readonly<{
   glasses: RunningGlasses;
   kiosk: RunningKiosk;
   teller: Teller;
+  asked: () => Promise<void>;
   /** Arguments of `inspect` that show the last request. */
   example: string;
   stop: () => Promise<void>;
@@ -133,9 +136,10 @@ async function startSystem(options: StartOptions, show: Show): Promise<System> {
       folder: 'bridge',
       mqtt: { listen },
       risk: { url: urlIn(risk), secret: 'risk.secret' },
-      backend: { kind: 'ledger', url: urlIn(ledger), secret: 'ledger.secret' },
+      backends: [{ kind: 'ledger', url: urlIn(ledger), secret: 'ledger.secret' }],
       log: 'warn',
     });
+    const questions = watchQuestions(timers);
     const device = (name: 'glasses' | 'kiosk', settings: object) => {
       const file = place.configure(name, {
         ...shared,
@@ -144,7 +148,14 @@ async function startSystem(options: StartOptions, show: Show): Promise<System> {
         mqtt: { url: urlIn(bridge) },
         ...settings,
       });
-      const surface = createTerminalSurface(show.write, { name, isColoured: show.isColoured });
+      const real = createTerminalSurface(show.write, { name, isColoured: show.isColoured });
+      const surface: Surface = {
+        ...real,
+        ask(frame, sentence) {
+          real.ask(frame, sentence);
+          questions.tell();
+        },
+      };
       const ports = { clock, timers, random, files, connect: connectLink, openDatabase, codeWasm };
       const config = parseConfig(deviceConfig, requireText(files, file), file);
       const running = startDevice(
@@ -170,7 +181,7 @@ async function startSystem(options: StartOptions, show: Show): Promise<System> {
     show.progress('glasses and kiosk are ready; for this run the wallet has granted anew:');
     for (const line of place.grantText.split('\n')) show.progress(`  ${line}`);
     const example = keepExample(glasses, folder);
-    return { glasses, kiosk, teller, example, stop };
+    return { glasses, kiosk, teller, asked: questions.asked, example, stop };
   } catch (error) {
     await stop();
     throw error;
@@ -203,7 +214,7 @@ function listeningAt(settings: object, url: string): object {
   return 'mqtt' in settings ? { ...settings, mqtt: { listen } } : { ...settings, listen };
 }
 
-/** Opens the wearer's account, and pays in when it is nearly empty: the story spends 65 yuan. */
+/** Opens the wearer's account, and pays in when it is nearly empty: the story spends 47 yuan. */
 async function openAccounts(
   place: Installation,
   url: string,
@@ -224,15 +235,22 @@ async function openAccounts(
   return teller;
 }
 
-/** The wearer's prompt. */
+/** A line of the prompt that begins with “kiosk”. */
+const KIOSK = /^kiosk(?: (.*))?$/i;
+
+/** The prompt of the wearer and of the clerk. */
 async function converse(system: System, options: StartOptions, write: (line: string) => void) {
   const { glasses, teller } = system;
   write('');
   write(
     'You are the wearer now: “pay 3 yuan to Luckin Coffee”, “付二十元给瑞幸咖啡”, “balance”, ' +
-      '“help”, “quit”.',
+      '“cancel”, “help”, “quit”.',
   );
   write('An empty line is a tap on the temple. A question waits 20 seconds for its answer.');
+  write(
+    'You are the clerk too: “kiosk refund last 5 yuan”, “kiosk capture last”, “kiosk void last”; ' +
+      '“kiosk” alone presses its button.',
+  );
   const input = createInterface({ input: process.stdin, output: process.stdout, prompt: '> ' });
   let isOpen = true;
   input.once('close', () => (isOpen = false));
@@ -242,8 +260,9 @@ async function converse(system: System, options: StartOptions, write: (line: str
     const text = line.trim();
     // Leaving wins over an open question: what was not confirmed is not sent.
     if (/^(quit|exit|退出)$/i.test(text)) break;
-    const act = text === '' ? ({ kind: 'press' } as const) : ({ kind: 'utterance', text } as const);
-    const told = glasses.device.sense(act).catch((error: unknown) => {
+    const kiosk = KIOSK.exec(text);
+    const done = kiosk ? serve(system.kiosk, options, kiosk[1] ?? '', write) : wear(glasses, text);
+    const told = done.catch((error: unknown) => {
       if (!(error instanceof PaymentError)) throw error;
       return { kind: 'said' } as const;
     });
@@ -255,6 +274,23 @@ async function converse(system: System, options: StartOptions, write: (line: str
     });
   }
   input.close();
+}
+
+function wear({ device }: RunningGlasses, text: string): Promise<unknown> {
+  return device.sense(text === '' ? { kind: 'press' } : { kind: 'utterance', text });
+}
+
+/** What the clerk does with the orders of the story. */
+async function serve(
+  { terminal }: RunningKiosk,
+  { language }: StartOptions,
+  text: string,
+  write: (line: string) => void,
+): Promise<void> {
+  if (terminal.answer(text === '' ? { kind: 'press' } : { kind: 'utterance', text })) return;
+  const reading = readClerk(text, language);
+  if (reading.kind !== 'deed') return write('for example: kiosk refund last 5 yuan');
+  await terminal.act(reading.deed);
 }
 
 async function showAccounts(teller: Teller, options: StartOptions, write: (line: string) => void) {

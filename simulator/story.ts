@@ -5,12 +5,13 @@
  * did not come out as told makes the whole run fail, so the story is a test that people can read.
  */
 import { bytesEqual, concat, utf8 } from '../src/bytes.ts';
-import { CONFIRM_READ_MS } from '../src/limits.ts';
+import { CONFIRM_MS, CONFIRM_READ_MS } from '../src/limits.ts';
 import { type Money, formatMoney } from '../src/money.ts';
 import { reasonName } from '../src/errors.ts';
 import { within } from '../src/patience.ts';
 import type { Timers } from '../src/platform.ts';
 import type { RunningGlasses, RunningKiosk } from '../device/compose.ts';
+import { ORDER_DIGITS } from '../device/intents/clerk.ts';
 import type { Told } from '../device/runtime.ts';
 import { codePng, makeCode } from '../device/surface/code.ts';
 import { STORY } from './install.ts';
@@ -21,6 +22,8 @@ export type Stage = Readonly<{
   kiosk: RunningKiosk;
   teller: Teller;
   timers: Timers;
+  /** Lets a device show its next question, and a person read it. */
+  asked: () => Promise<void>;
   language: 'en' | 'zh';
   /** What a person (not a device) does or sees. */
   narrate: (line: string) => void;
@@ -64,13 +67,13 @@ export async function playStory(stage: Stage): Promise<readonly string[]> {
 
   scene('1. Say it: a voice, a question, a confirmation');
   const first = say('pay 12.50 yuan to Luckin Coffee');
-  await asked(stage);
+  await stage.asked();
   await say('confirm payment');
   const firstId = await paid(first, 12_50n, 'voice payment');
 
   scene('2. Say it in Chinese');
   const second = say('付八块五给瑞幸咖啡');
-  await asked(stage);
+  await stage.asked();
   await say('确认支付');
   await paid(second, 8_50n, 'voice payment in Chinese');
 
@@ -85,28 +88,43 @@ export async function playStory(stage: Stage): Promise<readonly string[]> {
   await order.registered;
   const png = codePng(makeCode(order.uri), 6);
   stage.kioskSays(
-    `order ${order.id.slice(0, 8)} over ${formatMoney(money(38_00n), 'en')} on screen`,
+    `order ${order.id.slice(0, ORDER_DIGITS)} over ${formatMoney(money(38_00n), 'en')} on screen`,
   );
   narrate(`wearer looks at the kiosk (a PNG of ${png.length} bytes)`);
   const third = glasses.device.sense({ kind: 'picture', png });
-  await asked(stage);
+  await stage.asked();
   await press();
   await paid(third, 38_00n, 'paying the order');
   const word = await within(stage.timers, 5_000, order.settled);
   expect(word?.outcome === 'captured', 'the kiosk was not told that its order is paid');
-  if (word) stage.kioskSays(`order ${order.id.slice(0, 8)} is ${word.outcome}, enjoy!`);
+  narrate('the barista hands over a latte and a muffin');
 
   scene('4. Tap it: a merchant’s tag asks for 6 yuan');
   const tag = uriTag(`saytap://payee/${STORY.payee}?amount=CNY6.00`);
   narrate(`wearer taps the tag (an NDEF message of ${tag.length} bytes)`);
   const fourth = glasses.device.sense({ kind: 'tag', message: tag });
-  await asked(stage);
+  await stage.asked();
   await press();
   await paid(fourth, 6_00n, 'tapping the tag');
 
-  scene('5. Over the limit: the wallet allows 200 yuan per payment');
+  scene('5. Give it back: the muffin was stale, the kiosk refunds it');
+  const muffin = 18_00n;
+  narrate(`clerk: refund ${order.id.slice(0, ORDER_DIGITS)} ${formatMoney(money(muffin), 'en')}`);
+  const giving = kiosk.terminal.act({ action: 'refund', order: order.id, amount: money(muffin) });
+  await stage.asked();
+  narrate('clerk presses the button');
+  kiosk.terminal.answer({ kind: 'press' });
+  let given = await giving;
+  if (given.kind === 'unconfirmed') given = await given.later;
+  const outcome = 'receipt' in given ? given.receipt.outcome : given.kind;
+  expect(outcome === 'refunded', `the refund: expected refunded, was ${outcome}`);
+  if (outcome === 'refunded') spent -= muffin;
+  const kept = wentTo(before, await teller.balances());
+  expect(kept === spent, `the refund: the payee keeps ${kept}, the receipts say ${spent}`);
+
+  scene('6. Over the limit: the wallet allows 200 yuan per payment');
   const fifth = say('pay 300 yuan to Luckin Coffee');
-  await asked(stage);
+  await stage.asked();
   await press();
   const refusal = await fifth;
   const reason =
@@ -116,7 +134,7 @@ export async function playStory(stage: Stage): Promise<readonly string[]> {
   expect(reason === 'limit_per_payment', `expected limit_per_payment, was ${describe(refusal)}`);
   narrate(`bridge: signed refusal, reason ${reason ?? '?'}`);
 
-  scene('6. Replay: somebody sends the bytes of payment 1 again');
+  scene('7. Replay: somebody sends the bytes of payment 1 again');
   const entry = glasses.outbox.get(firstId);
   const again = new Promise<Uint8Array>((done) => {
     glasses.onReceipt((id, _receipt, envelope) => {
@@ -138,7 +156,8 @@ export async function playStory(stage: Stage): Promise<readonly string[]> {
   expect(wentTo(before, after) === spent, 'the ledger moved something that no receipt tells of');
   expect(await teller.isBalanced(), 'the ledger does not balance');
   narrate(
-    `five asked, four paid, ${formatMoney(money(spent), stage.language)} moved, ledger balanced`,
+    `five asked, four paid, one refunded in part: ${formatMoney(money(spent), stage.language)} ` +
+      'moved, ledger balanced',
   );
   return faults;
 }
@@ -149,9 +168,32 @@ function uriTag(uri: string): Uint8Array {
   return concat(Uint8Array.of(0xd1, 1, payload.length), utf8('U'), payload);
 }
 
-/** Lets the device show its question before the person answers it. */
-function asked({ timers }: Stage): Promise<void> {
-  return new Promise((done) => void timers.after(CONFIRM_READ_MS + 100, done));
+/**
+ * Lets a story wait for the next question that a surface tells of, and then as long as a person
+ * needs to read it. One that never comes is waited for no longer than for an answer.
+ */
+export function watchQuestions(timers: Timers): Readonly<{
+  tell: () => void;
+  asked: () => Promise<void>;
+}> {
+  let shown = 0;
+  let read = 0;
+  let wake = () => {};
+  return {
+    tell() {
+      shown++;
+      wake();
+    },
+    async asked() {
+      const next = new Promise<void>((done) => {
+        wake = done;
+        if (shown > read) done();
+      });
+      await within(timers, CONFIRM_MS, next);
+      read = shown;
+      await new Promise<void>((done) => void timers.after(CONFIRM_READ_MS + 100, done));
+    },
+  };
 }
 
 /** Minor units that payees have more than before. */

@@ -42,6 +42,9 @@ export const REASONS = Object.freeze({
   residency: 131,
   role_forbidden: 132,
   action_unsupported: 133,
+  original_unknown: 134,
+  not_held: 135,
+  capture_exceeds: 136,
   offline_not_allowed: 140,
   offline_floor_limit: 141,
   offline_stored_amount: 142,
@@ -66,6 +69,7 @@ export const REASONS = Object.freeze({
   limit_gap: 406,
   offline_go_online: 407,
   order_claimed: 408,
+  original_busy: 409,
 });
 
 export type Reason = keyof typeof REASONS;

@@ -4,10 +4,20 @@
  */
 import type { KeyObject } from 'node:crypto';
 import { fromHex, toHex, utf8 } from './bytes.ts';
+import { payloadOf } from './cose.ts';
 import { OperatorError } from './errors.ts';
-import type { Algorithm } from './keys.ts';
+import { requireBytes } from './files.ts';
+import { type Algorithm, type VerifyKey, loadKey } from './keys.ts';
+import { keyStatement } from './objects/key.ts';
 import type { Files, Random } from './platform.ts';
-import { generatePem, readPrivatePem } from './signer.ts';
+import {
+  generatePem,
+  isEncryptedPem,
+  nodeSigner,
+  publicPem,
+  readPrivatePem,
+  readPublicPem,
+} from './signer.ts';
 
 /** The private key in `path`, created when absent. Throws OperatorError `key` saying what to do. */
 export function openKeyFile(files: Files, path: string, algorithm: Algorithm): KeyObject {
@@ -20,11 +30,53 @@ export function openKeyFile(files: Files, path: string, algorithm: Algorithm): K
 /** The private key in `path`, which must exist. Throws OperatorError `key` saying what to do. */
 export function readKeyFile(files: Files, path: string): KeyObject {
   return guarded(path, () => {
-    const bytes = readPrivate(files, path);
-    if (!bytes)
-      throw new OperatorError('key', `${path} does not exist: make it with saytap keygen`);
-    return readPrivatePem(text(bytes));
+    return readPrivatePem(text(requirePrivate(files, path)));
   });
+}
+
+/** The private key in `path`; `ask` is called for the passphrase when it is encrypted. */
+export async function unlockKeyFile(
+  files: Files,
+  path: string,
+  ask: () => string | Promise<string>,
+): Promise<KeyObject> {
+  const pem = text(requirePrivate(files, path));
+  const passphrase = isEncryptedPem(pem) ? await ask() : undefined;
+  return guarded(path, () => readPrivatePem(pem, passphrase));
+}
+
+/** The text of a private file without its last line end. Throws as the keys do. */
+export function readSecretText(files: Files, path: string): string {
+  return text(requirePrivate(files, path)).replace(/\r?\n$/, '');
+}
+
+/**
+ * A new private key in `path` (mode 0600) and its public half beside it (`path`.pub unless told).
+ * Throws OperatorError `key` when either is there already: a key is never overwritten.
+ */
+export function createKeyFiles(
+  files: Files,
+  path: string,
+  algorithm: Algorithm,
+  { passphrase, publicPath = `${path}.pub` }: { passphrase?: string; publicPath?: string } = {},
+): VerifyKey {
+  const pem = generatePem(algorithm, passphrase);
+  const { key } = nodeSigner(readPrivatePem(pem, passphrase));
+  for (const taken of [path, publicPath]) {
+    if (!files.read(taken)) continue;
+    throw new OperatorError('key', `${taken} exists already: choose another name`);
+  }
+  files.create(path, utf8(pem), 0o600);
+  files.create(publicPath, utf8(publicPem(key)), 0o644);
+  return key;
+}
+
+/** The public key in a file: a PEM, public or private, or a Key statement, not verified. */
+export function readVerifyKey(files: Files, path: string): VerifyKey {
+  const bytes = requireBytes(files, path);
+  // 0xd2 is the tag of a COSE_Sign1.
+  if (bytes[0] === 0xd2) return loadKey(keyStatement.decode(payloadOf(bytes)).key);
+  return readPublicPem(text(bytes));
 }
 
 /** The secret of `bytes` bytes (hex in the file), created when absent. */
@@ -47,6 +99,12 @@ function readOrCreate(files: Files, path: string, make: () => string): string {
   const made = make();
   files.create(path, utf8(made), 0o600);
   return made;
+}
+
+function requirePrivate(files: Files, path: string): Uint8Array {
+  const bytes = readPrivate(files, path);
+  if (!bytes) throw new OperatorError('key', `${path} does not exist: make it with saytap keygen`);
+  return bytes;
 }
 
 function readPrivate(files: Files, path: string): Uint8Array | undefined {

@@ -26,6 +26,8 @@ export const TEXT_BYTES_MAX = 160;
 export const REFERENCE_BYTES_MAX = 64;
 
 export const WINDOWS_MAX = 8;
+/** A window that is to limit amounts alone gets this count: nobody pays a million times. */
+export const COUNT_UNLIMITED = 999_999;
 export const SCOPES_MAX = 64;
 export const BANDS_MAX = 8;
 export const ORDER_LINES_MAX = 32;
@@ -33,6 +35,13 @@ export const CHAIN_DEPTH_MAX = 3;
 
 /** A configuration file. */
 export const CONFIG_BYTES_MAX = 65_536;
+
+/** A passphrase of a key file: PKCS #8 slows a guess by 2048 rounds only, so length has to. */
+export const PASSPHRASE_CHARS_MIN = 16;
+/** A Key statement holds this long unless its operator says otherwise. */
+export const STATEMENT_DAYS = 365;
+/** A new bridge key signs this long after its statement was made: devices have it by then. */
+export const BRIDGE_OVERLAP_S = 86_400;
 
 /** An utterance longer than this is not a payment. */
 export const UTTERANCE_CHARS_MAX = 200;
@@ -98,6 +107,31 @@ export const BRIDGE_FORGET_MS = 3_600_000;
 export const ROLLING_S_MAX = 400 * 86_400;
 /** Requests that a bridge works on at once; more are left to be sent again. */
 export const BRIDGE_RUNS_MAX = 2_000;
+/** Accepted requests of one key that may be open at once; a device has OUTBOX_WINDOW in flight. */
+export const RUNS_PER_KEY_MAX = 64;
+/** Requests that a key may cancel before they were seen, within BRIDGE_KEEP_MS. */
+export const TOMBSTONES_PER_KEY_MAX = 1_000;
+/** How far a revoke may raise a payer's epoch above the highest that is in use. */
+export const EPOCH_STEP_MAX = 1_000;
+/** Child mandates of one parent. */
+export const CHILDREN_MAX = 256;
+/** Requests that the answer to a revoke names as still running. */
+export const RUNNING_TOLD_MAX = 64;
+/** Values (mandates, statements) that a store keeps decoded. */
+export const DECODED_KEPT_MAX = 20_000;
+/** A question of the operator's commands to a running bridge, and its answer (a dispute file). */
+export const OPERATOR_QUESTION_BYTES_MAX = 64 * 1024;
+export const OPERATOR_ANSWER_BYTES_MAX = 64 * 1024 * 1024;
+/** Rows of one page that the operator's commands show. */
+export const OPERATOR_PAGE_ROWS = 100;
+/** How often the command looks for the end of a payment that a person has just resolved. */
+export const RESOLVE_LOOKS = 20;
+/** Rows that an audit reads before it lets payments go on. */
+export const AUDIT_PAGE_ROWS = 256;
+/** Differences, and open payments, that one audit names; the first ones tell what is wrong. */
+export const AUDIT_LISTED_MAX = 100;
+/** Questions in a row that a backend leaves unanswered before an audit stops asking it. */
+export const AUDIT_UNANSWERED_MAX = 3;
 /** Store operations waiting for the next group commit; more are refused with `unavailable`. */
 export const STORE_QUEUE_MAX = 20_000;
 /** Operations of one group commit. */
@@ -124,8 +158,20 @@ export const BACKEND_TIMEOUT_MS = 2_000;
 /** Unknown is asked again after this long, growing to the second figure. */
 export const RESOLVE_MS = 250;
 export const RESOLVE_MS_MAX = 30_000;
-/** A payment unknown for this long is a person's: asked no more by itself. */
-export const RESOLVE_FOR_MS = 7 * 24 * 3_600_000;
+/** Asked about for this long without a definite word, an authorisation is cancelled. */
+export const RESOLVE_FOR_MS = 120_000;
+/** The longest time for which a backend may accept a cancel; then a payment is a person's. */
+export const CANCEL_FOR_MS_MAX = 7 * 24 * 3_600_000;
+/** Backends that a payment may be tried at, one after the other. */
+export const BACKENDS_MAX = 8;
+/** A run belongs to the bridge that works on it for this long, and is renewed while it does. */
+export const LEASE_MS = 30_000;
+/** A hold is released when nobody captured it for this long (card schemes: about 7 days). */
+export const HOLD_FOR_MS = 7 * 24 * 3_600_000;
+/** How often the bridge looks for holds that are over and for runs that nobody works on. */
+export const SWEEP_MS = 10_000;
+/** Holds released, or runs taken over, in one sweep. */
+export const SWEEP_MAX = 256;
 
 /** A backend that was surely never reached for this long: the payment is refused, not charged. */
 export const UNSENT_FOR_MS = 10_000;
@@ -150,13 +196,17 @@ export const HTTP_IDLE_MS = 4_000;
 export const HTTP_SERVER_IDLE_MS = 15_000;
 /** A shared secret of signed calls has at least the strength of its SHA-256. */
 export const HTTP_SECRET_BYTES_MIN = 32;
-/** Rows of one page of a service's list: 256 rows stay below HTTP_BYTES_MAX. */
-export const HTTP_PAGE_ROWS = 256;
+/** Rows of one page of a service's list: with the longest names, all escaped, 128 rows stay below
+ *  HTTP_BYTES_MAX. */
+export const HTTP_PAGE_ROWS = 128;
 
 /** SQLite: how long an opening waits for the program that still holds the file. */
 export const SQLITE_BUSY_MS = 1_000;
 /** SQLite: pages of the write-ahead log before it is moved into the file (8 MiB at 4 KiB). */
 export const SQLITE_CHECKPOINT_PAGES = 2_000;
+/** A disk whose syncs usually take longer than this is waited for in a worker: in that time the
+ *  bridge verifies some fifteen signatures, and a thread costs a twentieth of it. */
+export const SQLITE_SYNC_BLOCK_MS = 1;
 /** SQLite: different SQL texts of one program; more means that SQL is made out of values. */
 export const SQLITE_STATEMENTS_MAX = 256;
 /** SQLite: a file up to this size is read through for damage when it is opened (under 1 s). */
@@ -164,6 +214,16 @@ export const SQLITE_CHECK_BYTES_MAX = 256 * 1024 * 1024;
 
 /** All money that ever entered one ledger, in minor units: sums stay within SQLite's 64 bits. */
 export const LEDGER_TOTAL_MAX = 2n ** 62n;
+/** Notices of the ledger that wait to be told; more are dropped, for the bridge asks anyway. */
+export const NOTICES_MAX = 10_000;
+/** Notices under way at once, and how long one may take. */
+export const NOTICES_AT_ONCE = 16;
+export const NOTICE_TIMEOUT_MS = 2_000;
+/** A notice that was not taken is told again after this long, growing to the second figure. */
+export const NOTICE_MS = 500;
+export const NOTICE_MS_MAX = 60_000;
+/** Then it is given up: after some 30 s the bridge has long asked by itself. */
+export const NOTICE_ATTEMPTS = 7;
 /** Differences that one check of the books reports; the first ones tell what is wrong. */
 export const LEDGER_DIFFERENCES_MAX = 100;
 
@@ -183,7 +243,10 @@ export const STOP_MS = 5_000;
 
 assert(BRIDGE_KEEP_MS > RESEND_FOR_MS + REQUEST_VALID_S_MAX * 1000, 'ids outlive every resend');
 assert(BRIDGE_KEEP_MS > ROLLING_S_MAX * 1000, 'no reservation is forgotten that still counts');
-assert(RISK_KEEP_MS > RESOLVE_FOR_MS, 'a decision is repeatable as long as a payment is open');
+assert(RISK_KEEP_MS > CANCEL_FOR_MS_MAX, 'a decision is repeatable as long as a payment is open');
+assert(BRIDGE_KEEP_MS > HOLD_FOR_MS + CANCEL_FOR_MS_MAX, 'no hold outlives what is known of it');
+assert(RUNS_PER_KEY_MAX > OUTBOX_WINDOW, 'an honest device is never rate limited');
+assert(SWEEP_MS < LEASE_MS);
 assert(TICK_USE_MS < TICK_ACCEPT_MS, 'a nonce is still accepted when the request arrives');
 assert(TICK_SLOT_MS < TICK_USE_MS, 'a device that hears every tick always has a usable nonce');
 assert(REQUEST_VALID_S <= REQUEST_VALID_S_MAX);

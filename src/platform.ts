@@ -37,6 +37,21 @@ export type Files = Readonly<{
   list: (path: string) => readonly string[];
 }>;
 
+/** Whole files, also large ones, for backup and restore; each verb is synced with its folder. */
+export type Archive = Readonly<{
+  /** Size and SHA-256 (hex) of a file; undefined when it does not exist. */
+  digest: (path: string) => Readonly<{ bytes: number; sha256: string }> | undefined;
+  /** A new file (mode 0600) with the bytes of another; throws when it exists already. */
+  copy: (from: string, to: string) => void;
+  /** Gives a file another name, which must be free. */
+  move: (from: string, to: string) => void;
+  /**
+   * Puts `fresh` in the place of `path`, whose old bytes stay under the free name `aside`. Whatever
+   * happens meanwhile, a whole file lies at `path`: the old one or the fresh one.
+   */
+  swap: (fresh: string, path: string, aside: string) => void;
+}>;
+
 /** What SQLite stores and returns here: integers are bigint, blobs are bytes. */
 export type SqlValue = null | bigint | string | Uint8Array;
 export type SqlRow = Readonly<Record<string, SqlValue>>;
@@ -48,8 +63,11 @@ export type Statement = Readonly<{
 }>;
 
 /**
- * One durable SQLite file (WAL, synchronous=FULL): when `commit` returns, a power cut loses
- * nothing. Failures of the disk surface as PaymentError `unavailable` with the cause kept.
+ * One durable SQLite file (WAL). A statement of its own and a `transaction` are on disk when they
+ * return, a `commit` when its promise resolves: from then on a power cut loses nothing. Failures of
+ * the disk surface as PaymentError `unavailable` with the cause kept. After a write that failed
+ * nothing has changed and the next may succeed; after a sync that failed nobody knows what is on
+ * disk, and everything is refused until the program is started again.
  */
 export type Database = Readonly<{
   /** The same SQL text gives the same prepared statement. */
@@ -57,6 +75,20 @@ export type Database = Readonly<{
   exec: (sql: string) => void;
   /** Runs `run` in one transaction: its result once durable, or its error and no effect at all. */
   transaction: <T>(run: () => T) => T;
+  /**
+   * As `transaction`, but a slow disk does not stop the loop: `run` is done and its effect to be
+   * read when this returns, and the promise resolves with its result once that is on disk. Nobody
+   * may be told before, neither of the result nor of what was read meanwhile: see `durable`.
+   */
+  commit: <T>(run: () => T) => Promise<T>;
+  /** Resolves when everything committed so far is on disk. Who tells what he read waits for it. */
+  durable: () => Promise<void>;
+  /**
+   * Writes a copy, as the database is at one moment, into a new file, while the program goes on.
+   * Throws OperatorError `storage` when the file exists or cannot be written.
+   */
+  backup: (path: string) => Promise<void>;
+  /** What is still on its way to the disk gets there; its promises resolve. */
   close: () => void;
 }>;
 

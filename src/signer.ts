@@ -27,21 +27,38 @@ export function nodeSigner(handle: KeyObject): Signer {
   });
 }
 
-/** A new private key as PKCS #8 PEM, from the system's randomness. */
-export function generatePem(algorithm: Algorithm): string {
+/**
+ * A new private key as PKCS #8 PEM, from the system's randomness; with a passphrase encrypted
+ * (RFC 8018 PBES2: AES-256, 2048 rounds of PBKDF2, so the passphrase must be a long one).
+ */
+export function generatePem(algorithm: Algorithm, passphrase?: string): string {
   const { privateKey } =
     algorithm === 'ES256'
       ? generateKeyPairSync('ec', { namedCurve: 'P-256' })
       : generateKeyPairSync('ed25519');
-  return privateKey.export({ format: 'pem', type: 'pkcs8' }) as string;
+  return privateKey.export({
+    format: 'pem',
+    type: 'pkcs8',
+    ...(passphrase !== undefined && { cipher: 'aes-256-cbc', passphrase }),
+  }) as string;
 }
 
-/** Reads a PKCS #8 PEM; throws `malformed` when it is no private key of ours. */
-export function readPrivatePem(pem: string): KeyObject {
+/** Whether a PEM gives its private key only for a passphrase. */
+export function isEncryptedPem(pem: string): boolean {
+  return pem.includes('-----BEGIN ENCRYPTED PRIVATE KEY-----');
+}
+
+/** Reads a PKCS #8 PEM; throws `malformed` when it is no private key of ours, or stays locked. */
+export function readPrivatePem(pem: string, passphrase?: string): KeyObject {
+  const isLocked = isEncryptedPem(pem);
+  if (isLocked && passphrase === undefined) {
+    throw new PaymentError('malformed', 'encrypted, and no program asks for its passphrase');
+  }
   try {
-    return createPrivateKey(pem);
+    return createPrivateKey(isLocked ? { key: pem, passphrase: passphrase! } : pem);
   } catch (cause) {
-    throw new PaymentError('malformed', 'not a private key in PEM', { cause });
+    const why = isLocked ? 'the passphrase is wrong' : 'not a private key in PEM';
+    throw new PaymentError('malformed', why, { cause });
   }
 }
 

@@ -52,7 +52,9 @@ test('ledger away, and back in time: pending, "do not pay again", then captured 
   const { told } = await pay(site, glasses, '5');
   const first = await told;
   if (first.kind !== 'unconfirmed') throw new Error(first.kind);
-  expect(site.said.at(-1)).toBe('Not confirmed yet. Do not pay again; I will tell you.');
+  expect(site.said.at(-1)).toBe(
+    'Not confirmed yet. Do not pay again; I will tell you. You can say “cancel”.',
+  );
   expect(glasses.outbox.get(first.id)?.receipt).toBeUndefined();
   await site.ledger.comeBack();
   expect(await first.later).toMatchObject({ kind: 'paid', id: first.id });

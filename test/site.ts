@@ -110,7 +110,7 @@ export async function createSite() {
         folder: 'bridge',
         mqtt,
         risk: { url: risk.url, secret: 'risk.secret' },
-        backend: { kind: 'ledger', url: ledger.url, secret: 'ledger.secret' },
+        backends: [{ kind: 'ledger', url: ledger.url, secret: 'ledger.secret' }],
         log: 'error',
       });
       const bridge = await startBridge(file, () => {});

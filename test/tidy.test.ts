@@ -30,6 +30,10 @@ const CROSS_CUTTING = [
   'away', // a whole site, each part of it away for a while
   'broker/ledger/kill', // a whole program, killed at every step
   'broker/kills', // bridge and ledger, killed under load
+  'broker/unknown', // two hostile backends, killed under load
+  'broker/invariants', // a whole bridge, under random stories
+  'attacks', // a whole bridge, attacked in fifteen ways
+  'ap2', // a whole bridge beside AP2's reference code
 ].map((name) => `test/${name}.test.ts`);
 const NOT_OURS = /^(node_modules|\.git|\.setup-\d+|dist|coverage|data|LICENSE)$/;
 const BINARY = /\.(png|jpe?g|gif|webp|ico|wasm|gz|img|deb|woff2?|db)$/;

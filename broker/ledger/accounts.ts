@@ -16,6 +16,9 @@ export type AccountKind = 'outside' | 'funding' | 'holding' | 'payee';
 /** What an account holds now. */
 export type Balance = Readonly<{ account: string; kind: AccountKind; money: Money }>;
 
+/** A balance after the movement with number `through` and before the next one. */
+export type Standing = Balance & Readonly<{ through: number }>;
+
 /** A movement by what it is for; ROUTES says from where to where. */
 export type TransferKind = 'top_up' | 'pay' | 'hold' | 'capture' | 'release' | 'refund';
 

@@ -11,7 +11,7 @@ import assert from 'node:assert/strict';
 import { createHash } from 'node:crypto';
 import type { Money } from '../../src/money.ts';
 import type { Clock, Database, SqlRow } from '../../src/platform.ts';
-import type { Authorisation, BackendAnswer, Movement } from '../backends/port.ts';
+import type { Authorisation, Definite, Movement } from '../backends/port.ts';
 import {
   ACCOUNT_SCHEMA,
   accountId,
@@ -35,16 +35,18 @@ export type Operation =
   | (Readonly<{ action: 'capture' | 'void' | 'refund' }> & Movement);
 
 /** A definite answer, or `conflict`: this key belongs to a question with other parameters. */
-export type BooksAnswer =
-  Extract<BackendAnswer, { kind: 'done' | 'declined' }> | Readonly<{ kind: 'conflict' }>;
+export type BooksAnswer = Definite | Readonly<{ kind: 'conflict' }>;
+
+/** `isFirst` when this call gave the key its answer, and so moved what the answer says. */
+export type Ran = Readonly<{ answer: BooksAnswer; isFirst: boolean }>;
 
 export type Books = Readonly<{
   /**
    * Runs operations in order as one durable commit and returns their answers in that order. Throws
    * PaymentError `unavailable` when the disk fails; then none of them happened.
    */
-  run: (operations: readonly Operation[]) => readonly BooksAnswer[];
-  /** What became of a key, or `unseen`. */
+  run: (operations: readonly Operation[]) => readonly Ran[];
+  /** What became of a key, or `unseen`; one that was barred before it arrived is declined. */
   query: (key: string) => BooksAnswer | Readonly<{ kind: 'unseen' }>;
   /**
    * Opens a funding account with a starting balance and links a wallet (hex thumbprint). Again with
@@ -64,6 +66,8 @@ export type Books = Readonly<{
   balances: (after: string, count: number) => readonly Balance[];
   /** Movements in the order they were made, from the one after number `after`. */
   transfers: (after: number, count: number) => readonly Transfer[];
+  /** Number of the last movement; 0 before the first. */
+  last: () => number;
   /** Counts everything again; no difference means the books are right. */
   check: () => readonly Difference[];
 }>;
@@ -79,7 +83,8 @@ export function openBooks(options: Readonly<{ database: Database; clock: Clock }
       database.transaction(() => operations.map((operation) => once(database, clock, operation))),
     query: (key) => {
       const row = paymentRow(database, key);
-      return row === undefined ? UNSEEN : answerOf(row);
+      if (row !== undefined) return answerOf(row);
+      return isBarred(database, key) ? Object.freeze({ kind: 'declined', ...DECLINED }) : UNSEEN;
     },
     openFunding: (account) => database.transaction(() => openFunding(database, clock, account)),
     topUp: (deposit) => database.transaction(() => topUp(database, clock, deposit)),
@@ -99,6 +104,10 @@ export function openBooks(options: Readonly<{ database: Database; clock: Clock }
         .prepare('SELECT * FROM transfer WHERE number > ? ORDER BY number LIMIT ?')
         .all(BigInt(after), BigInt(count))
         .map(transferOf),
+    last: () => {
+      const row = database.prepare('SELECT max(number) AS last FROM transfer').get();
+      return Number(row?.['last'] ?? 0n);
+    },
     check: () => recount(database),
   });
 }
@@ -124,7 +133,7 @@ const PAYMENT_SCHEMA = `
     at INTEGER NOT NULL
   ) STRICT;
 
-  -- Keys that were voided before they arrived: their authorisation is declined when it comes.
+  -- Keys that were voided before they arrived: whatever comes under one later is declined.
   CREATE TABLE IF NOT EXISTS barred (key TEXT PRIMARY KEY) STRICT, WITHOUT ROWID;
 `;
 
@@ -153,20 +162,22 @@ type Verdict =
 
 const DECLINED = Object.freeze({ reason: 'backend_declined' });
 
-function once(database: Database, clock: Clock, operation: Operation): BooksAnswer {
+function once(database: Database, clock: Clock, operation: Operation): Ran {
   assertCountable(operation.amount);
   const fingerprint = fingerprintOf(operation);
   const known = paymentRow(database, operation.key);
   if (known !== undefined) {
-    return known['fingerprint'] === fingerprint ? answerOf(known) : CONFLICT;
+    const answer = known['fingerprint'] === fingerprint ? answerOf(known) : CONFLICT;
+    return Object.freeze({ answer, isFirst: false });
   }
   const verdict =
-    operation.amount.minor === 0n
+    operation.amount.minor === 0n || isBarred(database, operation.key)
       ? DECLINED
       : operation.action === 'authorise'
         ? authorise(database, operation)
         : act(database, operation);
-  return record(database, clock, operation, fingerprint, verdict);
+  const answer = record(database, clock, operation, fingerprint, verdict);
+  return Object.freeze({ answer, isFirst: true });
 }
 
 function authorise(database: Database, asked: Authorisation): Verdict {
@@ -174,7 +185,6 @@ function authorise(database: Database, asked: Authorisation): Verdict {
   const account = accountRow(database, accountId('funding', asked.funding, currency));
   if (account === undefined || account['currency'] !== currency) return DECLINED;
   if ((account['balance'] as bigint) < minor) return DECLINED;
-  if (isBarred(database, asked.key)) return DECLINED;
   const payment = { key: asked.key, funding: asked.funding, payee: asked.payee, currency };
   return asked.capture === 'now'
     ? {
@@ -194,7 +204,7 @@ function act(database: Database, asked: Exclude<Operation, { action: 'authorise'
   const original = paymentRow(database, asked.original);
   if (original === undefined) {
     if (asked.action !== 'void') return DECLINED;
-    // Nothing is held, and from now on nothing will be: a late authorisation finds itself barred.
+    // Nothing has moved, and from now on nothing will: what comes late finds itself barred.
     database
       .prepare('INSERT INTO barred (key) VALUES (?) ON CONFLICT DO NOTHING')
       .run(asked.original);

@@ -13,44 +13,71 @@ import {
   CBOR_INTEGER_MAX,
   HTTP_PAGE_ROWS,
   NAME_BYTES_MAX,
+  NOTICE_TIMEOUT_MS,
   REFERENCE_BYTES_MAX,
 } from '../../src/limits.ts';
 import { exponentOf, type Money } from '../../src/money.ts';
 import type { Clock, HttpQuestion, HttpReply, Random, Timers } from '../../src/platform.ts';
+import { within } from '../../src/patience.ts';
 import { createGroup } from '../group.ts';
 import { createVerifier, fromBody, toBody } from '../hmac.ts';
 import type { Balance, Transfer } from './accounts.ts';
-import type { Books, BooksAnswer, Operation } from './books.ts';
+import type { Books, BooksAnswer, Operation, Ran } from './books.ts';
+import type { Notices } from './notices.ts';
 
-/** Probabilities (0 to 1, together at most 1) that a movement meets a fault; each at most once. */
-export type Faults = Readonly<{
+/** What can happen to a movement; each call meets at most one. */
+export const FAULTS = Object.freeze([
   /** The connection breaks and nothing was executed. */
-  loseBefore: number;
+  'loseBefore',
   /** Executed, and the connection breaks before the answer. */
-  loseAfter: number;
+  'loseAfter',
   /** Executed and answered only after `lateMs`, when the caller has given up. */
-  late: number;
-  lateMs: number;
+  'late',
   /** Executed twice under its key, and the answer stands twice on the wire. */
-  twice: number;
+  'twice',
+  /** Answered at once that it is in process (202), and executed `lateMs` later. */
+  'later',
+  /** Its notice is taken before its answer goes out. */
+  'noticeFirst',
+  /** Its notice is told twice. */
+  'noticeTwice',
+  /** Its notice is told `lateMs` after the answer. */
+  'noticeLate',
+  /** Its notice is never told. */
+  'noticeLost',
+] as const);
+
+export type Fault = (typeof FAULTS)[number];
+
+/** The probability of each fault (0 to 1, together at most 1); one that is absent never happens. */
+export type Faults = Readonly<Partial<Record<Fault, number>> & { lateMs: number }>;
+
+export type Service = Readonly<{
+  /** Answers one HTTP question; never rejects but for a bug. */
+  answer: (question: HttpQuestion) => Promise<HttpReply>;
+  /** Gives up what waits for its time. */
+  close: () => void;
 }>;
 
-/** Answers one HTTP question; never rejects but for a bug. */
-export type Service = Readonly<{ answer: (question: HttpQuestion) => Promise<HttpReply> }>;
-
-/** The service over `books`. Which call meets a fault depends on `faults.random` alone. */
+/**
+ * The service over `books`; `notices` are told of every key that got its answer. Which call meets a
+ * fault depends on `faults.random` alone.
+ */
 export function createLedgerService(
   options: Readonly<{
     books: Books;
     secret: Uint8Array;
     clock: Clock;
     timers: Timers;
+    notices?: Notices;
     faults?: Faults & Readonly<{ random: Random }>;
   }>,
 ): Service {
-  const { books, clock, timers, faults } = options;
+  const { books, clock, timers, notices, faults } = options;
   const verify = createVerifier({ secret: options.secret, clock });
-  const execute = createGroup<Operation, BooksAnswer>(books.run, timers);
+  const execute = createGroup<Operation, Ran>(books.run, timers);
+  /** What waits for its time, by what cancels it. */
+  const waiting = new Set<() => void>();
 
   async function answer(question: HttpQuestion): Promise<HttpReply> {
     try {
@@ -74,7 +101,7 @@ export function createLedgerService(
         case 'GET /v1/balances': {
           const { after = '' } = checked(AFTER_NAME, Object.fromEntries(searchParams));
           const accounts = books.balances(after, HTTP_PAGE_ROWS).map(balanceJson);
-          return reply(200, { accounts });
+          return reply(200, { through: books.last(), accounts });
         }
         case 'GET /v1/transfers': {
           const { after = '0' } = checked(AFTER_NUMBER, Object.fromEntries(searchParams));
@@ -97,27 +124,61 @@ export function createLedgerService(
   }
 
   async function move(operation: Operation): Promise<HttpReply> {
-    const fault = faults === undefined ? 'none' : draw(faults, faults.random);
+    const fault = faults === undefined ? undefined : draw(faults, faults.random);
     switch (fault) {
-      case 'none':
-        return paymentReply(operation.key, await execute(operation));
       case 'loseBefore':
         return 'drop';
       case 'loseAfter':
-        await execute(operation);
+        await run(operation);
         return 'drop';
       case 'late':
-        await new Promise<void>((resolve) => timers.after(faults?.lateMs ?? 0, resolve));
-        return paymentReply(operation.key, await execute(operation));
-      case 'twice': {
-        await execute(operation);
-        const second = paymentReply(operation.key, await execute(operation));
-        return { ...second, twice: true };
-      }
+        await new Promise<void>((resolve) => later(resolve));
+        return run(operation);
+      case 'twice':
+        await run(operation);
+        return { ...(await run(operation)), twice: true };
+      case 'later':
+        // The database may be closed or its disk full by then: lost before it was executed.
+        later(() => void run(operation).catch(() => {}));
+        return reply(202, { key: operation.key, kind: 'in_process' });
+      default:
+        return run(operation, fault);
     }
   }
 
-  return Object.freeze({ answer });
+  async function run(
+    operation: Operation,
+    fault?: 'noticeFirst' | 'noticeTwice' | 'noticeLate' | 'noticeLost',
+  ): Promise<Exclude<HttpReply, 'drop'>> {
+    const { answer, isFirst } = await execute(operation);
+    const { key } = operation;
+    if (notices !== undefined && isFirst) {
+      const tell = () => notices.tell(key, { key, ...answer });
+      if (fault === 'noticeLate') later(() => void tell());
+      else if (fault !== 'noticeLost') {
+        const told = tell();
+        if (fault === 'noticeTwice') void tell();
+        if (fault === 'noticeFirst') await within(timers, NOTICE_TIMEOUT_MS, told);
+      }
+    }
+    return paymentReply(key, answer);
+  }
+
+  function later(then: () => void): void {
+    const cancel = timers.after(faults?.lateMs ?? 0, () => {
+      waiting.delete(cancel);
+      then();
+    });
+    waiting.add(cancel);
+  }
+
+  return Object.freeze({
+    answer,
+    close() {
+      for (const cancel of waiting) cancel();
+      waiting.clear();
+    },
+  });
 }
 
 function openAccount(books: Books, account: z.infer<typeof ACCOUNT>): HttpReply {
@@ -141,17 +202,15 @@ function deposit(books: Books, body: z.infer<typeof DEPOSIT>): HttpReply {
   return reply(200, { key, outcome });
 }
 
-function draw(
-  faults: Faults,
-  random: Random,
-): 'none' | 'loseBefore' | 'loseAfter' | 'late' | 'twice' {
+function draw(faults: Faults, random: Random): Fault | undefined {
   const bytes = random(4);
   let at = new DataView(bytes.buffer, bytes.byteOffset, 4).getUint32(0) / 2 ** 32;
-  for (const name of ['loseBefore', 'loseAfter', 'late', 'twice'] as const) {
-    if (at < faults[name]) return name;
-    at -= faults[name];
+  for (const name of FAULTS) {
+    const share = faults[name] ?? 0;
+    if (at < share) return name;
+    at -= share;
   }
-  return 'none';
+  return undefined;
 }
 
 const KEY = z.string().check(z.regex(/^[0-9a-f]{32}$/));

@@ -8,6 +8,7 @@ import type { Money } from '../../src/money.ts';
 import type { Channel } from '../../src/objects/request.ts';
 import type { Clock, Http, Random } from '../../src/platform.ts';
 import { fromBody, signCall } from '../hmac.ts';
+import type { Decision } from '../store/port.ts';
 
 /** One payment to be judged. `id` is the request id (32 hex), the rest are facts of it. */
 export type RiskQuestion = Readonly<{
@@ -104,4 +105,15 @@ const ANSWER = z.strictObject({
 
 function unavailable(why: string): Assessment {
   return Object.freeze({ kind: 'unavailable', why });
+}
+
+/** What the bridge makes of an assessment: without one nothing is paid. */
+export function decisionOf(assessment: Assessment): Decision {
+  if (assessment.kind === 'unavailable') {
+    return { kind: 'refuse', reason: 'unavailable', score: 0, reasons: [] };
+  }
+  const { decision, score, reasons } = assessment;
+  if (decision === 'allow') return { kind: 'allow', score, reasons };
+  const reason = decision === 'step_up' ? 'risk_step_up' : 'risk_denied';
+  return { kind: 'refuse', reason, score, reasons };
 }

@@ -13,6 +13,7 @@ import type { Mandate, Window } from '../../src/objects/mandate.ts';
 import type { Order } from '../../src/objects/order.ts';
 import type { Outcome, Remaining } from '../../src/objects/receipt.ts';
 import type { Channel, Request } from '../../src/objects/request.ts';
+import type { Attempt, Change, Operation } from '../attempt.ts';
 
 export type KeyStatus = 'active' | 'suspended' | 'revoked';
 
@@ -35,6 +36,8 @@ export type StoredMandate = Readonly<{
   /** Hex of the payer's pseudonym. */
   payer: string;
   status: KeyStatus;
+  /** Backends where the funding is linked to the wallet, by name. */
+  backends: readonly string[];
 }>;
 
 export type Usage = Readonly<{ amount: bigint; count: number }>;
@@ -53,10 +56,38 @@ export type OrderState = 'open' | 'claimed' | 'paid' | 'closed';
 
 export type StoredOrder = Readonly<{ id: string; order: Order; state: OrderState; device: string }>;
 
+/** What has become of the money of a payment or hold that others may act upon. Minor units. */
+export type Payment = Readonly<{
+  held: bigint;
+  captured: bigint;
+  /** Reserved by refunds that are under way, and given back. */
+  refunding: bigint;
+  refunded: bigint;
+  /** The bridge's time from which the hold is over; 0 for what was captured at once. */
+  holdUntilMs: number;
+  /** The capture or void that is under way. */
+  acting: string | undefined;
+}>;
+
+/** The earlier request that a capture, void or refund acts upon. */
+export type Original = Readonly<{
+  id: string;
+  request: Request;
+  /** Thumbprint of the key that asked for it. */
+  key: string;
+  payer: string;
+  funding: string;
+  /** The backend that moved its money; undefined while that is not known. */
+  backend: string | undefined;
+  payment: Payment | undefined;
+}>;
+
 /** Everything that a verdict may depend on, read in the transaction that records it. */
 export type Facts = Readonly<{
   identity: Identity;
   highestCounter: number;
+  /** Accepted requests of this key that are still open. */
+  openRuns: number;
   /** The counter belongs to another request already: two hold this key. */
   isCounterReused: boolean;
   /** Leaf first; empty when the mandate (or a parent) is not known. */
@@ -65,6 +96,8 @@ export type Facts = Readonly<{
   order: StoredOrder | undefined;
   /** Statements of the active terminals of the request's payee. */
   terminals: readonly KeyStatement[];
+  /** What the request acts upon, when it names an original; its `chain` is then that one's. */
+  original: Original | undefined;
   nowMs: number;
 }>;
 
@@ -87,8 +120,11 @@ export type Verdict =
       remaining: readonly Remaining[];
       funding: string;
       payer: string;
+      /** Backends to try, in this order. */
+      backends: readonly string[];
     }>
-  | Readonly<{ kind: 'refuse'; reason: Reason }>;
+  /** `why` says in words which limit of which mandate refused. */
+  | Readonly<{ kind: 'refuse'; reason: Reason; why: string }>;
 
 /** A verified request on its way in. */
 export type Admission = Readonly<{
@@ -99,7 +135,12 @@ export type Admission = Readonly<{
   request: Request;
   envelope: Uint8Array;
   nowMs: number;
+  /** The bridge that works on it, and until when nobody else does. */
+  lease: Lease;
 }>;
+
+/** A bridge's claim on a run; a dead bridge's claim runs out. */
+export type Lease = Readonly<{ owner: string; untilMs: number }>;
 
 export type Decision =
   | Readonly<{ kind: 'allow'; score: number; reasons: readonly string[] }>
@@ -108,32 +149,53 @@ export type Decision =
 /** How far a request has got. Whatever is recorded here is never decided again. */
 export type Run = Readonly<{
   id: string;
+  /** Where receipts go; empty for what the bridge itself asks for (the end of a hold). */
   device: string;
   request: Request;
   admittedMs: number;
-  /** Set when the admission refused it. */
+  /** Set when the admission refused it, or when it was cancelled or revoked before any attempt. */
   refusal: Reason | undefined;
   funding: string;
   payer: string;
   presence: Presence;
   channel: Channel;
   remaining: readonly Remaining[];
+  backends: readonly string[];
+  /** The authorisation that it acts upon (an order's id in the request is resolved here). */
+  original: string | undefined;
   decision: Decision | undefined;
-  /** When the first call to the backend was recorded; undefined when none was made. */
-  attemptedMs: number | undefined;
+  /** Oldest first; all but the last are over and moved nothing. */
+  attempts: readonly Attempt[];
+  /** When its device asked to cancel it. */
+  cancelAskedMs: number | undefined;
+  outcome: Exclude<Outcome, 'pending'> | undefined;
   /** The final receipt; undefined while the run is open. */
   receipt: Uint8Array | undefined;
   /** The terminal's copy and the device it goes to, when an order was paid. */
   terminalReceipt: Readonly<{ device: string; receipt: Uint8Array }> | undefined;
 }>;
 
+/** The first record of an attempt. */
+export type Opening = Readonly<{ backend: string; key: string; operation: Operation }>;
+
+/** A change of the latest attempt, with the bytes that caused it. */
+export type Progress = Readonly<{
+  number: number;
+  change: Change;
+  /** What was heard, as it came, for the evidence; `source` says how. */
+  received: Uint8Array | undefined;
+  source: 'answer' | 'query' | 'notification' | 'cancel' | 'patience' | 'person';
+}>;
+
 export type Conclusion = Readonly<{
-  id: string;
   outcome: Exclude<Outcome, 'pending'>;
   reason: Reason | undefined;
-  reference: string | undefined;
   receipt: Uint8Array;
   terminalReceipt: Readonly<{ device: string; receipt: Uint8Array }> | undefined;
+  /** The definite word that ends it, recorded in the same transaction. */
+  progress: Progress | undefined;
+  /** Until when a hold may be captured (outcome `held`). */
+  holdUntilMs: number | undefined;
   nowMs: number;
 }>;
 
@@ -145,27 +207,120 @@ export type Admitted = Readonly<{
   suspended: boolean;
 }>;
 
+export type Revocation = Readonly<{
+  id: string;
+  payer: string;
+  /** One mandate, or every mandate below this epoch. */
+  target: Readonly<{ mandate: string }> | Readonly<{ epoch: number }>;
+  envelope: Uint8Array;
+  nowMs: number;
+}>;
+
+export type Revoked = Readonly<{
+  running: readonly string[];
+  /** Runs that were refused by it just now and wait for their receipt. */
+  refused: readonly string[];
+  /** Of an earlier delivery of the same revoke. */
+  receipt: Uint8Array | undefined;
+}>;
+
+/** What a row of evidence is about. */
+export type EvidenceKind =
+  | 'key'
+  | 'mandate'
+  | 'order'
+  | 'request'
+  | 'verdict'
+  | 'decision'
+  | 'attempt'
+  | 'answer'
+  | 'cancel'
+  | 'revoke'
+  | 'receipt'
+  | 'status'
+  | 'erasure'
+  | 'note';
+
+/** `subject` is a request id, mandate id, order id, revoke id or key name. */
+export type Note = Readonly<{
+  subject: string;
+  kind: EvidenceKind;
+  body: Uint8Array;
+  nowMs: number;
+}>;
+
+/** One link of the chain; salt and body are undefined after an erasure. */
+export type EvidenceRow = Readonly<{
+  number: number;
+  atMs: number;
+  subject: string;
+  kind: EvidenceKind;
+  salt: Uint8Array | undefined;
+  body: Uint8Array | undefined;
+  /** SHA-256 of salt and body. */
+  digest: Uint8Array;
+  /** SHA-256 over the previous link and everything of this row but salt and body. */
+  link: Uint8Array;
+}>;
+
+/** Where two places that must agree do not. */
+export type Difference = Readonly<{ what: string; where: string; expected: string; found: string }>;
+
+export type Recounted = Readonly<{ differences: readonly Difference[]; next: string | undefined }>;
+
 export type Store = Readonly<{
   /** Enrols a key or renews its statement; its status stays. */
-  putIdentity: (name: string, statement: KeyStatement, envelope: Uint8Array) => Promise<void>;
+  putIdentity: (
+    name: string,
+    statement: KeyStatement,
+    envelope: Uint8Array,
+    nowMs: number,
+  ) => Promise<void>;
   identityOfDevice: (device: string) => Promise<Identity | undefined>;
   /** By the hex of the 8-byte hint; the caller still compares the whole thumbprint. */
   identityOfKid: (kid: string) => Promise<Identity | undefined>;
   identity: (name: string) => Promise<Identity | undefined>;
-  setIdentityStatus: (name: string, status: KeyStatus) => Promise<void>;
+  /** Statements of the active terminals of a payee. */
+  terminals: (payee: string) => Promise<readonly KeyStatement[]>;
+  /** Keys after name `after`, in the order of their names. */
+  identities: (after: string, count: number) => Promise<readonly Identity[]>;
+  /** A revoked key stays revoked. Returns whether the status changed. */
+  setIdentityStatus: (name: string, status: KeyStatus, nowMs: number) => Promise<boolean>;
   /** The highest counter seen of a key; 0 when none. */
   highestCounter: (name: string) => Promise<number>;
 
-  /** Stores a mandate unless it is there already. */
+  /**
+   * Stores a mandate unless it is there already. Throws `revoked` when its epoch is over, and
+   * `rate_limited` when its parent has CHILDREN_MAX children.
+   */
   putMandate: (
     id: string,
     mandate: Mandate,
     issuer: string,
     payer: string,
+    backends: readonly string[],
     envelope: Uint8Array,
     nowMs: number,
   ) => Promise<void>;
   mandate: (id: string, nowMs: number) => Promise<StoredMandate | undefined>;
+  /** The mandate and its parents with what their windows have seen; empty when one is missing. */
+  chain: (id: string, nowMs: number) => Promise<readonly ChainLink[]>;
+  /** Mandates after id `after` in the order of their ids, of one payer or of all. */
+  mandates: (
+    filter: Readonly<{ payer: string | undefined; after: string; count: number }>,
+    nowMs: number,
+  ) => Promise<readonly ChainLink[]>;
+  /** Suspends or resumes; a revoked mandate stays revoked. Returns whether it changed. */
+  setMandateStatus: (id: string, status: KeyStatus, nowMs: number) => Promise<boolean>;
+  /**
+   * Ends one mandate or every mandate of the payer below an epoch, and refuses their runs without
+   * an attempt, in one transaction. `running` lists the others, and the open holds. The same
+   * revoke again changes nothing and returns its stored receipt. Throws `mandate_unknown` for a
+   * mandate of another payer, `malformed` for an epoch that leaps.
+   */
+  revoke: (revocation: Revocation) => Promise<Revoked>;
+  /** Keeps the receipt of a revoke; returns the one that counts. */
+  putRevokeReceipt: (id: string, receipt: Uint8Array, nowMs: number) => Promise<Uint8Array>;
 
   /**
    * Registers an order of a terminal unless it is there; returns it as it stands. With `refusal` it
@@ -188,15 +343,71 @@ export type Store = Readonly<{
    */
   admit: (admission: Admission, judge: (facts: Facts) => Verdict) => Promise<Admitted>;
   /**
-   * Records the decision unless there is one; with `attempt`, also that the backend is about to be
-   * called. Returns the decision that counts.
+   * Records the decision unless there is one; with `opening`, also that the backend is about to be
+   * called. Returns the run as it stands: a refusal that came in between counts.
    */
-  decide: (id: string, decision: Decision, attempt: boolean, nowMs: number) => Promise<Decision>;
-  /** Ends a run: settles or voids its reservations. Returns the receipt that counts. */
-  conclude: (conclusion: Conclusion) => Promise<Run>;
+  decide: (
+    run: Run,
+    decision: Decision,
+    opening: Opening | undefined,
+    nowMs: number,
+  ) => Promise<Run>;
+  /**
+   * Records one more attempt, at another backend. Throws ConflictError while an attempt of this run
+   * is live: the database itself refuses it.
+   */
+  attempt: (id: string, opening: Opening, nowMs: number) => Promise<Run>;
+  /** Records a change of an attempt that is not over; what is over stays as it is. */
+  progress: (id: string, progress: Progress, nowMs: number) => Promise<Run>;
+  /** Ends a run: settles, keeps (held) or voids its reservations. Returns the run that counts. */
+  conclude: (run: Run, conclusion: Conclusion) => Promise<Run>;
+  /**
+   * A device wants a request undone. Not seen yet: a tombstone with `receipt`, which the request
+   * gets when it comes. Seen without an attempt: refused. Under way: noted. Returns the run, or the
+   * tombstone's receipt. Throws `rate_limited` beyond TOMBSTONES_PER_KEY_MAX.
+   */
+  cancel: (
+    cancellation: Readonly<{
+      subject: string;
+      key: string;
+      envelope: Uint8Array;
+      receipt: Uint8Array;
+      nowMs: number;
+    }>,
+  ) => Promise<Readonly<{ run: Run }> | Readonly<{ receipt: Uint8Array }>>;
   run: (id: string) => Promise<Run | undefined>;
-  /** Runs without a final receipt, oldest first. */
-  openRuns: () => Promise<readonly Run[]>;
+  /** The run that claims or paid an order. */
+  runOfOrder: (order: string) => Promise<Run | undefined>;
+  /** Takes over at most `count` open runs that no living bridge works on, oldest first. */
+  claim: (lease: Lease, count: number, nowMs: number) => Promise<readonly Run[]>;
+  /** Keeps the claim on runs that this bridge is still working on. */
+  renew: (ids: readonly string[], lease: Lease) => Promise<void>;
+  /** Runs after `after` in the order they came (all, or those that wait for a word), for people. */
+  runs: (
+    which: 'all' | 'unresolved',
+    after: Readonly<{ atMs: number; id: string }>,
+    count: number,
+  ) => Promise<readonly Run[]>;
+  /** Holds that are over and that nothing acts upon. */
+  expiredHolds: (nowMs: number, count: number) => Promise<readonly Original[]>;
+
+  /** Adds a record of something that is in no other table (a person's act). */
+  note: (record: Note) => Promise<void>;
+  /** Everything recorded about a payment, mandate, key or order, in order. */
+  evidence: (subject: string) => Promise<readonly EvidenceRow[]>;
+  /** Rows after `number`, for the audit. */
+  evidencePage: (after: number, count: number) => Promise<readonly EvidenceRow[]>;
+  /**
+   * Deletes the contents of evidence written before `beforeMs` (of one payer, or of all) whose
+   * payments are over, and records that. The chain holds without them. Returns how many.
+   */
+  erase: (
+    what: Readonly<{ payer: string | undefined; beforeMs: number; by: string; nowMs: number }>,
+  ) => Promise<number>;
+  /** Counts one page of the tables again; `next` is undefined at the end. */
+  recount: (after: string) => Promise<Recounted>;
+  /** Writes a copy of the whole store, as it is at one moment, into a new file. */
+  backup: (path: string) => Promise<void>;
 
   /** Forgets what was concluded before `beforeMs`: runs, reservations that ended, orders. */
   forget: (beforeMs: number) => Promise<void>;

@@ -1,10 +1,18 @@
 /**
  * The bridge's tables in SQLite. The database itself holds what must never be untrue: one run per
- * id, one request per counter of a key, and no window beyond its maximum (invariants I1 and I2).
+ * id, one request per counter of a key, no window beyond its maximum, one live attempt per run, and
+ * no refund beyond the capture (invariants I1 and I2).
+ *
+ * Versions are steps: an older store is brought up to date by the steps that it lacks, and a step
+ * that was released is never edited.
  */
-export const SCHEMA_VERSION = 1n;
+import { payloadOf } from '../../src/cose.ts';
+import { OperatorError } from '../../src/errors.ts';
+import { mandate as mandateKind } from '../../src/objects/mandate.ts';
+import type { Database } from '../../src/platform.ts';
 
-export const SCHEMA = `
+const SCHEMA_STEPS: readonly string[] = [
+  `
 CREATE TABLE meta (name TEXT PRIMARY KEY, value TEXT NOT NULL) STRICT, WITHOUT ROWID;
 
 CREATE TABLE identities (
@@ -90,4 +98,137 @@ CREATE TABLE reservations (
   PRIMARY KEY (run, mandate, place)
 ) STRICT, WITHOUT ROWID;
 CREATE INDEX reservations_by_time ON reservations (mandate, place, at_ms);
-`;
+`,
+  `
+ALTER TABLE mandates ADD COLUMN epoch INTEGER NOT NULL DEFAULT 0;
+ALTER TABLE mandates ADD COLUMN exp INTEGER NOT NULL DEFAULT 0; -- seconds, as in the envelope
+ALTER TABLE mandates ADD COLUMN backends TEXT NOT NULL DEFAULT '["ledger"]';
+CREATE INDEX mandates_by_payer ON mandates (payer, epoch);
+CREATE INDEX mandates_by_parent ON mandates (parent) WHERE parent IS NOT NULL;
+
+ALTER TABLE runs ADD COLUMN backends TEXT NOT NULL DEFAULT '["ledger"]';
+ALTER TABLE runs ADD COLUMN original TEXT;          -- the authorisation that it acts upon
+ALTER TABLE runs ADD COLUMN cancel_asked_ms INTEGER;
+ALTER TABLE runs ADD COLUMN lease_owner TEXT;       -- the bridge that works on it
+ALTER TABLE runs ADD COLUMN lease_until_ms INTEGER NOT NULL DEFAULT 0;
+DROP INDEX runs_open;
+CREATE INDEX runs_open ON runs (key, admitted_ms) WHERE receipt IS NULL;
+
+CREATE TABLE attempts (
+  run TEXT NOT NULL,
+  number INTEGER NOT NULL,
+  backend TEXT NOT NULL,
+  key TEXT NOT NULL,                  -- the idempotency key
+  operation TEXT NOT NULL CHECK (operation IN ('authorise', 'capture', 'void', 'refund')),
+  state TEXT NOT NULL CHECK (state IN ('submitting', 'unknown', 'cancelling', 'person', 'done',
+    'declined', 'unsent', 'cancelled')),
+  at_ms INTEGER NOT NULL,
+  outcome TEXT,
+  reference TEXT,
+  reason TEXT,
+  PRIMARY KEY (run, number)
+) STRICT, WITHOUT ROWID;
+-- Another backend may be tried only when the one before has moved nothing, for certain.
+CREATE UNIQUE INDEX one_live_attempt ON attempts (run)
+  WHERE state IN ('submitting', 'unknown', 'cancelling', 'person', 'done');
+
+-- Money that others act upon: holds, and what has been refunded from.
+CREATE TABLE payments (
+  id TEXT PRIMARY KEY,                -- the run that authorised it
+  held INTEGER NOT NULL CHECK (held >= 0),
+  captured INTEGER NOT NULL CHECK (captured >= 0),
+  refunding INTEGER NOT NULL DEFAULT 0 CHECK (refunding >= 0),
+  refunded INTEGER NOT NULL DEFAULT 0 CHECK (refunded >= 0),
+  hold_until_ms INTEGER NOT NULL DEFAULT 0,
+  acting TEXT,                        -- the capture or void under way
+  CHECK (refunding + refunded <= captured)
+) STRICT, WITHOUT ROWID;
+CREATE INDEX holds_by_end ON payments (hold_until_ms) WHERE held > 0;
+
+-- Ids that their own key cancelled before they were seen, with the receipt that they get.
+CREATE TABLE tombstones (
+  id TEXT NOT NULL,
+  key TEXT NOT NULL,
+  receipt BLOB NOT NULL,
+  at_ms INTEGER NOT NULL,
+  PRIMARY KEY (key, id)
+) STRICT, WITHOUT ROWID;
+
+CREATE TABLE payers (
+  payer TEXT PRIMARY KEY,
+  epoch INTEGER NOT NULL              -- mandates below it are revoked
+) STRICT, WITHOUT ROWID;
+
+CREATE TABLE revokes (
+  id TEXT PRIMARY KEY,
+  running TEXT NOT NULL,
+  receipt BLOB
+) STRICT, WITHOUT ROWID;
+
+-- Everything as it was received or decided, each row bound to all before it.
+CREATE TABLE evidence (
+  number INTEGER PRIMARY KEY,
+  at_ms INTEGER NOT NULL,
+  subject TEXT NOT NULL,
+  kind TEXT NOT NULL,
+  salt BLOB,                          -- null, as the body, once it was erased
+  body BLOB,
+  digest BLOB NOT NULL,
+  link BLOB NOT NULL
+) STRICT;
+CREATE INDEX evidence_by_subject ON evidence (subject);
+
+INSERT INTO attempts
+  (run, number, backend, key, operation, state, at_ms, outcome, reference, reason)
+  SELECT id, 1, 'ledger', id, 'authorise',
+    CASE WHEN receipt IS NULL THEN 'unknown' WHEN outcome = 'captured' THEN 'done'
+      WHEN reason = 'unavailable' THEN 'unsent' ELSE 'declined' END,
+    attempted_ms, CASE outcome WHEN 'captured' THEN outcome END, reference,
+    CASE WHEN outcome = 'refused' THEN reason END
+  FROM runs WHERE attempted_ms IS NOT NULL;
+`,
+];
+
+/**
+ * Creates the tables in an empty database and brings an older store up to date. Throws
+ * OperatorError `storage` for a store of a later version.
+ */
+export function prepareSchema(database: Database): void {
+  const version = Number(database.prepare('PRAGMA user_version').get()?.['user_version']);
+  if (version > SCHEMA_STEPS.length) {
+    throw new OperatorError(
+      'storage',
+      `the bridge's store has version ${version}, this program knows ${SCHEMA_STEPS.length}: ` +
+        'run the program that wrote it, or start with an empty store',
+    );
+  }
+  database.transaction(() => {
+    for (const [step, statements] of SCHEMA_STEPS.entries()) {
+      if (step < version) continue;
+      database.exec(statements);
+      if (step === 1) fillMandates(database);
+    }
+    database.exec(`PRAGMA user_version = ${SCHEMA_STEPS.length}`);
+    // This program owns the file alone: whoever worked on these runs is gone.
+    database.exec('UPDATE runs SET lease_until_ms = 0 WHERE receipt IS NULL');
+  });
+}
+
+/** Stores of version 1 had epoch and end of a mandate in its envelope only. */
+function fillMandates(database: Database): void {
+  const update = database.prepare('UPDATE mandates SET epoch = ?, exp = ? WHERE id = ?');
+  for (const row of database.prepare('SELECT id, envelope FROM mandates').all()) {
+    const { epoch, exp } = mandateKind.decode(payloadOf(row['envelope'] as Uint8Array));
+    update.run(BigInt(epoch), BigInt(exp), row['id']!);
+  }
+}
+
+/** Keeps a small value of the bridge's own, inside the caller's transaction. */
+export function setMeta(database: Database, name: string, value: string): void {
+  database
+    .prepare(
+      `INSERT INTO meta (name, value) VALUES (?, ?)
+       ON CONFLICT (name) DO UPDATE SET value = excluded.value`,
+    )
+    .run(name, value);
+}

@@ -3,28 +3,42 @@
  * commit, each in a savepoint of its own, so that the refusal of one undoes nothing of another.
  */
 import assert from 'node:assert/strict';
-import { OperatorError, PaymentError } from '../../src/errors.ts';
-import type { Database, SqlValue, Timers } from '../../src/platform.ts';
+import { PaymentError } from '../../src/errors.ts';
+import { CHILDREN_MAX, COUNTER_GAP_MAX, TOMBSTONES_PER_KEY_MAX } from '../../src/limits.ts';
+import { ConflictError, type Database, type Random } from '../../src/platform.ts';
+import type { SqlValue, Timers } from '../../src/platform.ts';
 import { createGroup } from '../group.ts';
-import { slotOf } from '../windows.ts';
-import { createFacts, keyOf } from './facts.ts';
+import { type Chain, createChain } from './chain.ts';
+import { erase, forget } from './erasure.ts';
+import { MANDATE, createFacts } from './facts.ts';
 import type {
   Admission,
   Admitted,
   Conclusion,
+  Decision,
   Facts,
-  Reservation,
+  KeyStatus,
+  Opening,
+  Progress,
   Run,
   Store,
   Verdict,
 } from './port.ts';
-import { SCHEMA, SCHEMA_VERSION } from './schema.ts';
+import { recount } from './recount.ts';
+import { createReservations } from './reservations.ts';
+import { putRevokeReceipt, revoke } from './revocations.ts';
+import { prepareSchema, setMeta } from './schema.ts';
 
-/** Opens the store in `database`, creating its tables in an empty one. */
-export function createSqliteStore(database: Database, timers: Timers): Store {
+/**
+ * Opens the store in `database`: creates its tables in an empty one, brings an older one up to date
+ * and takes over every run in it, since only one program at a time can own the file.
+ */
+export function createSqliteStore(database: Database, timers: Timers, random: Random): Store {
   prepareSchema(database);
+  const facts = createFacts(database);
+  const chain = createChain(database, random);
   const group = createGroup<() => unknown, Settled>(
-    (verbs) => commitVerbs(database, verbs),
+    (verbs) => commitVerbs(database, chain, verbs),
     timers,
   );
   const sql = <T>(verb: () => T): Promise<T> =>
@@ -32,128 +46,107 @@ export function createSqliteStore(database: Database, timers: Timers): Store {
       if ('failure' in settled) throw settled.failure;
       return settled.value as T;
     });
-  const read = async <T>(look: () => T): Promise<T> => look();
-  const facts = createFacts(database);
+  /** What was read may be told, so whatever it shows must be on disk first. */
+  const read = async <T>(look: () => T): Promise<T> => {
+    const seen = look();
+    await database.durable();
+    return seen;
+  };
+  const { reserve, release } = createReservations(database);
   const one = (text: string, ...values: SqlValue[]) => database.prepare(text).get(...values);
   const all = (text: string, ...values: SqlValue[]) => database.prepare(text).all(...values);
   const write = (text: string, ...values: SqlValue[]) =>
     database.prepare(text).run(...values).changes;
 
-  function reserve(run: string, item: Reservation, nowMs: number): void {
-    const slot = slotOf(item.window, nowMs);
-    const label = slot.kind === 'label' ? slot.label : null;
-    if (label !== null) {
-      write(
-        `INSERT INTO windows (mandate, place, label, reserved, reserved_count, max, max_count)
-         VALUES (?, ?, ?, ?, 1, ?, ?)
-         ON CONFLICT DO UPDATE SET reserved = reserved + excluded.reserved,
-           reserved_count = reserved_count + 1`,
-        item.mandate,
-        BigInt(item.index),
-        label,
-        item.amount,
-        item.window.max,
-        BigInt(item.window.count),
-      );
-    }
-    write(
-      `INSERT INTO reservations (run, mandate, place, label, minor, at_ms, state)
-       VALUES (?, ?, ?, ?, ?, ?, 'reserved')`,
-      run,
-      item.mandate,
-      BigInt(item.index),
-      label,
-      item.amount,
-      BigInt(nowMs),
-    );
-  }
-
-  /** Moves every reservation of a run to its end; the row's own state makes a repeat harmless. */
-  function release(run: string, to: 'settled' | 'voided'): void {
-    for (const row of all(`SELECT * FROM reservations WHERE run = ? AND state = 'reserved'`, run)) {
-      if (row['label'] === null) continue;
-      write(
-        `UPDATE windows SET reserved = reserved - ?, reserved_count = reserved_count - 1,
-           settled = settled + ?, settled_count = settled_count + ?
-         WHERE mandate = ? AND place = ? AND label = ?`,
-        row['minor']!,
-        to === 'settled' ? row['minor']! : 0n,
-        to === 'settled' ? 1n : 0n,
-        row['mandate']!,
-        row['place']!,
-        row['label']!,
-      );
-    }
-    write(`UPDATE reservations SET state = ? WHERE run = ? AND state = 'reserved'`, to, run);
-  }
+  // ── a request comes in ─────────────────────────────────────────────────────────────────────
 
   function admit(admission: Admission, judge: (facts: Facts) => Verdict): Admitted {
-    const { id, key, request, nowMs } = admission;
+    const { id, key, request, nowMs, device } = admission;
     const known = facts.run(id);
     if (known) return { run: known, fresh: false, suspended: false };
 
-    const before = one('SELECT highest FROM identities WHERE name = ?', key);
+    // What the bridge asks for itself has no counter: its id is fixed by what it ends.
+    const isOwn = device === '';
+    const counter = BigInt(request.counter);
+    const highest = one('SELECT highest FROM identities WHERE name = ?', key)?.['highest'];
     const identity = facts.identity('name', key);
-    assert(identity && before, 'a request was verified under a key that is not enrolled');
-    const highestCounter = Number(before['highest']);
+    assert(identity && highest !== undefined, 'verified under a key that is not enrolled');
     const isReused =
-      one('SELECT 1 FROM runs WHERE key = ? AND counter = ?', key, BigInt(request.counter)) !==
-      undefined;
-    // Id and counter are consumed before anything is judged: a refusal is final too.
+      !isOwn && one('SELECT 1 FROM runs WHERE key = ? AND counter = ?', key, counter) !== undefined;
+    const tombstone = one('SELECT receipt FROM tombstones WHERE key = ? AND id = ?', key, id);
+    const original = request.original === undefined ? undefined : facts.original(request.original);
+
+    const verdict: Verdict = tombstone
+      ? { kind: 'refuse', reason: 'cancelled', why: 'it was cancelled before it came' }
+      : judge({
+          identity,
+          highestCounter: isOwn ? request.counter : Number(highest),
+          openRuns: Number(
+            one(
+              `SELECT count(*) AS open FROM runs
+               WHERE key = ? AND receipt IS NULL AND refusal IS NULL`,
+              key,
+            )!['open'],
+          ),
+          isCounterReused: isReused,
+          chain: facts.chain(original?.request.mandate ?? request.mandate, nowMs),
+          order: request.order === undefined ? undefined : facts.order(request.order),
+          terminals: facts.terminals(request.payee),
+          original,
+          nowMs,
+        });
+    const accepted = verdict.kind === 'accept' ? verdict : undefined;
+    const run: Run = {
+      id,
+      device,
+      request,
+      admittedMs: nowMs,
+      refusal: verdict.kind === 'refuse' ? verdict.reason : undefined,
+      funding: accepted?.funding ?? '',
+      payer: accepted?.payer ?? '',
+      presence: accepted?.presence ?? 0,
+      channel: accepted?.channel ?? request.channel,
+      remaining: accepted?.remaining ?? [],
+      backends: accepted?.backends ?? [],
+      original: original?.id,
+      decision: undefined,
+      attempts: [],
+      cancelAskedMs: undefined,
+      outcome: undefined,
+      receipt: undefined,
+      terminalReceipt: undefined,
+    };
     write(
-      `INSERT INTO runs (id, key, counter, device, envelope, admitted_ms)
-       VALUES (?, ?, ?, ?, ?, ?)`,
+      `INSERT INTO runs (id, key, counter, device, envelope, admitted_ms, refusal, funding, payer,
+         presence, channel, remaining, backends, original, lease_owner, lease_until_ms)
+       VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)`,
       id,
       key,
-      isReused ? null : BigInt(request.counter),
-      admission.device,
+      isReused || isOwn ? null : counter,
+      device,
       admission.envelope,
       BigInt(nowMs),
+      run.refusal ?? null,
+      run.funding,
+      run.payer,
+      BigInt(run.presence),
+      run.channel,
+      JSON.stringify(run.remaining.map(({ amount, count }) => [String(amount), count])),
+      JSON.stringify(run.backends),
+      run.original ?? null,
+      admission.lease.owner,
+      BigInt(admission.lease.untilMs),
     );
+    if (accepted) claimFor(run, accepted, nowMs);
+    chain.append(id, 'request', admission.envelope, nowMs);
+    chain.append(id, 'verdict', verdictRow(verdict), nowMs);
 
-    const verdict = judge({
-      identity,
-      highestCounter,
-      isCounterReused: isReused,
-      chain: facts.chain(request.mandate, nowMs),
-      order: request.order === undefined ? undefined : facts.order(request.order),
-      terminals: all(
-        `SELECT envelope FROM identities WHERE payee = ? AND status = 'active' ORDER BY name`,
-        request.payee,
-      ).map((row) => keyOf(row)),
-      nowMs,
-    });
-    if (verdict.kind === 'refuse') {
-      write('UPDATE runs SET refusal = ? WHERE id = ?', verdict.reason, id);
-    } else {
-      write(
-        `UPDATE runs SET funding = ?, payer = ?, presence = ?, channel = ?, remaining = ?
-         WHERE id = ?`,
-        verdict.funding,
-        verdict.payer,
-        BigInt(verdict.presence),
-        verdict.channel,
-        JSON.stringify(verdict.remaining.map(({ amount, count }) => [String(amount), count])),
-        id,
-      );
-      for (const reservation of verdict.reservations) reserve(id, reservation, nowMs);
-      if (request.order !== undefined) {
-        const claimed = write(
-          `UPDATE orders SET state = 'claimed', run = ? WHERE id = ? AND state = 'open'`,
-          id,
-          request.order,
-        );
-        assert.equal(claimed, 1, 'an order was accepted that was not open');
-      }
-    }
     // A counter far ahead must not raise the bar: then a clone could shut its owner out.
-    if (!(verdict.kind === 'refuse' && verdict.reason === 'counter_gap')) {
-      write(
-        'UPDATE identities SET highest = max(highest, ?) WHERE name = ?',
-        BigInt(request.counter),
-        key,
-      );
+    const ahead = counter - (highest as bigint);
+    if (!isOwn && ahead > 0n && ahead <= BigInt(COUNTER_GAP_MAX)) {
+      write('UPDATE identities SET highest = ? WHERE name = ?', counter, key);
     }
+    const buried = tombstone && bury(run, tombstone['receipt'] as Uint8Array, nowMs);
     // Only what is active is suspended: a revoked key stays revoked.
     const suspended =
       isReused &&
@@ -161,105 +154,362 @@ export function createSqliteStore(database: Database, timers: Timers): Store {
         `UPDATE identities SET status = 'suspended' WHERE name = ? AND status = 'active'`,
         key,
       ) === 1;
-    return { run: facts.run(id)!, fresh: true, suspended };
+    if (suspended) chain.append(key, 'status', { status: 'suspended', request: id }, nowMs);
+    return { run: buried ?? run, fresh: true, suspended };
   }
 
-  function conclude(conclusion: Conclusion): Run {
-    const { id, outcome, terminalReceipt } = conclusion;
+  /** Takes what an accepted request needs: windows, its order, or part of its original. */
+  function claimFor(
+    { id, request, original }: Run,
+    { reservations }: Extract<Verdict, { kind: 'accept' }>,
+    nowMs: number,
+  ): void {
+    for (const reservation of reservations) reserve(id, reservation, nowMs);
+    if (request.order !== undefined) {
+      const claimed = write(
+        `UPDATE orders SET state = 'claimed', run = ? WHERE id = ? AND state = 'open'`,
+        id,
+        request.order,
+      );
+      assert.equal(claimed, 1, 'an order was accepted that was not open');
+    }
+    if (original === undefined) return;
+    const minor = request.amount!.minor;
+    if (request.action === 'refund') {
+      write(
+        `INSERT INTO payments (id, held, captured) VALUES (?, 0, ?) ON CONFLICT DO NOTHING`,
+        original,
+        facts.run(original)!.request.amount!.minor,
+      );
+      // The CHECK of the table refuses more than was captured, whatever was judged.
+      write('UPDATE payments SET refunding = refunding + ? WHERE id = ?', minor, original);
+      return;
+    }
+    const acts = write(
+      'UPDATE payments SET acting = ? WHERE id = ? AND acting IS NULL AND held >= ?',
+      id,
+      original,
+      minor,
+    );
+    assert.equal(acts, 1, 'a hold was acted upon that was not free');
+  }
+
+  /** A request that was cancelled before it came ends with the receipt that its device has. */
+  function bury(run: Run, receipt: Uint8Array, nowMs: number): Run {
+    write(
+      `UPDATE runs SET outcome = 'refused', reason = 'cancelled', receipt = ?, concluded_ms = ?
+       WHERE id = ?`,
+      receipt,
+      BigInt(nowMs),
+      run.id,
+    );
+    return { ...run, outcome: 'refused', receipt };
+  }
+
+  // ── and goes on ────────────────────────────────────────────────────────────────────────────
+
+  function decide(run: Run, decision: Decision, opening: Opening | undefined, nowMs: number): Run {
+    const changed = write(
+      `UPDATE runs SET decision = ?
+       WHERE id = ? AND decision IS NULL AND refusal IS NULL AND receipt IS NULL`,
+      JSON.stringify(decision),
+      run.id,
+    );
+    if (changed === 0) return known(run.id);
+    if (opening) open(run.id, 1, opening, nowMs);
+    chain.append(run.id, 'decision', { ...decision, attempt: opening }, nowMs);
+    if (!opening) return { ...run, decision };
+    const attempt = { ...opening, number: 1, state: 'submitting', atMs: nowMs } as const;
+    return { ...run, decision, attempts: [attempt] };
+  }
+
+  function open(run: string, number: number, opening: Opening, nowMs: number): void {
+    write(
+      `INSERT INTO attempts (run, number, backend, key, operation, state, at_ms)
+       VALUES (?, ?, ?, ?, ?, 'submitting', ?)`,
+      run,
+      BigInt(number),
+      opening.backend,
+      opening.key,
+      opening.operation,
+      BigInt(nowMs),
+    );
+  }
+
+  /** Returns whether it changed anything: what is over stays as it is. */
+  function change(id: string, { number, change, received, source }: Progress, nowMs: number) {
+    const changed = write(
+      `UPDATE attempts SET state = ?, outcome = ?, reference = ?, reason = ?
+       WHERE run = ? AND number = ? AND state NOT IN ('done', 'declined', 'unsent', 'cancelled')`,
+      change.state,
+      change.outcome ?? null,
+      change.reference ?? null,
+      change.reason ?? null,
+      id,
+      BigInt(number),
+    );
+    const text = received && Buffer.from(received).toString('base64');
+    if (changed === 1) {
+      chain.append(id, 'answer', { number, source, ...change, received: text }, nowMs);
+    }
+    return changed === 1;
+  }
+
+  function conclude(run: Run, conclusion: Conclusion): Run {
+    const { id } = run;
+    const { outcome, terminalReceipt, progress, nowMs } = conclusion;
+    const isMoved = outcome !== 'refused' && outcome !== 'expired';
+    // Another word came first: the run goes on from that one.
+    if (progress && !change(id, progress, nowMs)) return known(id);
     const changed = write(
       `UPDATE runs SET outcome = ?, reason = ?, reference = ?, receipt = ?, terminal_device = ?,
-         terminal_receipt = ?, concluded_ms = ? WHERE id = ? AND receipt IS NULL`,
+         terminal_receipt = ?, concluded_ms = ?
+       WHERE id = ? AND receipt IS NULL AND (? OR refusal IS NULL)`,
       outcome,
       conclusion.reason ?? null,
-      conclusion.reference ?? null,
+      progress?.change.reference ?? null,
       conclusion.receipt,
       terminalReceipt?.device ?? null,
       terminalReceipt?.receipt ?? null,
-      BigInt(conclusion.nowMs),
+      BigInt(nowMs),
       id,
+      outcome === 'granted' ? 0n : 1n,
     );
-    if (changed === 1) {
-      const isMoved = outcome !== 'refused' && outcome !== 'expired' && outcome !== 'voided';
-      release(id, isMoved ? 'settled' : 'voided');
-      if (isMoved) {
-        write(
-          `UPDATE orders SET state = 'paid', receipt = ? WHERE run = ? AND state = 'claimed'`,
-          terminalReceipt?.receipt ?? null,
-          id,
-        );
-      } else {
-        write(
-          `UPDATE orders SET state = 'open', run = NULL WHERE run = ? AND state = 'claimed'`,
-          id,
-        );
-      }
+    if (changed === 0) return known(id);
+    if (isMoved) settle(run, conclusion);
+    else giveBack(run);
+    chain.append(id, 'receipt', conclusion.receipt, nowMs);
+    const { receipt } = conclusion;
+    return { ...run, outcome, receipt, terminalReceipt };
+  }
+
+  function settle(run: Run, { outcome, terminalReceipt, holdUntilMs }: Conclusion): void {
+    const { id, request, original } = run;
+    const minor = request.amount?.minor ?? 0n;
+    if (request.order !== undefined) {
+      write(
+        `UPDATE orders SET state = 'paid', receipt = ? WHERE run = ? AND state = 'claimed'`,
+        terminalReceipt?.receipt ?? null,
+        id,
+      );
     }
+    switch (outcome) {
+      case 'held':
+        write(
+          'INSERT INTO payments (id, held, captured, hold_until_ms) VALUES (?, ?, 0, ?)',
+          id,
+          minor,
+          BigInt(holdUntilMs!),
+        );
+        return;
+      case 'captured':
+        if (original === undefined) return release(id, 'settled');
+        write(
+          'UPDATE payments SET held = 0, captured = ?, acting = NULL WHERE id = ? AND acting = ?',
+          minor,
+          original,
+          id,
+        );
+        return release(original, 'settled', minor);
+      case 'voided':
+        write(
+          'UPDATE payments SET held = 0, acting = NULL WHERE id = ? AND acting = ?',
+          original!,
+          id,
+        );
+        return release(original!, 'voided');
+      case 'refunded':
+        write(
+          'UPDATE payments SET refunding = refunding - ?, refunded = refunded + ? WHERE id = ?',
+          minor,
+          minor,
+          original!,
+        );
+        return;
+      default:
+        return release(id, 'settled');
+    }
+  }
+
+  function giveBack({ id, request, original, funding }: Run): void {
+    release(id, 'voided');
+    if (request.order !== undefined) {
+      write(`UPDATE orders SET state = 'open', run = NULL WHERE run = ? AND state = 'claimed'`, id);
+    }
+    // One that was refused on its way in took nothing: it has no funding.
+    if (original === undefined || funding === '') return;
+    if (request.action === 'refund') {
+      const minor = request.amount!.minor;
+      write('UPDATE payments SET refunding = refunding - ? WHERE id = ?', minor, original);
+    } else {
+      write('UPDATE payments SET acting = NULL WHERE id = ? AND acting = ?', original, id);
+    }
+  }
+
+  function known(id: string): Run {
     const run = facts.run(id);
-    assert(run, 'a run was concluded that was never admitted');
+    assert(run, 'a run that was never admitted');
     return run;
   }
 
-  return {
-    putIdentity: (name, statement, envelope) =>
-      sql(() => {
-        const kid = name.slice(0, 16);
-        const holder = one(
-          'SELECT name FROM identities WHERE (kid = ? OR device = ?) AND name <> ?',
-          kid,
-          statement.device ?? null,
-          name,
+  function cancel(asked: Parameters<Store['cancel']>[0]): Awaited<ReturnType<Store['cancel']>> {
+    const { subject, key, envelope, receipt, nowMs } = asked;
+    const owner = one('SELECT key FROM runs WHERE id = ?', subject)?.['key'];
+    if (owner === key) {
+      const run = known(subject);
+      if (run.receipt || run.cancelAskedMs !== undefined) return { run };
+      write(
+        `UPDATE runs SET cancel_asked_ms = ?, refusal = coalesce(refusal, ?) WHERE id = ?`,
+        BigInt(nowMs),
+        run.attempts.length === 0 ? 'cancelled' : null,
+        subject,
+      );
+      chain.append(subject, 'cancel', envelope, nowMs);
+      return { run: known(subject) };
+    }
+    // Of another's request nothing is learned: the answer is the same as for one never seen.
+    const buried = one('SELECT receipt FROM tombstones WHERE key = ? AND id = ?', key, subject);
+    if (buried) return { receipt: buried['receipt'] as Uint8Array };
+    const count = one('SELECT count(*) AS count FROM tombstones WHERE key = ?', key)!['count'];
+    if (Number(count) >= TOMBSTONES_PER_KEY_MAX) {
+      throw new PaymentError('rate_limited', 'too many requests cancelled before they came');
+    }
+    write(
+      'INSERT INTO tombstones (key, id, receipt, at_ms) VALUES (?, ?, ?, ?)',
+      key,
+      subject,
+      receipt,
+      BigInt(nowMs),
+    );
+    chain.append(subject, 'cancel', envelope, nowMs);
+    chain.append(subject, 'receipt', receipt, nowMs);
+    return { receipt };
+  }
+
+  // ── keys and mandates ──────────────────────────────────────────────────────────────────────
+
+  const putIdentity: Store['putIdentity'] = (name, statement, envelope, nowMs) =>
+    sql(() => {
+      const kid = name.slice(0, 16);
+      const holder = one(
+        'SELECT name FROM identities WHERE (kid = ? OR device = ?) AND name <> ?',
+        kid,
+        statement.device ?? null,
+        name,
+      );
+      if (holder) {
+        const held = statement.device ?? kid;
+        throw new PaymentError('suspended', `another key holds the name ${held}`);
+      }
+      const changed = write(
+        `INSERT INTO identities (name, kid, device, payee, status, envelope)
+         VALUES (?, ?, ?, ?, 'active', ?)
+         ON CONFLICT (name) DO UPDATE SET device = excluded.device, payee = excluded.payee,
+           envelope = excluded.envelope WHERE envelope <> excluded.envelope`,
+        name,
+        kid,
+        statement.device ?? null,
+        statement.payee ?? null,
+        envelope,
+      );
+      if (changed === 1) chain.append(name, 'key', envelope, nowMs);
+    });
+
+  const putMandate: Store['putMandate'] = (id, value, issuer, payer, backends, envelope, nowMs) =>
+    sql(() => {
+      const epoch = one('SELECT epoch FROM payers WHERE payer = ?', payer)?.['epoch'];
+      if (epoch !== undefined && BigInt(value.epoch) < (epoch as bigint)) {
+        throw new PaymentError('revoked', `mandates of an epoch below ${epoch} are revoked`);
+      }
+      if (value.parent !== undefined) {
+        const others = one(
+          'SELECT count(*) AS count FROM mandates WHERE parent = ? AND id <> ?',
+          value.parent,
+          id,
         );
-        if (holder) {
-          throw new PaymentError(
-            'suspended',
-            `another key holds the name ${statement.device ?? kid}`,
-          );
+        if (Number(others!['count']) >= CHILDREN_MAX) {
+          throw new PaymentError('rate_limited', 'the parent mandate has too many children');
         }
-        write(
-          `INSERT INTO identities (name, kid, device, payee, status, envelope)
-           VALUES (?, ?, ?, ?, 'active', ?)
-           ON CONFLICT (name) DO UPDATE SET device = excluded.device, payee = excluded.payee,
-             envelope = excluded.envelope`,
-          name,
-          kid,
-          statement.device ?? null,
-          statement.payee ?? null,
-          envelope,
-        );
-      }),
+      }
+      const changed = write(
+        `INSERT INTO mandates (id, parent, issuer, payer, status, envelope, stored_ms, epoch,
+           exp, backends)
+         VALUES (?, ?, ?, ?, 'active', ?, ?, ?, ?, ?) ON CONFLICT DO NOTHING`,
+        id,
+        value.parent ?? null,
+        issuer,
+        payer,
+        envelope,
+        BigInt(nowMs),
+        BigInt(value.epoch),
+        BigInt(value.exp),
+        JSON.stringify(backends),
+      );
+      if (changed === 1) chain.append(id, 'mandate', envelope, nowMs);
+    });
+
+  function setStatus(
+    table: 'identities' | 'mandates',
+    id: string,
+    status: KeyStatus,
+    nowMs: number,
+  ) {
+    const changed = write(
+      `UPDATE ${table} SET status = ?
+       WHERE ${table === 'mandates' ? 'id' : 'name'} = ? AND status NOT IN ('revoked', ?)`,
+      status,
+      id,
+      status,
+    );
+    if (changed === 1) chain.append(id, 'status', { status }, nowMs);
+    return changed === 1;
+  }
+
+  return {
+    putIdentity,
     identityOfKid: (kid) =>
       read(() => {
-        const row = one('SELECT name FROM identities WHERE kid = ?', kid);
-        return row && facts.identity('name', row['name'] as string);
+        const row = one('SELECT name, status, envelope FROM identities WHERE kid = ?', kid);
+        return row && facts.toIdentity(row);
       }),
     identityOfDevice: (device) => read(() => facts.identity('device', device)),
     identity: (name) => read(() => facts.identity('name', name)),
-    setIdentityStatus: (name, status) =>
-      sql(() => void write('UPDATE identities SET status = ? WHERE name = ?', status, name)),
+    terminals: (payee) => read(() => facts.terminals(payee)),
+    identities: (after, count) =>
+      read(() =>
+        all(
+          'SELECT name, status, envelope FROM identities WHERE name > ? ORDER BY name LIMIT ?',
+          after,
+          BigInt(count),
+        ).map(facts.toIdentity),
+      ),
+    setIdentityStatus: (name, status, nowMs) =>
+      sql(() => setStatus('identities', name, status, nowMs)),
     highestCounter: (name) =>
       read(() =>
         Number(one('SELECT highest FROM identities WHERE name = ?', name)?.['highest'] ?? 0),
       ),
 
-    putMandate: (id, value, issuer, payer, envelope, nowMs) =>
-      sql(
-        () =>
-          void write(
-            `INSERT INTO mandates (id, parent, issuer, payer, status, envelope, stored_ms)
-             VALUES (?, ?, ?, ?, 'active', ?, ?) ON CONFLICT DO NOTHING`,
-            id,
-            value.parent ?? null,
-            issuer,
-            payer,
-            envelope,
-            BigInt(nowMs),
-          ),
-      ),
+    putMandate,
     mandate: (id, nowMs) => read(() => facts.mandate(id, nowMs)),
+    chain: (id, nowMs) => read(() => facts.chain(id, nowMs)),
+    mandates: ({ payer, after, count }, nowMs) =>
+      read(() =>
+        all(
+          `${MANDATE} WHERE m.id > ? AND (?2 IS NULL OR m.payer = ?2) ORDER BY m.id LIMIT ?3`,
+          after,
+          payer ?? null,
+          BigInt(count),
+        ).map((row) => facts.link(facts.toMandate(row, nowMs), nowMs)),
+      ),
+    setMandateStatus: (id, status, nowMs) => sql(() => setStatus('mandates', id, status, nowMs)),
+    revoke: (revocation) => sql(() => revoke(database, chain, revocation)),
+    putRevokeReceipt: (id, receipt, nowMs) =>
+      sql(() => putRevokeReceipt(database, chain, id, receipt, nowMs)),
 
     putOrder: (id, device, envelope, nowMs, refusal) =>
       sql(() => {
-        write(
+        const changed = write(
           `INSERT INTO orders (id, device, state, envelope, receipt, stored_ms)
            VALUES (?, ?, ?, ?, ?, ?) ON CONFLICT DO NOTHING`,
           id,
@@ -269,6 +519,7 @@ export function createSqliteStore(database: Database, timers: Timers): Store {
           refusal ?? null,
           BigInt(nowMs),
         );
+        if (changed === 1) chain.append(id, 'order', envelope, nowMs);
         return facts.order(id)!;
       }),
     order: (id) => read(() => facts.order(id)),
@@ -283,72 +534,157 @@ export function createSqliteStore(database: Database, timers: Timers): Store {
       }),
 
     admit: (admission, judge) => sql(() => admit(admission, judge)),
-    decide: (id, decision, attempt, nowMs) =>
+    decide: (run, decision, opening, nowMs) => sql(() => decide(run, decision, opening, nowMs)),
+    attempt: (id, opening, nowMs) =>
       sql(() => {
-        write(
-          `UPDATE runs SET decision = ?, attempted_ms = ?
-           WHERE id = ? AND decision IS NULL AND receipt IS NULL`,
-          JSON.stringify(decision),
-          attempt ? BigInt(nowMs) : null,
-          id,
-        );
-        return facts.run(id)?.decision ?? decision;
+        const { attempts, receipt } = known(id);
+        // A slower bridge must not move money for a run that another has ended.
+        if (receipt) throw new ConflictError('the run is over');
+        const number = attempts.length + 1;
+        open(id, number, opening, nowMs);
+        chain.append(id, 'attempt', { number, ...opening }, nowMs);
+        return known(id);
       }),
-    conclude: (conclusion) => sql(() => conclude(conclusion)),
+    progress: (id, progress, nowMs) =>
+      sql(() => {
+        change(id, progress, nowMs);
+        return known(id);
+      }),
+    conclude: (run, conclusion) => sql(() => conclude(run, conclusion)),
+    cancel: (asked) => sql(() => cancel(asked)),
     run: (id) => read(() => facts.run(id)),
-    openRuns: () =>
+    runOfOrder: (order) =>
+      read(() => {
+        const run = one('SELECT run FROM orders WHERE id = ?', order)?.['run'];
+        return typeof run === 'string' ? facts.run(run) : undefined;
+      }),
+    claim: ({ owner, untilMs }, count, nowMs) =>
+      sql(() => {
+        const rows = all(
+          // What waits for a person is theirs, and is looked at again when they have spoken.
+          `SELECT * FROM runs r WHERE receipt IS NULL AND lease_until_ms < ? AND NOT EXISTS
+             (SELECT 1 FROM attempts a WHERE a.run = r.id AND a.state = 'person')
+           ORDER BY admitted_ms, id LIMIT ?`,
+          BigInt(nowMs),
+          BigInt(count),
+        );
+        for (const row of rows) lease(row['id'] as string, owner, untilMs);
+        return rows.map(facts.toRun);
+      }),
+    renew: (ids, { owner, untilMs }) =>
+      sql(() => {
+        for (const id of ids) {
+          write(
+            'UPDATE runs SET lease_until_ms = ? WHERE id = ? AND lease_owner = ?',
+            BigInt(untilMs),
+            id,
+            owner,
+          );
+        }
+      }),
+    runs: (which, after, count) =>
       read(() =>
-        all('SELECT * FROM runs WHERE receipt IS NULL ORDER BY admitted_ms, id').map(facts.toRun),
+        all(
+          `SELECT * FROM runs WHERE (admitted_ms, id) > (?, ?)
+           ${
+             which === 'unresolved'
+               ? `AND receipt IS NULL AND EXISTS (SELECT 1 FROM attempts a WHERE a.run = id
+                  AND a.state IN ('unknown', 'cancelling', 'person'))`
+               : ''
+           } ORDER BY admitted_ms, id LIMIT ?`,
+          BigInt(after.atMs),
+          after.id,
+          BigInt(count),
+        ).map(facts.toRun),
+      ),
+    expiredHolds: (nowMs, count) =>
+      read(() =>
+        all(
+          `SELECT id FROM payments WHERE held > 0 AND hold_until_ms <= ? AND acting IS NULL
+           ORDER BY hold_until_ms LIMIT ?`,
+          BigInt(nowMs),
+          BigInt(count),
+        ).map(({ id }) => facts.original(id as string)!),
       ),
 
-    forget: (beforeMs) =>
-      sql(() => {
-        const before = BigInt(Math.floor(beforeMs));
-        write('DELETE FROM runs WHERE concluded_ms < ?', before);
-        write(`DELETE FROM reservations WHERE at_ms < ? AND state <> 'reserved'`, before);
-        write(`DELETE FROM orders WHERE stored_ms < ? AND state <> 'claimed'`, before);
-      }),
+    note: ({ subject, kind, body, nowMs }) => sql(() => chain.append(subject, kind, body, nowMs)),
+    evidence: (subject) => read(() => chain.of(subject)),
+    evidencePage: (after, count) => read(() => chain.page(after, count)),
+    erase: (what) => sql(() => erase(database, chain, what)),
+    recount: (after) => read(() => recount(database, facts, after)),
+    backup: (path) => database.backup(path),
+
+    forget: (beforeMs) => sql(() => forget(database, beforeMs)),
 
     meta: (name) =>
       read(
         () => one('SELECT value FROM meta WHERE name = ?', name)?.['value'] as string | undefined,
       ),
-    setMeta: (name, value) =>
-      sql(
-        () =>
-          void write(
-            `INSERT INTO meta (name, value) VALUES (?, ?)
-             ON CONFLICT (name) DO UPDATE SET value = excluded.value`,
-            name,
-            value,
-          ),
-      ),
+    setMeta: (name, value) => sql(() => setMeta(database, name, value)),
     close: () => sql(() => {}).then(() => database.close()),
+  };
+
+  function lease(id: string, owner: string, untilMs: number): void {
+    write(
+      'UPDATE runs SET lease_owner = ?, lease_until_ms = ? WHERE id = ?',
+      owner,
+      BigInt(untilMs),
+      id,
+    );
+  }
+}
+
+/** A verdict as evidence: integers as text, so that no reader rounds them. */
+function verdictRow(verdict: Verdict): object {
+  if (verdict.kind === 'refuse') return verdict;
+  const { reservations, remaining, ...rest } = verdict;
+  return {
+    ...rest,
+    reservations: reservations.map(({ mandate, index, amount }) => ({
+      mandate,
+      window: index + 1,
+      amount: String(amount),
+    })),
+    remaining: remaining.map(({ amount, count }) => ({ amount: String(amount), count })),
   };
 }
 
 /** What became of one verb of a group: its value, or its own failure that undid only itself. */
 type Settled = Readonly<{ value: unknown }> | Readonly<{ failure: unknown }>;
 
-/** Runs verbs in one transaction; alone a failure ends it, in company only its own savepoint. */
-function commitVerbs(database: Database, verbs: readonly (() => unknown)[]): readonly Settled[] {
-  const [only] = verbs;
-  return database.transaction(() =>
-    verbs.length === 1
-      ? [{ value: only!() }]
-      : verbs.map((verb) => {
-          database.exec('SAVEPOINT verb');
-          let settled: Settled;
-          try {
-            settled = { value: verb() };
-          } catch (failure) {
-            undo(database, failure);
-            settled = { failure };
-          }
-          database.exec('RELEASE verb');
-          return settled;
-        }),
-  );
+/**
+ * Runs verbs in one transaction. Most groups have no refusal in them, so savepoints, which cost as
+ * much as a verb, are made only when one has: then all of it is undone and done again with them.
+ */
+async function commitVerbs(
+  database: Database,
+  chain: Chain,
+  verbs: readonly (() => unknown)[],
+): Promise<readonly Settled[]> {
+  try {
+    return await database.commit(() => {
+      chain.restart();
+      return verbs.map((verb) => ({ value: verb() }));
+    });
+  } catch (failure) {
+    if (verbs.length === 1) throw failure;
+  }
+  return database.commit(() => {
+    chain.restart();
+    return verbs.map((verb) => {
+      database.exec('SAVEPOINT verb');
+      let settled: Settled;
+      try {
+        settled = { value: verb() };
+      } catch (failure) {
+        undo(database, failure);
+        chain.restart();
+        settled = { failure };
+      }
+      database.exec('RELEASE verb');
+      return settled;
+    });
+  });
 }
 
 /** A full disk may have ended the whole transaction: then that failure is everybody's. */
@@ -358,19 +694,4 @@ function undo(database: Database, failure: unknown): void {
   } catch {
     throw failure;
   }
-}
-
-function prepareSchema(database: Database): void {
-  const version = database.prepare('PRAGMA user_version').get()?.['user_version'];
-  if (version === SCHEMA_VERSION) return;
-  if (version !== 0n) {
-    throw new OperatorError(
-      'storage',
-      `the bridge's store has version ${String(version)}, this program knows ${SCHEMA_VERSION}: ` +
-        'run the program that wrote it, or start with an empty store',
-    );
-  }
-  database.transaction(() => {
-    database.exec(`${SCHEMA} PRAGMA user_version = ${SCHEMA_VERSION}`);
-  });
 }

@@ -60,6 +60,20 @@ const COMMAND_PHRASES: Readonly<Record<(typeof COMMANDS)[number], readonly strin
     ],
   });
 
+const CANCEL_PHRASES: readonly string[] = Object.freeze([
+  ...['cancel', 'cancel it', 'cancel that', 'cancel this'],
+  ...['cancel payment', 'cancel the payment', 'cancel my payment', 'cancel this payment'],
+  ...[
+    '取消',
+    '取消付款',
+    '取消支付',
+    '取消这笔付款',
+    '取消這筆付款',
+    '取消这笔支付',
+    '取消這筆支付',
+  ],
+]);
+
 const CANCEL_EN = /\b(?:cancel|stop|no|not|never|nevermind|don't|dont)\b/;
 /** An utterance of these words alone is about the payment in hand, so one "no" in it decides. */
 const CANCEL_COMPANY_EN = new RegExp(
@@ -84,9 +98,7 @@ export function readUtterance(text: string, context: ReadingContext): Reading {
   const plain = plainWriting(text);
   if (plain === undefined) return miss('no_match');
 
-  const said = plain
-    .replace(/^(?:hey|ok|okay),? saytap(?:[,.:!]+ ?| |$|(?=\p{sc=Han}))/iu, '')
-    .trim();
+  const said = withoutAddress(plain);
   if (cancels(said)) return Object.freeze({ kind: 'cancel' });
 
   const readings: Reading[] = [];
@@ -120,6 +132,17 @@ export function readUtterance(text: string, context: ReadingContext): Reading {
   const order = ['out_of_bounds', 'no_currency', 'unknown_payee'] as const;
   const why = order.find((reason) => misses.some((each) => each.why === reason));
   return misses.find((each) => each.why === why) ?? miss('no_match');
+}
+
+/**
+ * Whether an utterance says in so many words that a payment be cancelled. For one that was sent
+ * already a "no" is not enough: it may be said to anybody, and the goods may be gone.
+ */
+export function asksToCancel(text: string): boolean {
+  if (text.length > UTTERANCE_CHARS_MAX) return false;
+  const plain = plainWriting(text);
+  if (plain === undefined || /[?？]/.test(plain)) return false;
+  return CANCEL_PHRASES.includes(phraseOf(withoutEnds(withoutAddress(plain))));
 }
 
 /** One way to cut an utterance: the words that would be the amount, and those of the payee. */
@@ -248,6 +271,10 @@ function phraseOf(text: string): string {
     .replace(/[,.;!?，。；！？、\s]+/g, ' ')
     .replace(/(?<=\p{sc=Han}) | (?=\p{sc=Han})/gu, '')
     .trim();
+}
+
+function withoutAddress(plain: string): string {
+  return plain.replace(/^(?:hey|ok|okay),? saytap(?:[,.:!]+ ?| |$|(?=\p{sc=Han}))/iu, '').trim();
 }
 
 function withoutEnds(text: string): string {

@@ -4,11 +4,31 @@
  * One program at a time owns a file: `locking_mode=EXCLUSIVE` holds SQLite's own lock until the
  * database is closed or the process dies, so a second bridge started by mistake gets one clear line
  * and no lock file is left behind by kill -9. It also spares the shared-memory index of the WAL.
+ *
+ * With `synchronous=FULL`, which is what every statement and `transaction` here runs under, SQLite
+ * syncs its write-ahead log in each COMMIT, and the program stands still meanwhile. A `commit` runs
+ * under NORMAL and syncs the log itself, in a worker when the disk is slow. That this is the same
+ * promise follows from what SQLite does in wal.c and https://www.sqlite.org/wal.html:
+ *
+ * - NORMAL differs from FULL in that one sync alone. It still syncs the log before a checkpoint
+ *   copies it, the file after that, and the new header when the log begins again from its start, so
+ *   no order of writes can damage the file, and a checkpoint or a new start in the middle of our
+ *   sync has already put on disk what we wait for.
+ * - Every frame has a checksum that goes on from the frame before. What a power cut leaves is
+ *   therefore a first part of all commits, and what we synced is in it.
+ * - The log is one file for as long as the database is open, so one descriptor serves. POSIX drops
+ *   a process's locks on a file when it closes any descriptor of it; SQLite locks the database file
+ *   and never the log, which is why we may open and close the log and not the file.
+ * - After kill -9 the system still holds what was written and not synced, and the next start reads
+ *   it as committed. It is moved into the file, synced, before anybody can be told of it.
+ * - A checkpoint inside COMMIT ignores the error of its sync. Ours, which follows, meets it.
  */
 import assert from 'node:assert/strict';
-import { closeSync, existsSync, fsyncSync, openSync, statSync } from 'node:fs';
+import { execFile } from 'node:child_process';
+import { closeSync, existsSync, fsyncSync, openSync, rmSync, statSync } from 'node:fs';
 import { dirname } from 'node:path';
 import { DatabaseSync } from 'node:sqlite';
+import { promisify } from 'node:util';
 import { OperatorError, PaymentError } from '../errors.ts';
 import {
   SQLITE_BUSY_MS,
@@ -17,16 +37,44 @@ import {
   SQLITE_STATEMENTS_MAX,
 } from '../limits.ts';
 import { ConflictError, type Database, type SqlRow, type Statement } from '../platform.ts';
+import { type Disk, type Durability, createDurability, realDisk } from './durability.ts';
 
 /**
  * Opens or creates (mode 0600) a database file, or a private one in memory for `:memory:`. Throws
  * OperatorError `storage` when the folder or file cannot be used, when another program has it open,
  * or when it is damaged. Statements throw ConflictError for a taken unique value and PaymentError
  * `unavailable` when the disk fails; every other error of SQLite is a bug and passes as it is.
+ * `disk` is how a `commit` is synced.
  */
-export function openDatabase(path: string): Database {
-  const sqlite = openFile(path);
+export function openDatabase(path: string, disk: Disk = realDisk): Database {
+  const { sqlite, log } = openFile(path);
+  /** Set by the first failed sync, whoever made it. */
+  let broken: PaymentError | undefined;
+  let isClosed = false;
+  let isCopying = false;
   const statements = new Map<string, Statement>();
+  const durability = log === undefined ? IN_MEMORY : createDurability(log, disk, breakDown);
+
+  function breakDown(cause: unknown): PaymentError {
+    const why = 'The disk did not keep what was written: the program must be started again.';
+    broken ??= new PaymentError('unavailable', why, { cause });
+    return broken;
+  }
+
+  function guarded<T>(run: () => T): T {
+    if (broken) throw broken;
+    try {
+      return run();
+    } catch (error) {
+      const code = (error as { errcode?: unknown }).errcode;
+      if (typeof code !== 'number') throw error;
+      if (FAILED_SYNCS.has(code)) throw breakDown(error);
+      if (TAKEN.has(code)) throw new ConflictError((error as Error).message, { cause: error });
+      const failure = DISK_FAILURES.get(code & 0xff);
+      if (failure !== undefined) throw new PaymentError('unavailable', failure, { cause: error });
+      throw error;
+    }
+  }
 
   function prepare(sql: string): Statement {
     const known = statements.get(sql);
@@ -43,7 +91,7 @@ export function openDatabase(path: string): Database {
     return statement;
   }
 
-  function transaction<T>(run: () => T): T {
+  function execute<T>(run: () => T): T {
     guarded(() => sqlite.exec('BEGIN IMMEDIATE'));
     try {
       const result = run();
@@ -52,8 +100,55 @@ export function openDatabase(path: string): Database {
       return result;
     } catch (error) {
       // A full disk may have rolled back already; the first error is the one worth telling.
-      if (sqlite.isTransaction) guarded(() => sqlite.exec('ROLLBACK'));
+      if (sqlite.isTransaction) sqlite.exec('ROLLBACK');
       throw error;
+    }
+  }
+
+  function transaction<T>(run: () => T): T {
+    const result = execute(run);
+    // It may have changed nothing, and have read what a commit has not yet got to the disk.
+    durability.reachNow();
+    return result;
+  }
+
+  async function commit<T>(run: () => T): Promise<T> {
+    guarded(() => sqlite.exec('PRAGMA synchronous = NORMAL'));
+    let result: T;
+    try {
+      result = execute(run);
+    } finally {
+      // Before anything else can run: whoever knows nothing of this stays durable.
+      sqlite.exec('PRAGMA synchronous = FULL');
+    }
+    await durability.wrote();
+    return result;
+  }
+
+  /**
+   * With the log moved into the file and not moved again, the file stands still while commits go
+   * on into the log: whoever copies it meanwhile copies one moment. SQLite's own backup gives up
+   * when it meets a transaction, and VACUUM INTO stops the program. Another process copies, for
+   * closing the file here would drop SQLite's lock on it.
+   */
+  async function backup(copy: string): Promise<void> {
+    const file = sqlite.location();
+    assert(file !== null, 'what is in memory has no file to copy');
+    if (isCopying) throw uncopied(copy, 'another copy is being made');
+    if (existsSync(copy)) throw uncopied(copy, 'it is there already');
+    guarded(() => sqlite.exec('PRAGMA wal_autocheckpoint = 0; PRAGMA wal_checkpoint(TRUNCATE)'));
+    isCopying = true;
+    try {
+      await promisify(execFile)(process.execPath, ['-e', COPY, file, copy]);
+      if (isClosed) throw new Error('the program was stopped meanwhile');
+      syncFolder(dirname(copy));
+    } catch (error) {
+      rmSync(copy, { force: true });
+      const { stderr, message } = error as Error & { stderr?: string };
+      throw uncopied(copy, /Error: (.*)/.exec(stderr ?? '')?.[1] ?? message, error);
+    } finally {
+      isCopying = false;
+      if (!isClosed) sqlite.exec(AUTOCHECKPOINT);
     }
   }
 
@@ -61,11 +156,44 @@ export function openDatabase(path: string): Database {
     prepare,
     exec: (sql: string) => guarded(() => sqlite.exec(sql)),
     transaction,
-    close: () => sqlite.close(),
+    commit,
+    durable: async () => {
+      if (broken) throw broken;
+      await durability.reached();
+    },
+    backup,
+    close() {
+      isClosed = true;
+      sqlite.close();
+      durability.close();
+    },
   });
 }
 
-function openFile(path: string): DatabaseSync {
+/** Nothing in memory outlives the program, so nothing is waited for. */
+const IN_MEMORY: Durability = Object.freeze({
+  wrote: () => Promise.resolve(),
+  reached: () => Promise.resolve(),
+  reachNow: () => {},
+  close: () => {},
+});
+
+const AUTOCHECKPOINT = `PRAGMA wal_autocheckpoint = ${SQLITE_CHECKPOINT_PAGES}`;
+
+/** Copies its first argument to its second, a new file with the same mode, and syncs it. */
+const COPY = `
+  const fs = require('node:fs');
+  const [from, to] = process.argv.slice(1);
+  fs.copyFileSync(from, to, fs.constants.COPYFILE_EXCL | fs.constants.COPYFILE_FICLONE);
+  fs.fsyncSync(fs.openSync(to, 'r+'));
+`;
+
+function uncopied(path: string, why: string, cause?: unknown): OperatorError {
+  return new OperatorError('storage', `Cannot copy the database to ${path}: ${why}.`, { cause });
+}
+
+/** The open database, and a descriptor of its write-ahead log unless it is in memory. */
+function openFile(path: string): Readonly<{ sqlite: DatabaseSync; log: number | undefined }> {
   let sqlite: DatabaseSync | undefined;
   try {
     if (path !== ':memory:') createPrivately(path);
@@ -75,10 +203,14 @@ function openFile(path: string): DatabaseSync {
     sqlite.exec('PRAGMA synchronous = FULL');
     sqlite.exec('PRAGMA foreign_keys = ON');
     sqlite.exec('PRAGMA trusted_schema = OFF');
-    sqlite.exec(`PRAGMA wal_autocheckpoint = ${SQLITE_CHECKPOINT_PAGES}`);
+    sqlite.exec(AUTOCHECKPOINT);
     sqlite.exec('BEGIN IMMEDIATE; COMMIT'); // Takes the lock now, not at the first payment.
-    if (path !== ':memory:') findDamage(sqlite, path);
-    return sqlite;
+    const file = sqlite.location();
+    if (file === null) return { sqlite, log: undefined };
+    findDamage(sqlite, file);
+    sqlite.exec('PRAGMA wal_checkpoint(TRUNCATE)'); // What a killed process wrote and did not sync.
+    syncFolder(dirname(file)); // The names of the file and of its log.
+    return { sqlite, log: openSync(`${file}-wal`, 'r+') };
   } catch (error) {
     sqlite?.close();
     throw error instanceof OperatorError ? error : unusable(path, error);
@@ -88,9 +220,12 @@ function openFile(path: string): DatabaseSync {
 /** SQLite would create the file with the umask's mode; its WAL copies the mode of the file. */
 function createPrivately(path: string): void {
   // An existing file is not opened here: closing it would drop SQLite's locks in this process.
-  if (existsSync(path)) return;
-  closeSync(openSync(path, 'wx', 0o600));
-  const folder = openSync(dirname(path), 'r');
+  if (!existsSync(path)) closeSync(openSync(path, 'wx', 0o600));
+}
+
+/** A new name is durable only when its folder is. */
+function syncFolder(path: string): void {
+  const folder = openSync(path, 'r');
   try {
     fsyncSync(folder);
   } finally {
@@ -150,6 +285,9 @@ const SQLITE = Object.freeze({
 /** Extended codes SQLITE_CONSTRAINT_PRIMARYKEY, _UNIQUE and _ROWID. */
 const TAKEN: ReadonlySet<number> = new Set([1555, 2067, 2579]);
 
+/** Extended codes SQLITE_IOERR_FSYNC and SQLITE_IOERR_DIR_FSYNC. */
+const FAILED_SYNCS: ReadonlySet<number> = new Set([1034, 1290]);
+
 const DISK_FAILURES: ReadonlyMap<number, string> = new Map([
   [SQLITE.busy, 'The database is locked by another program.'],
   [SQLITE.locked, 'The database is locked by another program.'],
@@ -160,20 +298,6 @@ const DISK_FAILURES: ReadonlyMap<number, string> = new Map([
   [SQLITE.cannotOpen, 'The database file cannot be opened.'],
   [SQLITE.notADatabase, 'The database file is damaged.'],
 ]);
-
-function guarded<T>(run: () => T): T {
-  try {
-    return run();
-  } catch (error) {
-    const code = (error as { errcode?: unknown }).errcode;
-    if (typeof code === 'number' && TAKEN.has(code)) {
-      throw new ConflictError((error as Error).message, { cause: error });
-    }
-    const failure = DISK_FAILURES.get(sqliteCode(error) ?? -1);
-    if (failure !== undefined) throw new PaymentError('unavailable', failure, { cause: error });
-    throw error;
-  }
-}
 
 function sqliteCode(error: unknown): number | undefined {
   const code = (error as { errcode?: unknown }).errcode;

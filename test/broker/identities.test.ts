@@ -1,19 +1,21 @@
 /** Who may speak: the root names keys, a device speaks only as itself, and nobody learns more. */
 import { expect, test } from 'vitest';
-import { createIdentities } from '../../broker/identities.ts';
+import { createIdentities, standing } from '../../broker/identities.ts';
 import { createSqliteStore } from '../../broker/store/sqlite.ts';
 import { openDatabase } from '../../src/node/sqlite.ts';
-import { timers } from '../../src/node/platform.ts';
+import { random, timers } from '../../src/node/platform.ts';
 import { keyStatement } from '../../src/objects/key.ts';
 import { query as queryKind } from '../../src/objects/query.ts';
-import { CAST, REALM, type Role, enrol, sealed, statementOf } from './stage.ts';
+import { CAST, NOW_MS, NOW_S, REALM, type Role, createTime } from './stage.ts';
+import { enrol, sealed, statementOf } from './stage.ts';
 
+const { clock } = createTime();
 const value = { question: 'state', subject: 'ab'.repeat(16) } as const;
 
 async function prepared(roles?: readonly Role[]) {
-  const store = createSqliteStore(openDatabase(':memory:'), timers);
+  const store = createSqliteStore(openDatabase(':memory:'), timers, random);
   if (roles) await enrol(store, roles);
-  return { store, identities: createIdentities(store, REALM, CAST.root.key) };
+  return { store, identities: createIdentities(store, REALM, CAST.root.key, clock) };
 }
 
 test('a statement of the root enrols its key, by device and by kid', async () => {
@@ -23,6 +25,35 @@ test('a statement of the root enrols its key, by device and by kid', async () =>
   const { name } = CAST.glasses.key;
   expect(await store.identityOfDevice('glasses')).toMatchObject({ name, status: 'active' });
   expect(await store.identityOfKid(name.slice(0, 16))).toMatchObject({ name });
+  expect(await store.evidence(name), 'dated by the bridge').toMatchObject([
+    { kind: 'key', atMs: NOW_MS, body: envelope },
+  ]);
+});
+
+test('a later statement of the root renews a key, and does not reinstate it', async () => {
+  const { store, identities } = await prepared(['glasses']);
+  const { name } = CAST.glasses.key;
+  await store.setIdentityStatus(name, 'suspended', NOW_MS);
+  const changes = { presenceMax: 1, device: 'goggles' } as const;
+  const { envelope } = await sealed(keyStatement, statementOf('glasses', changes), CAST.root);
+  await identities.enrol(envelope);
+  expect(await store.identityOfDevice('glasses')).toBeUndefined();
+  expect(await store.identityOfDevice('goggles')).toMatchObject({
+    status: 'suspended',
+    statement: { presenceMax: 1 },
+  });
+});
+
+test.each([
+  [{ status: 'active' }, {}, undefined],
+  [{ status: 'suspended' }, {}, 'suspended'],
+  [{ status: 'revoked' }, { exp: NOW_S }, 'revoked'],
+  [{ status: 'active' }, { nbf: NOW_S }, undefined],
+  [{ status: 'active' }, { nbf: NOW_S + 1 }, 'not_yet_valid'],
+  [{ status: 'active' }, { exp: NOW_S + 1 }, undefined],
+  [{ status: 'active' }, { exp: NOW_S }, 'expired'],
+] as const)('a key of %j with a statement of %j stands as %s', ({ status }, changes, expected) => {
+  expect(standing({ status, statement: statementOf('glasses', changes) }, NOW_MS)).toBe(expected);
 });
 
 test('a statement that anybody but the root signed enrols nobody', async () => {
@@ -79,7 +110,7 @@ test('the status is that of now, though the key itself is kept', async () => {
   const { store, identities } = await prepared(['glasses']);
   const { envelope } = await sealed(queryKind, value, CAST.glasses);
   await identities.openFrom('glasses', queryKind, envelope);
-  await store.setIdentityStatus(CAST.glasses.key.name, 'revoked');
+  await store.setIdentityStatus(CAST.glasses.key.name, 'revoked', NOW_MS);
   const { signer } = await identities.openFrom('glasses', queryKind, envelope);
   expect(signer.status).toBe('revoked');
 });

@@ -7,27 +7,33 @@ import type { KeyStatus, Store } from '../../broker/store/port.ts';
 import { createSqliteStore } from '../../broker/store/sqlite.ts';
 import { toHex } from '../../src/bytes.ts';
 import type { Reason } from '../../src/errors.ts';
+import { CHAIN_DEPTH_MAX, CHILDREN_MAX } from '../../src/limits.ts';
 import { openDatabase } from '../../src/node/sqlite.ts';
-import { timers } from '../../src/node/platform.ts';
+import { random, timers } from '../../src/node/platform.ts';
 import { keyStatement } from '../../src/objects/key.ts';
 import { type Mandate, mandate as mandateKind } from '../../src/objects/mandate.ts';
-import { CAST, NOW_MS, NOW_S, PAYER, REALM, type Role } from './stage.ts';
+import { CAST, NOW_MS, NOW_S, PAYER, REALM, type Role, createTime } from './stage.ts';
 import { enrol, mandateOf, putMandate, sealed, statementOf } from './stage.ts';
 
 async function prepared() {
   const database = openDatabase(':memory:');
-  const store = createSqliteStore(database, timers);
+  const store = createSqliteStore(database, timers, random);
   await enrol(store);
   const asked: (readonly [string, string])[] = [];
-  const linked = { answer: true as boolean | Error };
-  const backend = {
-    async fundingLinked(funding: string, wallet: string) {
-      asked.push([funding, wallet]);
-      if (linked.answer instanceof Error) throw linked.answer;
-      return linked.answer;
+  const linked = { answer: true as boolean | Error, other: false };
+  const backends = [
+    {
+      name: 'ledger',
+      async fundingLinked(funding: string, wallet: string) {
+        asked.push([funding, wallet]);
+        if (linked.answer instanceof Error) throw linked.answer;
+        return linked.answer;
+      },
     },
-  } as unknown as Backend;
-  const parts = { store, identities: createIdentities(store, REALM, CAST.root.key), backend };
+    { name: 'other', fundingLinked: async () => linked.other },
+  ] as unknown as Backend[];
+  const identities = createIdentities(store, REALM, CAST.root.key, createTime().clock);
+  const parts = { store, identities, backends };
   return {
     store,
     asked,
@@ -51,6 +57,7 @@ test('a wallet’s mandate over linked funding is stored with its payer', async 
     issuer: CAST.wallet.key.name,
     payer: toHex(PAYER),
     status: 'active',
+    backends: ['ledger'],
     mandate: { funding: 'acct-1' },
   });
   expect(await take({}), 'again: known, and the backend is not asked').toEqual({
@@ -68,18 +75,83 @@ test('a child is stored when its parent names the signer, with the parent’s pa
   expect(await store.mandate(child.id, NOW_MS)).toMatchObject({
     issuer: CAST.glasses.key.name,
     payer: toHex(PAYER),
+    backends: ['ledger'],
   });
   expect(asked).toEqual([]);
 });
 
+test.each([
+  [true, true, ['ledger', 'other']],
+  [false, true, ['other']],
+  [true, false, ['ledger']],
+] as const)('its backends are those that know the funding, in their order: %#', async (...row) => {
+  const [ledger, other, expected] = row;
+  const { store, linked, take } = await prepared();
+  Object.assign(linked, { answer: ledger, other });
+  const { id } = await take({});
+  expect((await store.mandate(id, NOW_MS))?.backends).toEqual(expected);
+  const child = await take({ parent: id, cnf: CAST.agent.key.name }, 'glasses');
+  expect((await store.mandate(child.id, NOW_MS))?.backends).toEqual(expected);
+});
+
+test('a chain as deep as it may be is taken, and no deeper one', async () => {
+  const { store, take } = await prepared();
+  let parent = await putMandate(store);
+  for (let depth = 2; depth <= CHAIN_DEPTH_MAX; depth++) {
+    const { id, refusal } = await take({ parent, epoch: depth }, 'glasses');
+    expect(refusal).toBeUndefined();
+    parent = id;
+  }
+  const { id, refusal } = await take({ parent, epoch: 9 }, 'glasses');
+  expect(refusal?.reason).toBe('malformed');
+  expect(await store.mandate(id, NOW_MS)).toBeUndefined();
+});
+
+test('a child of a parent that is over, or whose own parent is, is refused', async () => {
+  const { store, setStatus, take } = await prepared();
+  const over = await putMandate(store, { exp: NOW_S });
+  expect((await take({ parent: over }, 'glasses')).refusal?.reason).toBe('expired');
+  const root = await putMandate(store);
+  const middle = await putMandate(store, { parent: root }, 'glasses');
+  setStatus(root, 'revoked');
+  const { id, refusal } = await take({ parent: middle, epoch: 2 }, 'glasses');
+  expect(refusal?.reason).toBe('revoked');
+  expect(await store.mandate(id, NOW_MS)).toBeUndefined();
+});
+
+test('of an epoch that is over: revoked, however often it comes, and its child too', async () => {
+  const { store, take } = await prepared();
+  const target = { epoch: 3 };
+  await store.revoke({ id: 'ab'.repeat(16), payer: toHex(PAYER), target, ...REVOKED });
+  for (let copy = 0; copy < 2; copy++) {
+    const { id, refusal } = await take({ epoch: 2 });
+    expect(refusal?.reason).toBe('revoked');
+    expect(await store.mandate(id, NOW_MS)).toBeUndefined();
+  }
+  const { id: parent, refusal } = await take({ epoch: 3 });
+  expect(refusal).toBeUndefined();
+  expect((await take({ parent, epoch: 2 }, 'glasses')).refusal?.reason).toBe('revoked');
+});
+
+test('rate_limited: a parent with too many children', async () => {
+  const { store, take } = await prepared();
+  const parent = await putMandate(store);
+  for (let epoch = 1; epoch <= CHILDREN_MAX; epoch++) {
+    await putMandate(store, { parent, epoch }, 'glasses');
+  }
+  const one = await take({ parent, epoch: CHILDREN_MAX + 1 }, 'glasses');
+  expect(one.refusal?.reason).toBe('rate_limited');
+});
+
+const REVOKED = { envelope: Uint8Array.of(1), nowMs: NOW_MS };
 const zone = { kind: 'calendar', period: 'day', zone: 'Mars/Olympus', max: 1n, count: 1 } as const;
 type Prepare = (store: Store) => Promise<unknown>;
 const status = (role: Role, value: 'suspended' | 'revoked') => (store: Store) =>
-  store.setIdentityStatus(CAST[role].key.name, value);
+  store.setIdentityStatus(CAST[role].key.name, value, NOW_MS);
 const over = (role: Role, changes: object) => async (store: Store) => {
   const statement = statementOf(role, changes);
   const { envelope } = await sealed(keyStatement, statement, CAST.root);
-  await store.putIdentity(CAST[role].key.name, statement, envelope);
+  await store.putIdentity(CAST[role].key.name, statement, envelope, NOW_MS);
 };
 const nothing: Prepare = async () => {};
 

@@ -6,8 +6,15 @@
  * is. A `Power` cuts a bridge off before or after its n-th step, for good.
  */
 import { createIdentities } from '../../broker/identities.ts';
-import { createBridge, type Bridge } from '../../broker/bridge.ts';
-import type { Authorisation, Backend } from '../../broker/backends/port.ts';
+import { createBridge, type Bridge, type Parts } from '../../broker/bridge.ts';
+import type {
+  Authorisation,
+  Backend,
+  BackendAnswer,
+  Capabilities,
+  Movement,
+  Notification,
+} from '../../broker/backends/port.ts';
 import type { Assessment, RiskQuestion } from '../../broker/risk/client.ts';
 import type { Admission, Store } from '../../broker/store/port.ts';
 import { createSqliteStore } from '../../broker/store/sqlite.ts';
@@ -16,6 +23,8 @@ import { type Rules, judge } from '../../broker/verdict.ts';
 import { toHex } from '../../src/bytes.ts';
 import { type Realm, type Signer, identify } from '../../src/cose.ts';
 import { PaymentError, type Reason, reasonName } from '../../src/errors.ts';
+import { LEASE_MS } from '../../src/limits.ts';
+import { random } from '../../src/node/platform.ts';
 import { openDatabase } from '../../src/node/sqlite.ts';
 import { type KeyStatement, keyStatement } from '../../src/objects/key.ts';
 import { type Kind, open, seal } from '../../src/objects/kind.ts';
@@ -165,7 +174,7 @@ export async function sealed<T>(
 export async function enrol(store: Store, roles: readonly Role[] = ENROLLED): Promise<void> {
   for (const role of roles) {
     const envelope = await seal(keyStatement, statementOf(role), REALM, CAST.root);
-    await store.putIdentity(CAST[role].key.name, statementOf(role), envelope);
+    await store.putIdentity(CAST[role].key.name, statementOf(role), envelope, NOW_MS);
   }
 }
 
@@ -177,7 +186,8 @@ export async function putMandate(
 ): Promise<string> {
   const value = mandateOf(changes);
   const { id, envelope } = await sealed(mandateKind, value, CAST[issuer]);
-  await store.putMandate(id, value, CAST[issuer].key.name, toHex(PAYER), envelope, NOW_MS);
+  const { name } = CAST[issuer].key;
+  await store.putMandate(id, value, name, toHex(PAYER), ['ledger'], envelope, NOW_MS);
   return id;
 }
 
@@ -189,7 +199,8 @@ export async function admissionOf(
 ): Promise<Admission> {
   const request = requestOf({ exp: Math.floor(nowMs / 1000) + 300, ...changes });
   const { id, envelope } = await sealed(requestKind, request, CAST[role]);
-  return { id, key: CAST[role].key.name, device: role, request, envelope, nowMs };
+  const lease = { owner: 'test', untilMs: nowMs + LEASE_MS };
+  return { id, key: CAST[role].key.name, device: role, request, envelope, nowMs, lease };
 }
 
 /** Admits under the real judge and RULES. */
@@ -281,8 +292,129 @@ export class Power {
 
 // ── the stage ─────────────────────────────────────────────────────────────────────────────────
 
-/** What the backend does with a call: `lost` moves the money and gives no answer. */
-export type BackendAct = 'done' | 'declined' | 'lost' | 'unknown' | 'unsent';
+/**
+ * What the backend does with a call: `lost` moves the money and gives no answer, `late` gives none
+ * either and moves it only when `arrive` is called, unless it was barred meanwhile.
+ */
+export type BackendAct = 'done' | 'declined' | 'lost' | 'late' | 'unknown' | 'unsent';
+
+type Entry = {
+  outcome: 'captured' | 'held' | 'voided' | 'refunded';
+  call: Authorisation | Movement;
+};
+
+/** A backend that does what `acts` say, one act per call that moves money, and then `done`. */
+export function createBackend(name = 'ledger') {
+  const acts: BackendAct[] = [];
+  /** Every authorisation asked for, in order. */
+  const calls: Authorisation[] = [];
+  /** Every capture, void and refund asked for, in order. */
+  const movements: (Movement & Readonly<{ operation: string }>)[] = [];
+  /** What was authorised, by key: money moved at most once. */
+  const moved = new Map<string, Authorisation>();
+  const answers = new Map<string, Entry | 'declined'>();
+  const state = { linked: true as boolean | 'away', query: 'sees' as 'sees' | 'blind' | 'away' };
+  /** Calls that are still on their way. */
+  const underway: (() => void)[] = [];
+  let before = async () => {};
+  let capabilities: Capabilities = {
+    resolvesBy: 'replay',
+    keyForMs: 86_400_000,
+    pollMs: 0,
+    cancel: { unseen: 'bars', captured: 'refuses', forMs: 7 * 86_400_000 },
+    notifies: true,
+  };
+
+  const reference = (key: string) => `ref-${key.slice(0, 4)}`;
+  const answerOf = (key: string, entry: Entry | 'declined'): BackendAnswer =>
+    entry === 'declined'
+      ? { kind: 'declined', reason: 'backend_declined' }
+      : { kind: 'done', outcome: entry.outcome, reference: reference(key) };
+
+  async function act(
+    call: Authorisation | Movement,
+    outcome: Entry['outcome'],
+    isAllowed: boolean,
+  ): Promise<BackendAnswer> {
+    await before();
+    const next = acts.shift() ?? 'done';
+    if (next === 'unsent') return { kind: 'unsent', why: 'refused' };
+    if (next === 'unknown') return { kind: 'unknown', why: 'no answer' };
+    if (next === 'late') {
+      underway.push(() => execute(call, outcome, isAllowed));
+      return { kind: 'unknown', why: 'no answer' };
+    }
+    execute(call, outcome, next !== 'declined' && isAllowed);
+    return next === 'lost'
+      ? { kind: 'unknown', why: 'no answer' }
+      : answerOf(call.key, answers.get(call.key)!);
+  }
+
+  function execute(
+    call: Authorisation | Movement,
+    outcome: Entry['outcome'],
+    isAllowed: boolean,
+  ): void {
+    if (answers.has(call.key)) return;
+    answers.set(call.key, isAllowed ? { outcome, call } : 'declined');
+    if (isAllowed && 'funding' in call) moved.set(call.key, call);
+  }
+
+  const move = (operation: 'capture' | 'void' | 'refund', outcome: Entry['outcome']) =>
+    async function (movement: Movement): Promise<BackendAnswer> {
+      movements.push({ ...movement, operation });
+      const original = answers.get(movement.original);
+      if (operation === 'void' && original === undefined) {
+        const answer = await act(movement, outcome, true);
+        // Barred: it will find itself declined.
+        if (answers.has(movement.key)) answers.set(movement.original, 'declined');
+        return answer;
+      }
+      const held = original !== 'declined' && original?.outcome === 'held';
+      const isAllowed = operation === 'refund' ? original !== 'declined' : held;
+      const answer = await act(movement, outcome, isAllowed);
+      if (operation === 'void' && answer.kind === 'done') moved.delete(movement.original);
+      return answer;
+    };
+
+  const port: Backend = {
+    name,
+    get capabilities() {
+      return capabilities;
+    },
+    async authorise(call) {
+      calls.push(call);
+      return act(call, call.capture === 'now' ? 'captured' : 'held', true);
+    },
+    capture: move('capture', 'captured'),
+    void: move('void', 'voided'),
+    refund: move('refund', 'refunded'),
+    async query(key) {
+      if (state.query === 'away') return { kind: 'unknown', why: 'away' };
+      const known = state.query === 'blind' ? undefined : answers.get(key);
+      return known ? answerOf(key, known) : { kind: 'unseen' };
+    },
+    /** The body is the notification itself, unsigned: signatures are the adapters' business. */
+    parseNotification({ body }) {
+      return JSON.parse(new TextDecoder().decode(body)) as Notification;
+    },
+    async fundingLinked() {
+      if (state.linked === 'away') throw new PaymentError('unavailable', 'away');
+      return state.linked;
+    },
+  };
+  return Object.assign(state, {
+    port,
+    acts,
+    calls,
+    movements,
+    moved,
+    /** What was on its way gets there. */
+    arrive: () => underway.splice(0).forEach((run) => run()),
+    before: (run: () => Promise<void>) => void (before = run),
+    can: (changes: Partial<Capabilities>) => void (capabilities = { ...capabilities, ...changes }),
+  });
+}
 
 export type Sent = Readonly<{ topic: string; payload: Uint8Array; qos: 0 | 1 }>;
 
@@ -290,66 +422,32 @@ export type Stage = Awaited<ReturnType<typeof createStage>>;
 
 export const TICK_SECRET = new Uint8Array(32).fill(3);
 
-export async function createStage(options: Readonly<{ path?: string; realm?: Realm }> = {}) {
+export async function createStage(
+  options: Readonly<{ path?: string; realm?: Realm; isSecond?: boolean }> = {},
+) {
   const realm = options.realm ?? REALM;
   const time = createTime();
   const { clock } = time;
   const disk = { isFull: false };
   const database = openDatabase(options.path ?? ':memory:');
-  const store = createSqliteStore(failing(database, disk), time.timers);
+  const store = createSqliteStore(failing(database, disk), time.timers, random);
   await enrol(store);
   const nonces = createNonces(TICK_SECRET, 1);
   const sent: Sent[] = [];
   const logs: string[] = [];
   const risk = { asked: [] as RiskQuestion[], answers: [] as Assessment[] };
-  const backend = {
-    /** Every call, in order. */
-    calls: [] as Authorisation[],
-    /** What the backend did, by key: money moved at most once. */
-    moved: new Map<string, Authorisation>(),
-    acts: [] as BackendAct[],
-    linked: true as boolean | 'away',
-  };
-
-  const hooks = { risk: () => {}, backend: async () => {} };
+  const backend = createBackend();
+  const other = createBackend('other');
+  const hooks = { risk: (): unknown => undefined };
 
   async function assess(question: RiskQuestion): Promise<Assessment> {
     risk.asked.push(question);
-    hooks.risk();
+    await hooks.risk();
     return risk.answers.shift() ?? decided('allow', 10, []);
   }
 
-  const ledger: Backend = {
-    name: 'ledger',
-    resolvesBy: 'replay',
-    async authorise(call) {
-      backend.calls.push(call);
-      await hooks.backend();
-      const act = backend.acts.shift() ?? 'done';
-      if (act === 'done' || act === 'lost') backend.moved.set(call.key, call);
-      switch (act) {
-        case 'done':
-          return { kind: 'done', outcome: 'captured', reference: `ref-${call.key.slice(0, 4)}` };
-        case 'declined':
-          return { kind: 'declined', reason: 'backend_declined' };
-        case 'unsent':
-          return { kind: 'unsent', why: 'refused' };
-        default:
-          return { kind: 'unknown', why: 'no answer' };
-      }
-    },
-    capture: () => Promise.reject(new Error('not asked for')),
-    void: () => Promise.reject(new Error('not asked for')),
-    refund: () => Promise.reject(new Error('not asked for')),
-    query: () => Promise.reject(new Error('not asked for')),
-    async fundingLinked() {
-      if (backend.linked === 'away') throw new PaymentError('unavailable', 'away');
-      return backend.linked;
-    },
-  };
-
   /** Another bridge on the same store: what a restart is. */
-  function boot(power: Power = new Power()): Bridge {
+  function boot(power: Power = new Power(), changes: Partial<Parts> = {}): Bridge {
     const cut: Store = {
       ...store,
       admit: power.around('admit', store.admit),
@@ -359,9 +457,13 @@ export async function createStage(options: Readonly<{ path?: string; realm?: Rea
     return createBridge({
       realm,
       store: cut,
-      identities: createIdentities(cut, realm, CAST.root.key),
+      identities: createIdentities(cut, realm, CAST.root.key, clock),
       risk: { assess: power.around('risk', assess) },
-      backend: { ...ledger, authorise: power.around('backend', ledger.authorise) },
+      backends: [
+        { ...backend.port, authorise: power.around('backend', backend.port.authorise) },
+        ...(options.isSecond ? [other.port] : []),
+      ],
+      owner: `bridge-${++boots}`,
       signer: CAST.bridge,
       rules: { policy: POLICY, isFresh: nonces.isFresh },
       nonces,
@@ -374,9 +476,11 @@ export async function createStage(options: Readonly<{ path?: string; realm?: Rea
         sent.push({ topic, payload, qos });
         power.pass('after send');
       },
+      ...changes,
     });
   }
 
+  let boots = 0;
   let bridge = boot();
 
   return {
@@ -391,13 +495,17 @@ export async function createStage(options: Readonly<{ path?: string; realm?: Rea
     logs,
     risk,
     backend,
-    /** Called whenever risk is asked, before it answers. */
-    onRisk: (run: () => void) => void (hooks.risk = run),
+    /** Called whenever risk is asked; it answers when that is done. */
+    onRisk: (run: () => unknown) => void (hooks.risk = run),
     /** Called with every backend call, which waits for it. */
-    onBackend: (run: () => Promise<void>) => void (hooks.backend = run),
+    onBackend: (run: () => Promise<void>) => backend.before(run),
+    /** A second backend, when the stage was made with one. */
+    other,
     bridge: () => bridge,
-    restart(power?: Power): Bridge {
-      return (bridge = boot(power));
+    /** As a program that died and starts again: the store finds nobody else working on its runs. */
+    restart(power?: Power, changes?: Partial<Parts>): Bridge {
+      database.exec('UPDATE runs SET lease_until_ms = 0 WHERE receipt IS NULL');
+      return (bridge = boot(power, changes));
     },
     /** A message of a device on its own topic, and all that follows without waiting. */
     async deliver(device: string, kind: KindName, envelope: Uint8Array): Promise<void> {
@@ -424,15 +532,38 @@ export async function createStage(options: Readonly<{ path?: string; realm?: Rea
         .map((payload) => open(receiptKind, payload, realm, () => CAST.bridge.key).value)
         .filter((receipt) => receipt.subject === subject);
     },
+    /** As `told`, of many subjects with one look: the last receipt about each. */
+    lastTold(device: string): ReadonlyMap<string, Receipt> {
+      const receipts = bytesTold(sent, device).map(
+        (payload) => open(receiptKind, payload, realm, () => CAST.bridge.key).value,
+      );
+      return new Map(receipts.map((receipt) => [receipt.subject, receipt]));
+    },
     /** All receipts that a device got, as bytes in hex. */
     bytes: (device: string) => bytesTold(sent, device).map(toHex),
+    /** Runs without a final receipt. */
+    open: () => database.prepare('SELECT id FROM runs WHERE receipt IS NULL').all(),
+    attempts: (run: string) =>
+      database.prepare('SELECT backend, operation, state FROM attempts WHERE run = ?').all(run),
     /** Rows of every table that a message could change; equal before and after means no trace. */
-    rows: () =>
-      ['runs', 'mandates', 'orders', 'windows', 'reservations', 'identities'].map((table) =>
-        database.prepare(`SELECT * FROM ${table}`).all(),
-      ),
+    rows: () => TABLES.map((table) => database.prepare(`SELECT * FROM ${table}`).all()),
   };
 }
+
+const TABLES = [
+  'runs',
+  'attempts',
+  'mandates',
+  'orders',
+  'windows',
+  'reservations',
+  'payments',
+  'identities',
+  'tombstones',
+  'payers',
+  'revokes',
+  'evidence',
+];
 
 function bytesTold(sent: readonly Sent[], device: string): Uint8Array[] {
   const topic = downTopic(device, 'receipt');
@@ -456,13 +587,16 @@ export function verdictOf(receipt: Receipt | undefined): readonly [string?, (Rea
 
 /** A database whose commits fail while `disk.isFull`, the way src/node/sqlite.ts reports it. */
 export function failing(database: Database, disk: Readonly<{ isFull: boolean }>): Database {
+  const full =
+    <T>(run: () => T) =>
+    () => {
+      const result = run();
+      if (disk.isFull) throw new PaymentError('unavailable', 'The disk is full.');
+      return result;
+    };
   return {
     ...database,
-    transaction: (run) =>
-      database.transaction(() => {
-        const result = run();
-        if (disk.isFull) throw new PaymentError('unavailable', 'The disk is full.');
-        return result;
-      }),
+    transaction: (run) => database.transaction(full(run)),
+    commit: (run) => database.commit(full(run)),
   };
 }

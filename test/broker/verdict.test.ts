@@ -10,6 +10,7 @@ import type { ChainLink, Facts, OrderState, Usage } from '../../broker/store/por
 import { type Rules, judge, levelFor } from '../../broker/verdict.ts';
 import type { Reason } from '../../src/errors.ts';
 import { CLOCK_SKEW_S, COUNTER_GAP_MAX, REQUEST_VALID_S_MAX } from '../../src/limits.ts';
+import { RUNS_PER_KEY_MAX } from '../../src/limits.ts';
 import type { KeyStatement } from '../../src/objects/key.ts';
 import type { Mandate } from '../../src/objects/mandate.ts';
 import type { Order } from '../../src/objects/order.ts';
@@ -28,6 +29,7 @@ function linkOf(mandate: Partial<Mandate> = {}, changes: Partial<ChainLink> = {}
     issuerFault: undefined,
     payer: '07'.repeat(16),
     status: 'active',
+    backends: ['ledger'],
     usage: value.windows.map(() => NONE),
     lastMs: undefined,
     ...changes,
@@ -47,9 +49,11 @@ function factsOf(changes: Partial<Facts> = {}): Facts {
   return {
     identity: identityOf('glasses'),
     highestCounter: 0,
+    openRuns: 0,
     isCounterReused: false,
     chain: [linkOf()],
     order: undefined,
+    original: undefined,
     terminals: [statementOf('kiosk'), statementOf('till')],
     nowMs: NOW_MS,
     ...changes,
@@ -89,6 +93,8 @@ describe('counter and times', () => {
   runs([
     ['accept', {}, {}, 'the request that every row changes in one thing'],
     ['counter_reused', {}, { isCounterReused: true }, 'the counter is another request’s'],
+    ['accept', {}, { openRuns: RUNS_PER_KEY_MAX - 1 }, 'as many under way as a key may have'],
+    ['rate_limited', {}, { openRuns: RUNS_PER_KEY_MAX }, 'one more than that'],
     ['accept', { counter: 9 + COUNTER_GAP_MAX }, { highestCounter: 9 }, 'as far ahead as may be'],
     ['counter_gap', { counter: 10 + COUNTER_GAP_MAX }, { highestCounter: 9 }, 'one further'],
     ['accept', { counter: 1 }, { highestCounter: 1_000 }, 'overtaken by others, but never used'],
@@ -120,7 +126,6 @@ describe('role of the key', () => {
     identity: identityOf(role),
     chain: [linkOf({ cnf: CAST[role].key.name })],
   });
-  const original = 'dd'.repeat(16);
   runs([
     ['revoked', {}, { identity: identityOf('glasses', {}, 'revoked') }, 'a revoked key'],
     ['suspended', {}, { identity: identityOf('glasses', {}, 'suspended') }, 'a suspended key'],
@@ -131,11 +136,9 @@ describe('role of the key', () => {
     ['role_forbidden', {}, keeper('kiosk'), 'a terminal does not pay'],
     ['role_forbidden', {}, keeper('wallet'), 'a wallet grants and does not pay'],
     ['role_forbidden', {}, keeper('bridge'), 'nor does the bridge'],
-    ['action_unsupported', { action: 'hold' }, {}, 'a hold'],
-    ['action_unsupported', { action: 'capture', original }, {}, 'a capture'],
-    ['action_unsupported', { action: 'void', original }, {}, 'a void'],
-    ['action_unsupported', { action: 'refund', original }, {}, 'a refund'],
-    ['action_unsupported', { action: 'access' }, {}, 'an access'],
+    ['accept', { action: 'hold' }, {}, 'a hold is judged like a payment'],
+    ['limit_window', { action: 'hold' }, chainOf({ windows: [total(9_99n, 9)] }), 'and limited'],
+    ['role_forbidden', { action: 'hold' }, keeper('kiosk'), 'a terminal does not hold'],
   ]);
 });
 
@@ -218,7 +221,13 @@ describe('mandate and its chain', () => {
       remaining: [{ amount: 990_00n, count: 99 }],
       funding: 'acct-1',
       payer: '07'.repeat(16),
+      backends: ['ledger'],
     });
+  });
+
+  test('the backends are those of the leaf, in its order', () => {
+    const found = judge(requestOf(), factsOf(chainOf({}, { backends: ['b', 'a'] })), RULES);
+    expect(found).toMatchObject({ kind: 'accept', backends: ['b', 'a'] });
   });
 });
 
@@ -460,6 +469,290 @@ describe('room', () => {
     ['limit_gap', {}, gap(59_999), 'a millisecond short of it'],
     ['limit_gap', {}, gap(-5_000), 'the clock has stepped back since'],
   ]);
+});
+
+describe('access', () => {
+  const { amount: _amount, ...entry } = requestOf({ action: 'access' });
+  const judged = (facts: Partial<Facts>, rules: Rules = RULES) =>
+    judge(entry, factsOf(facts), rules);
+  const reason = (facts: Partial<Facts>, rules?: Rules) => {
+    const found = judged(facts, rules);
+    return found.kind === 'accept' ? 'accept' : found.reason;
+  };
+
+  test('moves no money: it reserves nothing but its count, in every window', () => {
+    const windows = [total(0n, 3), total(5n, 2)];
+    const usage = [NONE, { amount: 5n, count: 1 }];
+    expect(judged(chainOf({ windows }, { usage }))).toMatchObject({
+      kind: 'accept',
+      reservations: [
+        { index: 0, amount: 0n },
+        { index: 1, amount: 0n },
+      ],
+      remaining: [
+        { amount: 0n, count: 2 },
+        { amount: 0n, count: 0 },
+      ],
+    });
+  });
+
+  test.each([
+    ['limit_count', chainOf({ windows: [total(5n, 2)] }, { usage: [{ amount: 0n, count: 2 }] })],
+    ['limit_gap', chainOf({ gap: 60 }, { lastMs: NOW_MS - 59_999 })],
+    ['scope_channel', chainOf({ channels: 2 })],
+    ['scope_payee', { terminals: [] }],
+    ['role_forbidden', { identity: identityOf('kiosk'), chain: [] }],
+    ['accept', chainOf({ perPaymentMin: 10_00n, perPaymentMax: 10_00n })],
+  ] as const)('%s: %#', (expected, facts) => {
+    expect(reason(facts)).toBe(expected);
+  });
+
+  test('its ladder is that of the mandate’s currency, at no amount', () => {
+    const bands = [{ ceiling: 0n, level: 3 }] as const;
+    const ladders = [
+      { currency: 'EUR', bands },
+      { currency: 'CNY', bands: [{ ceiling: 0n, level: 2 }] as const },
+    ];
+    const rules: Rules = { ...RULES, policy: { ...RULES.policy, ladders } };
+    expect(reason({}, rules)).toBe('accept');
+    expect(reason(chainOf({ currency: 'EUR' }), rules)).toBe('presence_too_low');
+    expect(reason(chainOf({ currency: 'JPY' }), rules), 'no ladder').toBe('presence_too_low');
+    expect(reason(chainOf({ bands }), rules), 'the mandate’s own bands').toBe('presence_too_low');
+  });
+
+  test('an order is about money, so an access cannot name one', () => {
+    const found = judge({ ...entry, order: ORDER_ID }, factsOf(orderFacts({}, 'open')), RULES);
+    expect(found).toMatchObject({ kind: 'refuse', reason: 'order_mismatch' });
+  });
+});
+
+describe('P4: a mandate of the wallet for this order and this amount, usable once', () => {
+  const dear = 5_000_00n;
+  const request = { ...forOrder, amount: yuan(dear), presence: 1 } as const;
+  const { order: _order, ...orderless } = request;
+  const order = orderFacts({ amount: yuan(dear) }, 'open');
+  const forOne: Partial<Mandate> = {
+    perPaymentMin: dear,
+    perPaymentMax: dear,
+    windows: [total(dear, 1)],
+    allow: [{ kind: 'order', order: ORDER_ID }],
+    bands: [{ ceiling: dear, level: 4 }],
+  };
+  const child = { cnf: CAST.glasses.key.name, parent: 'bb'.repeat(16) };
+  const above = linkOf({ ...forOne }, { id: 'bb'.repeat(16) });
+  const wide = [total(9n * dear, 9)];
+  const payee = { kind: 'payee', payee: 'cafe' } as const;
+  const one = { kind: 'order', order: ORDER_ID } as const;
+  const other = { kind: 'order', order: 'ee'.repeat(16) } as const;
+
+  runs([
+    ['accept', request, { ...order, ...chainOf(forOne) }, 'whatever the device claims'],
+    [
+      'accept',
+      request,
+      { ...order, ...chainOf({ ...forOne, windows: [...wide, total(dear, 1)] }) },
+      'one of its windows is for one payment',
+    ],
+    [
+      'accept',
+      request,
+      { ...order, ...chainOf({ ...forOne, allow: [one, payee] }) },
+      'a payee besides only narrows it',
+    ],
+    [
+      'presence_too_low',
+      request,
+      { ...order, ...chainOf({ ...forOne, windows: [total(2n * dear, 2)] }) },
+      'two uses',
+    ],
+    [
+      'presence_too_low',
+      request,
+      {
+        ...order,
+        ...chainOf({
+          ...forOne,
+          windows: [{ kind: 'rolling', seconds: 60, max: dear, count: 1 }],
+        }),
+      },
+      'one use a minute is more than one',
+    ],
+    [
+      'presence_too_low',
+      request,
+      {
+        ...order,
+        ...chainOf({ ...forOne, perPaymentMax: dear + 1n, windows: [total(9n * dear, 1)] }),
+      },
+      'up to another amount',
+    ],
+    [
+      'presence_too_low',
+      request,
+      { ...order, ...chainOf({ ...forOne, perPaymentMin: dear - 1n }) },
+      'from another amount',
+    ],
+    [
+      'presence_too_low',
+      request,
+      { ...order, ...chainOf({ ...forOne, allow: [payee] }) },
+      'no order',
+    ],
+    [
+      'order_mismatch',
+      request,
+      { ...order, ...chainOf({ ...forOne, allow: [other] }) },
+      'other order',
+    ],
+    [
+      'presence_too_low',
+      orderless,
+      chainOf({ ...forOne, allow: [payee] }),
+      'a request that names no order',
+    ],
+    [
+      'presence_too_low',
+      request,
+      {
+        ...order,
+        chain: [linkOf({ ...forOne, ...child }, { issuer: CAST.glasses.key.name }), above],
+      },
+      'a child: not signed by the wallet for this',
+    ],
+    [
+      'limit_count',
+      request,
+      {
+        ...order,
+        ...chainOf(
+          { ...forOne, windows: [total(9n * dear, 1)] },
+          { usage: [{ amount: dear, count: 1 }] },
+        ),
+      },
+      'used already',
+    ],
+  ]);
+});
+
+describe('what a refusal says in words', () => {
+  const why = (request: Partial<Request>, facts: Partial<Facts>, rules: Partial<Rules> = {}) => {
+    const found = judge(requestOf(request), factsOf(facts), { ...RULES, ...rules });
+    return found.kind === 'refuse' ? [found.reason, found.why] : ['accept'];
+  };
+  const until = '2026-10-14 04:00:00 UTC';
+  const parents: Partial<Facts> = {
+    chain: [
+      linkOf({}, { issuer: CAST.glasses.key.name }),
+      linkOf({ windows: [total(900_00n, 9)] }, { id: 'bc'.repeat(16), usage: [NONE] }),
+    ],
+  };
+  const day = { kind: 'calendar', period: 'day', zone: 'Asia/Shanghai', max: 50_00n, count: 3 };
+  const hour = { kind: 'rolling', seconds: 3600, max: 50_00n, count: 3 };
+  const windows = [total(1_000_00n, 9), day, hour] as Mandate['windows'];
+  const used = (place: number, usage: Usage) =>
+    chainOf({ windows }, { usage: windows.map((_, i) => (i === place ? usage : NONE)) });
+  const said: readonly (readonly [
+    Reason,
+    string,
+    Partial<Request>,
+    Partial<Facts>,
+    Partial<Rules>?,
+  ])[] = [
+    ['counter_reused', 'counter 1 was another', {}, { isCounterReused: true }],
+    ['counter_gap', 'counter 99 is far beyond 5', { counter: 99 }, { highestCounter: 5 }],
+    ['rate_limited', '64 payments of this key', {}, { openRuns: 64 }],
+    ['expired', `valid until ${until}`, { exp: NOW_S }, {}],
+    ['not_yet_valid', 'too long', { exp: NOW_S + 9_999 }, {}],
+    ['stale_nonce', 'tick nonce', {}, {}, { isFresh: () => false }],
+    ['suspended', 'signing key', {}, { identity: identityOf('glasses', {}, 'suspended') }],
+    ['role_forbidden', 'a terminal does not pay', {}, { identity: identityOf('kiosk') }],
+    ['mandate_unknown', 'no such mandate', {}, { chain: [] }],
+    ['revoked', 'mandate aaaaaaaa is revoked', {}, chainOf({}, { status: 'revoked' })],
+    ['expired', 'signer of mandate aaaaaaaa', {}, chainOf({}, { issuerFault: 'expired' })],
+    ['not_yet_valid', 'mandate aaaaaaaa is valid from', {}, chainOf({ nbf: NOW_S + 1 })],
+    ['expired', `mandate aaaaaaaa was valid until ${until}`, {}, chainOf({ exp: NOW_S })],
+    ['currency_mismatch', 'mandate aaaaaaaa is in EUR', {}, chainOf({ currency: 'EUR' })],
+    ['scope_payee', 'no terminal of cafe', {}, { terminals: [] }],
+    ['scope_terminal', 'cafe has no terminal till-9', { terminal: 'till-9' }, {}],
+    ['order_unknown', 'has not registered', forOrder, {}],
+    [
+      'order_mismatch',
+      'not those of the order',
+      { ...forOrder, amount: yuan(1n) },
+      orderFacts({}, 'open'),
+    ],
+    ['order_expired', 'payable until', forOrder, orderFacts({}, 'closed')],
+    ['order_paid', 'is paid', forOrder, orderFacts({}, 'paid')],
+    ['order_claimed', 'another payment of it', forOrder, orderFacts({}, 'claimed')],
+    ['scope_channel', 'mandate aaaaaaaa does not allow voice', {}, chainOf({ channels: 2 })],
+    [
+      'scope_category',
+      'mandate aaaaaaaa denies this category',
+      {},
+      chainOf({ deny: [{ kind: 'category', category: 5814 }] }),
+    ],
+    [
+      'scope_payee',
+      'mandate aaaaaaaa does not allow this payee',
+      {},
+      chainOf({ allow: [{ kind: 'payee', payee: 'bazaar' }] }),
+    ],
+    ['presence_too_low', 'the policy asks for P1, this counts as P0', { presence: 0 }, {}],
+    [
+      'presence_too_low',
+      'mandate aaaaaaaa asks for P2, this counts as P1',
+      { presence: 1 },
+      chainOf({ bands: [{ ceiling: 99_00n, level: 2 }] }),
+    ],
+    [
+      'limit_per_payment',
+      'mandate aaaaaaaa allows payments from 0.01 yuan to 9.99 yuan',
+      {},
+      chainOf({ perPaymentMax: 9_99n }),
+    ],
+    ['limit_per_payment', 'from 10.01 yuan to 200.00 yuan', {}, chainOf({ perPaymentMin: 10_01n })],
+    [
+      'limit_gap',
+      'mandate aaaaaaaa allows the next payment at 2026-10-14 04:00:30 UTC',
+      {},
+      chainOf({ gap: 60 }, { lastMs: NOW_MS - 30_000 }),
+    ],
+    [
+      'limit_window',
+      '(per day, Asia/Shanghai) of mandate aaaaaaaa has 9.99 yuan of 50.00 yuan left, 10.00 yuan is',
+      {},
+      used(1, { amount: 40_01n, count: 1 }),
+    ],
+    [
+      'limit_window',
+      'window 3 (any 3600 s) of mandate aaaaaaaa has 0.00 yuan of 50.00 yuan left',
+      {},
+      used(2, { amount: 50_00n, count: 1 }),
+    ],
+    [
+      'limit_count',
+      'window 1 (in all) of mandate aaaaaaaa has seen its 9 payments',
+      {},
+      used(0, { amount: 0n, count: 9 }),
+    ],
+    [
+      'limit_window',
+      'window 1 (in all) of mandate bcbcbcbc has 9.99 yuan',
+      { presence: 2 },
+      {
+        chain: [
+          parents.chain![0]!,
+          { ...parents.chain![1]!, usage: [{ amount: 890_01n, count: 1 }] },
+        ],
+      },
+    ],
+  ];
+
+  test.each(said.map((row) => [row[0], row[1], row] as const))('%s: %s', (reason, text, row) => {
+    const [found, words] = why(row[2], row[3], row[4]);
+    expect(found).toBe(reason);
+    expect(words).toContain(text);
+  });
 });
 
 describe('the order of the checks', () => {

@@ -5,11 +5,11 @@ import { fromHex } from '../../src/bytes.ts';
 import { payloadOf } from '../../src/cose.ts';
 import { PaymentError } from '../../src/errors.ts';
 import { OUTBOX_WINDOW, RESEND_FOR_MS, RESEND_MS, RESEND_MS_MAX } from '../../src/limits.ts';
-import { open } from '../../src/objects/kind.ts';
+import { open, seal } from '../../src/objects/kind.ts';
 import { order as orderKind } from '../../src/objects/order.ts';
 import { query as queryKind } from '../../src/objects/query.ts';
 import { receipt as receiptKind } from '../../src/objects/receipt.ts';
-import { seal } from '../../src/objects/kind.ts';
+import { openDatabase } from '../../src/node/sqlite.ts';
 import {
   DEVICE,
   REALM,
@@ -245,6 +245,7 @@ test('what is too old by trusted time is kept for a person, and listened for', a
   await stage.ready();
   await stage.time.pass(60_000);
   expect(stage.logged).toContain('entry too old to be sent: a person must look');
+  expect(stage.givenUp, 'and told once').toEqual([entry.id]);
   const count = stage.wire.sent('request').length;
   await stage.time.pass(120_000);
   expect(stage.wire.sent('request')).toHaveLength(count);
@@ -286,6 +287,63 @@ test('a receipt that the disk does not take is asked for again', async () => {
   await stage.capture(id(1));
   expect(stage.heard).toHaveLength(1);
   expect(stage.outbox.open()).toEqual([]);
+});
+
+describe('what is to be cancelled', () => {
+  const QUERY = Uint8Array.of(0xca);
+  const queries = (stage: Stage) =>
+    stage.wire.sent('query').filter(({ payload }) => payload[0] === QUERY[0]);
+  const cancel = (stage: Stage, n: number) => stage.link.send(stage.outbox.cancel(id(n), QUERY)!);
+
+  test('is asked at once, whatever pause the request was in, and sent itself no more', async () => {
+    const stage = await readyStage();
+    send(stage, 1);
+    await stage.time.pass(20_000);
+    const before = stage.wire.sent('request').length;
+    cancel(stage, 1);
+    expect(queries(stage)).toHaveLength(1);
+    await stage.time.pass(3 * RESEND_MS);
+    expect(queries(stage).map(({ qos }) => qos)).toEqual([1, 1, 1]);
+    expect(stage.wire.sent('request')).toHaveLength(before);
+  });
+
+  test('is asked again after a start', async () => {
+    const database = openDatabase(':memory:');
+    const before = await createStage({ database });
+    send(before, 1);
+    before.outbox.cancel(id(1), QUERY);
+    const after = await createStage({ database });
+    await after.ready();
+    expect([queries(after).length, after.wire.sent('request').length]).toEqual([1, 0]);
+  });
+
+  test('waits for no place, and keeps its own: the counters after it stay near', async () => {
+    const stage = await readyStage();
+    const total = OUTBOX_WINDOW + 2;
+    for (let n = 1; n <= total; n++) send(stage, n);
+    cancel(stage, total);
+    expect(queries(stage), 'beyond the window').toHaveLength(1);
+    cancel(stage, 1);
+    await stage.time.pass(RESEND_MS_MAX);
+    const distinct = new Set(stage.wire.sent('request').map(({ payload }) => payload.join()));
+    expect(distinct.size).toBe(OUTBOX_WINDOW);
+    await stage.refuse(id(1), 'cancelled');
+    expect(stage.wire.sent('request').at(-1)?.payload[1]).toBe(OUTBOX_WINDOW + 1);
+  });
+
+  test('is asked no more when it is too old', async () => {
+    const stage = await createStage();
+    const entry = send(stage, 1, START_S * 1000 - RESEND_FOR_MS - 1_000);
+    cancel(stage, 1);
+    await stage.ready();
+    await stage.time.pass(60_000);
+    const count = queries(stage).length;
+    expect(count, 'before the time was known').toBeGreaterThan(0);
+    await stage.time.pass(10 * RESEND_MS_MAX);
+    expect(queries(stage)).toHaveLength(count);
+    await stage.refuse(entry.id, 'cancelled');
+    expect(stage.outbox.open(), 'and listened for').toEqual([]);
+  });
 });
 
 test('a wall clock that jumps makes no payment old', async () => {

@@ -137,6 +137,7 @@ test('forgets what was closed long ago, and never what is open', () => {
   outbox.put(entry(3));
   outbox.close(id(1), Uint8Array.of(9), 1_000);
   outbox.close(id(2), Uint8Array.of(9), 2_000);
+  for (const n of [1, 2, 3]) outbox.told(id(n));
   outbox.forget(OUTBOX_KEEP_MS + 1_500);
   expect([1, 2, 3].map((n) => outbox.get(id(n)) !== undefined)).toEqual([false, true, true]);
 });
@@ -190,4 +191,97 @@ test('a commit that fails is not stored only when a later commit says so', () =>
   failures = 0;
   expect(reason(() => outbox.put(entry(3)))).toBeUndefined();
   expect(outbox.open().map((one) => one.id)).toEqual([id(3)]);
+});
+
+test('what ended and was told to nobody is not forgotten, except a mandate', () => {
+  const outbox = empty();
+  outbox.put(entry(1));
+  outbox.put(entry(2, 'order'));
+  outbox.put(entry(3, 'mandate'));
+  outbox.put(entry(4));
+  for (const n of [1, 2, 3]) outbox.close(id(n), Uint8Array.of(9), 1);
+  outbox.told(id(4));
+  expect(outbox.untold().map((one) => one.id)).toEqual([id(1), id(2)]);
+  outbox.forget(OUTBOX_KEEP_MS + 10);
+  expect(outbox.get(id(3))).toBeUndefined();
+  expect(
+    outbox.untold().map((one) => one.id),
+    'oldest first',
+  ).toEqual([id(1), id(2)]);
+  outbox.told(id(1));
+  outbox.close(id(4), Uint8Array.of(9), 1);
+  expect(
+    outbox.untold().map((one) => one.id),
+    'what is open cannot have been told',
+  ).toEqual([id(2), id(4)]);
+});
+
+test('the question to cancel: kept once, with what is open, and still open after it', () => {
+  const outbox = empty();
+  outbox.put(entry(1), used(1));
+  expect(outbox.cancel(id(2), Uint8Array.of(7)), 'an id that is unknown').toBeUndefined();
+  expect(outbox.get(id(1))?.cancel).toBeUndefined();
+  expect(outbox.cancel(id(1), Uint8Array.of(7))).toMatchObject({
+    id: id(1),
+    receipt: undefined,
+    cancel: Uint8Array.of(7),
+  });
+  expect(outbox.cancel(id(1), Uint8Array.of(8))?.cancel, 'the first').toEqual(Uint8Array.of(7));
+  expect(outbox.open()).toHaveLength(1);
+  outbox.close(id(1), Uint8Array.of(9), 1);
+  expect(outbox.cancel(id(1), Uint8Array.of(7)), 'what is over').toBeUndefined();
+  outbox.put(entry(3), used(2));
+  outbox.close(id(3), Uint8Array.of(9), 1);
+  expect(outbox.cancel(id(3), Uint8Array.of(7))).toBeUndefined();
+  expect(outbox.get(id(3))?.cancel, 'and keeps no question').toBeUndefined();
+  expect(outbox.get(id(1))).toMatchObject({ receipt: Uint8Array.of(9), cancel: Uint8Array.of(7) });
+});
+
+test('orders that ended, by how their id begins, newest first', () => {
+  const outbox = empty();
+  const order = (text: string) => ({ ...entry(1, 'order'), id: text.padEnd(32, '0') });
+  for (const text of ['aa1', 'aa2', 'bb']) outbox.put(order(text));
+  outbox.put(entry(5));
+  for (const text of ['aa1', 'bb', 'aa2']) outbox.close(order(text).id, Uint8Array.of(9), 1);
+  outbox.close(id(5), Uint8Array.of(9), 1);
+  outbox.put(order('aa3'));
+  const found = (beginning: string, count: number) =>
+    outbox.orders(beginning, count).map((one) => one.id.slice(0, 3));
+  expect(found('', 10)).toEqual(['bb0', 'aa2', 'aa1']);
+  expect(found('', 1)).toEqual(['bb0']);
+  expect(found('aa', 10)).toEqual(['aa2', 'aa1']);
+  expect(found('aa1', 10)).toEqual(['aa1']);
+  expect(found('%', 10)).toEqual([]);
+});
+
+test('an outbox of version 1 goes on: what is open stays open, what ended counts as told', () => {
+  const database = openDatabase(':memory:');
+  database.exec(`
+    CREATE TABLE entries (
+      place INTEGER PRIMARY KEY, id TEXT NOT NULL UNIQUE, kind TEXT NOT NULL,
+      envelope BLOB NOT NULL, stored_ms INTEGER NOT NULL, receipt BLOB, closed_ms INTEGER
+    ) STRICT;
+    CREATE INDEX entries_open ON entries (place) WHERE receipt IS NULL;
+    CREATE TABLE counters (key TEXT PRIMARY KEY, last INTEGER NOT NULL) STRICT, WITHOUT ROWID;
+    INSERT INTO entries VALUES (1, '${id(1)}', 'request', x'01', 5, x'09', 6);
+    INSERT INTO entries VALUES (2, '${id(2)}', 'request', x'02', 7, NULL, NULL);
+    INSERT INTO counters VALUES ('key', 2);
+    PRAGMA user_version = 1;
+  `);
+  for (let opening = 1; opening <= 2; opening++) {
+    const outbox = createOutbox(database);
+    expect(outbox.counter('key')).toBe(2);
+    expect(outbox.untold()).toEqual([]);
+    expect(outbox.open()).toEqual([
+      {
+        id: id(2),
+        kind: 'request',
+        envelope: Uint8Array.of(2),
+        storedMs: 7,
+        receipt: undefined,
+        cancel: undefined,
+      },
+    ]);
+    expect(outbox.get(id(1))?.receipt).toEqual(Uint8Array.of(9));
+  }
 });

@@ -1,14 +1,20 @@
 // Method: a person acts, the test reads three things: what the surface said, what is in the outbox
 // (decoded from its bytes), and what went over the wire. Receipts arrive signed, through the link.
-import { expect, test } from 'vitest';
+import { describe, expect, test } from 'vitest';
+import { toHex } from '../../src/bytes.ts';
 import { PaymentError, type Reason } from '../../src/errors.ts';
 import {
   CONFIRM_MS,
   CONFIRM_READ_MS,
   RECEIPT_PATIENCE_MS,
   REQUEST_VALID_S,
+  RESEND_FOR_MS,
+  RESEND_MS_MAX,
   TICK_USE_MS,
 } from '../../src/limits.ts';
+import { open, seal } from '../../src/objects/kind.ts';
+import { query as queryKind } from '../../src/objects/query.ts';
+import { receipt as receiptKind } from '../../src/objects/receipt.ts';
 import { openDatabase } from '../../src/node/sqlite.ts';
 import { phrases, reasonPhrase } from '../../device/phrases.ts';
 import type { Told } from '../../device/runtime.ts';
@@ -18,8 +24,10 @@ import {
   MANDATE_ID,
   NONCE,
   NOTHING,
+  REALM,
   START_S,
   type Stage,
+  bridge,
   createStage,
   mandateWith,
   ndef,
@@ -34,6 +42,7 @@ import {
 
 const PAY = 'pay 12.50 yuan to Luckin Coffee';
 const BIG = 'pay 38 yuan to Luckin Coffee';
+const UNCONFIRMED = 'Not confirmed yet. Do not pay again; I will tell you. You can say “cancel”.';
 const cny = (minor: bigint) => ({ currency: 'CNY', minor });
 
 async function readyStage(options: Parameters<typeof createStage>[0] = {}): Promise<Stage> {
@@ -293,7 +302,7 @@ test('a disk that may bring the entry back: unconfirmed, and not sent now', asyn
   const { told } = await confirmed(stage);
   await stage.time.pass(RECEIPT_PATIENCE_MS);
   expect(await told).toMatchObject({ kind: 'unconfirmed' });
-  expect(stage.sentences().at(-1)).toBe(phrases.unconfirmed('en'));
+  expect(stage.sentences().at(-1)).toBe(UNCONFIRMED);
   expect(stage.wire.sent('request')).toEqual([]);
 });
 
@@ -367,11 +376,7 @@ test('pending with the final one on its heels: told in that order, and to the en
   const told = await paying;
   if (told.kind !== 'unconfirmed') throw new Error(told.kind);
   expect((await told.later).kind).toBe('paid');
-  expect(stage.sentences()).toEqual([
-    'Paying…',
-    phrases.unconfirmed('en'),
-    'Paid 12.50 yuan to Luckin Coffee.',
-  ]);
+  expect(stage.sentences()).toEqual(['Paying…', UNCONFIRMED, 'Paid 12.50 yuan to Luckin Coffee.']);
 });
 
 test('silence is no answer: "not confirmed yet", free again, told later', async () => {
@@ -383,7 +388,7 @@ test('silence is no answer: "not confirmed yet", free again, told later', async 
   await stage.time.pass(1);
   const told = await paying;
   expect(told).toMatchObject({ kind: 'unconfirmed', id });
-  expect(stage.sentences().at(-1)).toBe('Not confirmed yet. Do not pay again; I will tell you.');
+  expect(stage.sentences().at(-1)).toBe(UNCONFIRMED);
   const second = stage.say('pay 5 yuan to Noodle Bar');
   await settle();
   expect(stage.asked).toHaveLength(2);
@@ -696,4 +701,381 @@ test('quit ends only when nothing is open', async () => {
   expect(await stage.say('quit')).toEqual({ kind: 'said' });
   expect(await told).toEqual({ kind: 'not_sent', reason: 'cancelled' });
   expect(await stage.say('quit')).toEqual({ kind: 'quit' });
+});
+
+describe('calling off what was sent', () => {
+  const ASKED = {
+    en:
+      'Asked to cancel 12.50 yuan to Luckin Coffee; not cancelled until I say so. ' +
+      'Do not pay again.',
+    zh: '已请求取消向瑞幸咖啡支付的12.50元；在我告知之前尚未取消，请勿重复付款。',
+  };
+  const CANCELLED = 'Cancelled: you were not charged the 12.50 yuan to Luckin Coffee.';
+  const PAID_FIRST = 'It was paid before it could be cancelled: 12.50 yuan to Luckin Coffee.';
+
+  /** A payment that is not confirmed yet, and freed the person. */
+  async function unconfirmed(options: Parameters<typeof createStage>[0] = {}) {
+    const stage = await readyStage(options);
+    const { told } = await confirmed(stage);
+    const { id } = stage.request();
+    await stage.time.pass(RECEIPT_PATIENCE_MS);
+    const first = await told;
+    if (first.kind !== 'unconfirmed') throw new Error(first.kind);
+    return { stage, id, later: first.later };
+  }
+
+  test.each([
+    ['en', 'cancel', CANCELLED],
+    ['zh', '取消', '已取消：向瑞幸咖啡支付的12.50元未扣款。'],
+  ] as const)(
+    '%s: asked, and cancelled only by the signed receipt',
+    async (language, words, end) => {
+      const { stage, id, later } = await unconfirmed({ language });
+      expect(await stage.say(words)).toEqual({ kind: 'said' });
+      expect(stage.said.at(-1)).toEqual({ sentence: ASKED[language], mood: 'waiting' });
+      expect(stage.cancels()).toEqual([id]);
+      const query = stage.wire.sent('query').at(-1)!;
+      expect(open(queryKind, query.payload, REALM, () => wearer.key).value).toEqual({
+        question: 'cancel',
+        subject: id,
+      });
+      expect(query.qos).toBe(1);
+      expect(stage.outbox.get(id)).toMatchObject({ receipt: undefined, cancel: query.payload });
+
+      const count = stage.said.length;
+      await stage.pending(id, 'in_progress');
+      await stage.receipt({ subject: id, outcome: 'refused', reason: 125 }, stranger);
+      expect(stage.said, 'no answer but a final one').toHaveLength(count);
+      expect(stage.outbox.open()).toHaveLength(1);
+
+      await stage.refuse(id, 'cancelled');
+      expect(await later).toMatchObject({ kind: 'refused', id });
+      expect(stage.sentences().at(-1)).toBe(end);
+      expect(stage.outbox.open()).toEqual([]);
+    },
+  );
+
+  test.each([
+    ['en', 'cancel', PAID_FIRST],
+    ['zh', '取消付款', '未能取消，款项已先行支付：12.50元付给瑞幸咖啡。'],
+  ] as const)('%s: too late', async (language, words, end) => {
+    const { stage, id, later } = await unconfirmed({ language });
+    await stage.say(words);
+    await stage.capture(id);
+    expect(await later).toMatchObject({ kind: 'paid', id });
+    expect(stage.said.at(-1)).toEqual({ sentence: end, mood: 'bad' });
+  });
+
+  test('refused for another reason after all: told as that', async () => {
+    const { stage, id, later } = await unconfirmed();
+    await stage.say('cancel');
+    await stage.refuse(id, 'backend_declined');
+    await later;
+    expect(stage.sentences().at(-1)).toContain('Not paid, nothing was charged. Your account');
+  });
+
+  test('the question goes out until a final receipt, and the payment itself no more', async () => {
+    const { stage, id } = await unconfirmed();
+    await stage.say('cancel');
+    const before = stage.wire.sent('request').length;
+    await stage.time.pass(5 * RESEND_MS_MAX);
+    await stage.pending(id, 'backend_unknown');
+    await stage.time.pass(5 * RESEND_MS_MAX);
+    expect(stage.wire.sent('request')).toHaveLength(before);
+    const count = stage.cancels().length;
+    expect(count).toBeGreaterThan(8);
+    expect(count, 'with growing pauses').toBeLessThan(18);
+    await stage.refuse(id, 'cancelled');
+    await stage.time.pass(5 * RESEND_MS_MAX);
+    expect(stage.cancels()).toHaveLength(count);
+  });
+
+  test('without a link: asked once there is one, and not called cancelled before', async () => {
+    const { stage, id } = await unconfirmed();
+    stage.wire.down();
+    await stage.say('cancel');
+    await stage.time.pass(60_000);
+    expect(stage.cancels()).toEqual([]);
+    expect(stage.sentences().join(' ')).not.toMatch(/not charged|nothing was/i);
+    stage.wire.up();
+    await settle();
+    expect(stage.cancels()).toEqual([id]);
+    await stage.refuse(id, 'cancelled');
+    expect(stage.sentences().at(-1)).toBe(CANCELLED);
+  });
+
+  test('after a power cut: asked again, with the same bytes, and its end is told', async () => {
+    const database = openDatabase(':memory:');
+    const before = await unconfirmed({ database });
+    await before.stage.say('cancel');
+    const asked = before.stage.outbox.get(before.id)?.cancel;
+
+    const after = await createStage({ database });
+    await after.ready();
+    expect(after.wire.sent('request')).toEqual([]);
+    expect(after.cancels()).toEqual([before.id]);
+    const sent = after.wire.sent('query').map(({ payload }) => toHex(payload));
+    expect(sent).toContain(toHex(asked!));
+    await after.capture(before.id);
+    expect(after.sentences()).toEqual([PAID_FIRST]);
+  });
+
+  test('said twice: one question, one end', async () => {
+    const { stage, id } = await unconfirmed();
+    await Promise.all([stage.say('cancel'), stage.say('cancel')]);
+    await stage.say('cancel');
+    const bytes = stage.wire.sent('query').map(({ payload }) => toHex(payload));
+    expect(new Set(bytes.slice(1)).size, 'the boot query, and this').toBe(1);
+    await stage.refuse(id, 'cancelled');
+    await stage.refuse(id, 'cancelled');
+    expect(stage.sentences().filter((sentence) => sentence === CANCELLED)).toHaveLength(1);
+    await stage.say('cancel');
+    expect(stage.sentences().at(-1)).toBe(phrases.nothingToCancel('en'));
+    expect(stage.cancels().every((subject) => subject === id)).toBe(true);
+  });
+
+  test('the final receipt before the answer to the cancel: told once', async () => {
+    const { stage, id, later } = await unconfirmed();
+    await stage.say('cancel');
+    const receipt = await stage.capture(id);
+    await later;
+    const count = stage.said.length;
+    stage.wire.deliver('saytap/1/glasses-1/down/receipt', receipt);
+    await settle();
+    expect(stage.said).toHaveLength(count);
+    expect(stage.outbox.get(id)?.receipt).toEqual(receipt);
+  });
+
+  test('the final receipt while the question is being signed: nothing is asked', async () => {
+    const { stage, id } = await unconfirmed();
+    const value = { iat: START_S, subject: id, outcome: 'captured' } as const;
+    const receipt = await seal(receiptKind, value, REALM, bridge);
+    const saying = stage.say('cancel');
+    stage.wire.deliver('saytap/1/glasses-1/down/receipt', receipt);
+    expect(await saying).toEqual({ kind: 'said' });
+    await settle();
+    expect(stage.cancels()).toEqual([]);
+    expect(stage.sentences().at(-1)).toBe('Paid 12.50 yuan to Luckin Coffee.');
+  });
+
+  test('cancelled by the bridge without having been asked to: final all the same', async () => {
+    const { stage, id, later } = await unconfirmed();
+    await stage.refuse(id, 'cancelled');
+    expect(await later).toMatchObject({ kind: 'refused', id });
+    expect(stage.sentences().at(-1)).toBe(CANCELLED);
+    expect(stage.outbox.open()).toEqual([]);
+    expect(stage.cancels()).toEqual([]);
+  });
+
+  test('a receipt about an id that was never sent closes and tells nothing', async () => {
+    const { stage, id } = await unconfirmed();
+    await stage.say('cancel');
+    const count = stage.said.length;
+    await stage.refuse('77'.repeat(16), 'cancelled');
+    expect(stage.said).toHaveLength(count);
+    expect(stage.outbox.open().map((entry) => entry.id)).toEqual([id]);
+  });
+
+  test('already while its receipt is awaited', async () => {
+    const stage = await readyStage();
+    const { told } = await confirmed(stage);
+    const { id } = stage.request();
+    await stage.say('cancel');
+    expect(stage.sentences()).toEqual(['Paying…', ASKED.en]);
+    expect(stage.cancels()).toEqual([id]);
+    await stage.refuse(id, 'cancelled');
+    expect(await told).toMatchObject({ kind: 'refused', id });
+    expect(stage.sentences().at(-1)).toBe(CANCELLED);
+  });
+
+  test('asked in the first seconds: patience does not offer again what was asked', async () => {
+    const stage = await readyStage();
+    const { told } = await confirmed(stage);
+    await stage.say('cancel');
+    await stage.time.pass(RECEIPT_PATIENCE_MS);
+    expect((await told).kind).toBe('unconfirmed');
+    expect(stage.sentences().at(-1)).toBe(reasonPhrase('backend_unknown', 'en'));
+  });
+
+  test('while another question is open "cancel" is the answer to that', async () => {
+    const { stage } = await unconfirmed();
+    const second = stage.say('pay 5 yuan to Noodle Bar');
+    await settle();
+    await stage.say('cancel');
+    expect(await second).toEqual({ kind: 'not_sent', reason: 'cancelled' });
+    expect(stage.cancels()).toEqual([]);
+  });
+
+  test('of two the newest, by name; the older one when that has ended', async () => {
+    const { stage, id: older } = await unconfirmed();
+    const second = stage.say('pay 5 yuan to Noodle Bar');
+    await settle();
+    await stage.press();
+    await settle();
+    await stage.time.pass(RECEIPT_PATIENCE_MS);
+    await second;
+    const newer = stage.outbox.open().at(-1)!.id;
+    await stage.say('cancel');
+    await stage.say('cancel');
+    expect(new Set(stage.cancels())).toEqual(new Set([newer]));
+    expect(stage.sentences().at(-1)).toContain('Asked to cancel 5.00 yuan to Noodle Bar');
+    await stage.refuse(newer, 'cancelled');
+    await stage.say('cancel');
+    expect(stage.cancels().at(-1)).toBe(older);
+  });
+
+  test.each([
+    'no',
+    'stop',
+    '不要',
+    'cancel?',
+    'no, cancel?',
+    'don’t cancel',
+    'confirm payment, no',
+  ])('it takes the word itself: not “%s”', async (words) => {
+    const { stage } = await unconfirmed();
+    await stage.say(words);
+    expect(stage.cancels()).toEqual([]);
+    expect(stage.sentences().at(-1)).toBe(UNCONFIRMED);
+  });
+
+  test('a disk that does not keep the question: nothing is asked, nothing is claimed', async () => {
+    const { stage, id } = await unconfirmed({
+      wrap: (outbox) => ({
+        ...outbox,
+        cancel() {
+          throw new PaymentError('unavailable', 'disk full');
+        },
+      }),
+    });
+    expect(await stage.say('cancel')).toEqual({ kind: 'said' });
+    expect(stage.sentences().at(-1)).toBe(phrases.cancelFailed('en'));
+    expect(stage.cancels()).toEqual([]);
+    await stage.capture(id);
+    expect(stage.sentences().at(-1)).toBe('Paid 12.50 yuan to Luckin Coffee.');
+  });
+
+  test.each([
+    ['en', 'in_progress', 'Still in progress. Do not pay again. You can say “cancel”.'],
+    ['zh', 'unavailable', '尚未确认，请勿重复付款，有结果会通知您。可以说“取消”。'],
+  ] as const)('%s: offered with a pending receipt (%s), once', async (language, reason, offer) => {
+    const stage = await readyStage({ language });
+    const { told } = await confirmed(stage);
+    await stage.pending(stage.request().id, reason);
+    await told;
+    expect(stage.sentences().at(-1)).toBe(offer);
+    const count = stage.said.length;
+    await stage.time.pass(10 * RECEIPT_PATIENCE_MS);
+    expect(stage.said).toHaveLength(count);
+  });
+
+  test('a disk that refuses everything after the payment: never "nothing was sent"', async () => {
+    let isBroken = false;
+    const broken = () => {
+      if (isBroken) throw new PaymentError('unavailable', 'the disk failed');
+    };
+    const stage = await readyStage({
+      wrap: (outbox) => ({
+        ...outbox,
+        put() {
+          isBroken = true;
+          throw new PaymentError('in_progress', 'the sync failed');
+        },
+        get(id) {
+          broken();
+          return outbox.get(id);
+        },
+        open() {
+          broken();
+          return outbox.open();
+        },
+        told: broken,
+      }),
+    });
+    const { told } = await confirmed(stage);
+    await stage.say('cancel');
+    expect(stage.sentences().at(-1)).toBe(phrases.cancelFailed('en'));
+    await stage.time.pass(RECEIPT_PATIENCE_MS);
+    expect((await told).kind).toBe('unconfirmed');
+    await stage.say('cancel');
+    expect(stage.sentences().join(' ')).not.toMatch(/nothing was|not charged/i);
+    expect(stage.wire.sent('request')).toEqual([]);
+  });
+});
+
+describe('a power cut between keeping the final receipt and telling it', () => {
+  /** A payment whose final receipt is on disk, and a person who does not know. */
+  async function cut(value: Parameters<Stage['receipt']>[0]) {
+    const database = openDatabase(':memory:');
+    const before = await readyStage({ database });
+    await confirmed(before);
+    const { id } = before.request();
+    before.outbox.close(id, await before.receipt({ subject: 'ff'.repeat(16), ...value }), START_S);
+    return { database, id };
+  }
+
+  test.each([
+    ['paid', { outcome: 'captured' }, 'Paid 12.50 yuan to Luckin Coffee.'],
+    [
+      'refused',
+      { outcome: 'refused', reason: 126 },
+      'Not paid, nothing was charged. The safety check said no. Pay another way.',
+    ],
+  ] as const)('%s: told at the next start, and only then', async (_what, value, sentence) => {
+    const { database } = await cut(value);
+    const after = await createStage({ database });
+    expect(after.sentences()).toEqual([sentence]);
+    expect((await createStage({ database })).said).toEqual([]);
+  });
+
+  test('what was told is not told again', async () => {
+    const database = openDatabase(':memory:');
+    const before = await readyStage({ database });
+    const { told } = await confirmed(before);
+    await before.capture(before.request().id);
+    await told;
+    expect((await createStage({ database })).said).toEqual([]);
+  });
+
+  test('a disk that does not keep that it was told: told again, and nothing else', async () => {
+    const database = openDatabase(':memory:');
+    const stage = await readyStage({
+      database,
+      wrap: (outbox) => ({
+        ...outbox,
+        told() {
+          throw new PaymentError('unavailable', 'disk full');
+        },
+      }),
+    });
+    const { told } = await confirmed(stage);
+    await stage.capture(stage.request().id);
+    expect((await told).kind).toBe('paid');
+    const paid = 'Paid 12.50 yuan to Luckin Coffee.';
+    expect(stage.sentences()).toEqual(['Paying…', paid]);
+    expect((await createStage({ database })).sentences()).toEqual([paid]);
+  });
+});
+
+test('what is sent no more is told, once a start, and can be called off by nobody', async () => {
+  const database = openDatabase(':memory:');
+  const before = await readyStage({
+    database,
+    wrap: (outbox) => ({
+      ...outbox,
+      put: (entry, used) =>
+        outbox.put({ ...entry, storedMs: entry.storedMs - RESEND_FOR_MS - 1_000 }, used),
+    }),
+  });
+  await confirmed(before);
+  const { id } = before.request();
+  const after = await createStage({ database });
+  await after.ready();
+  await after.time.pass(10 * RESEND_MS_MAX);
+  const sentence = phrases.gaveUp('12.50 yuan', 'Luckin Coffee', 'en');
+  expect(after.said).toEqual([{ sentence, mood: 'bad' }]);
+  await after.say('cancel');
+  expect(after.sentences().at(-1)).toBe(phrases.nothingToCancel('en'));
+  await after.capture(id);
+  expect(after.sentences().at(-1)).toBe('Paid 12.50 yuan to Luckin Coffee.');
 });

@@ -248,6 +248,7 @@ export async function createStage(options: StageOptions = {}) {
   const states: string[] = [];
   const unsigned: Reason[] = [];
   const logged: string[] = [];
+  const givenUp: string[] = [];
   let clones = 0;
   let filled = 0;
 
@@ -274,6 +275,7 @@ export async function createStage(options: StageOptions = {}) {
       say: (sentence, mood) => void said.push({ sentence, mood }),
     },
   });
+  device.resume();
   const link: DeviceLink = createDeviceLink(
     {
       ...shared,
@@ -293,6 +295,11 @@ export async function createStage(options: StageOptions = {}) {
         device.suspend();
       },
       unsigned: (reason) => void unsigned.push(reason),
+      givenUp(id) {
+        givenUp.push(id);
+        // Tests of the link alone store bytes that are no request.
+        if (outbox.get(id)?.envelope[0] === 0xd2) device.giveUp(id);
+      },
     },
   );
 
@@ -326,7 +333,7 @@ export async function createStage(options: StageOptions = {}) {
 
   return {
     ...{ time, wire, outbox, trust, deviceTime, directory, device, link },
-    ...{ asked, said, heard, states, unsigned, logged, receipt, tick, boot },
+    ...{ asked, said, heard, states, unsigned, logged, givenUp, receipt, tick, boot },
     clones: () => clones,
     async ready() {
       wire.up();
@@ -357,6 +364,12 @@ export async function createStage(options: StageOptions = {}) {
       receipt({ subject, outcome: 'refused', reason: REASONS[reason] }),
     capture: (subject: string, minor = 12_50n) =>
       receipt({ subject, outcome: 'captured', amount: { currency: 'CNY', minor } }),
+    /** The questions to cancel that were sent, as the ids that they are about. */
+    cancels: () =>
+      wire
+        .sent('query')
+        .map(({ payload }) => queryKind.decode(payloadOf(payload)))
+        .flatMap(({ question, subject }) => (question === 'cancel' ? [subject!] : [])),
     pending: (subject: string, reason: Reason) =>
       receipt({ subject, outcome: 'pending', reason: REASONS[reason] }),
   };

@@ -147,3 +147,47 @@ test('once the time is known, a statement counts from its begin to its end', asy
     else expect(reasonOf(look), String(at)).toBe('bad_signature');
   }
 });
+
+test('while the bridge changes its key, each holds as long as its statement does', async () => {
+  const DAY_S = 86_400;
+  const next = stranger;
+  const [begins, oldEnds, nextEnds] = [
+    START_S + DAY_S,
+    START_S + 40 * DAY_S,
+    START_S + 300 * DAY_S,
+  ];
+  const named = (signer: typeof root, nbf: number, exp: number) => {
+    const key = signer.key.public;
+    return seal(keyStatement, { key, role: 'bridge', presenceMax: 0, nbf, exp }, REALM, root);
+  };
+  const both = [await named(bridge, START_S - DAY_S, oldEnds), await named(next, begins, nextEnds)];
+  let nowS = START_S;
+  const told = createTrust(REALM, root.key, both, policy, () => nowS * 1000);
+  // A receipt keeps its bytes: one of the first day may reach a device that was away weeks later.
+  const signed = (signer: typeof root) =>
+    seal(
+      receiptKind,
+      { iat: START_S, subject: 'ab'.repeat(16), outcome: 'granted' },
+      REALM,
+      signer,
+    );
+  const [byOld, byNext] = [await signed(bridge), await signed(next)];
+  for (const [at, old, fresh, why] of [
+    [START_S, 'accepted', 'bad_signature', 'the next key has not begun'],
+    [begins - 1, 'accepted', 'bad_signature', 'nor a second before'],
+    [begins, 'accepted', 'accepted', 'the overlap'],
+    [begins + 30 * DAY_S, 'accepted', 'accepted', 'a device that was away as long as one resends'],
+    [oldEnds, 'bad_signature', 'accepted', 'a receipt is verified when it comes'],
+    [nextEnds, 'bad_signature', 'bad_signature', 'both have ended'],
+  ] as const) {
+    nowS = at;
+    expect(
+      reasonOf(() => told.openFromBridge(receiptKind, byOld)),
+      why,
+    ).toBe(old);
+    expect(
+      reasonOf(() => told.openFromBridge(receiptKind, byNext)),
+      why,
+    ).toBe(fresh);
+  }
+});

@@ -6,6 +6,7 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterEach, beforeEach, expect, test } from 'vitest';
 import { EXITS } from '../../src/errors.ts';
+import { CONFIRM_READ_MS } from '../../src/limits.ts';
 
 const CLI = join(import.meta.dirname, '../../src/cli.ts');
 let folder = '';
@@ -63,16 +64,18 @@ test('told twice in one folder: the second goes on where the first ended', async
   expect(first.told.out).toContain('SIMULATED');
   expect(first.told.out).toContain('signed refusal, reason limit_per_payment');
   expect(first.told.out).toMatch(/the identical receipt, all \d+ bytes/);
-  expect(payeeHas(first.told.out)).toBe('65.00');
+  expect(first.told.out).toMatch(/Luckin Coffee: refund 18\.00 yuan of order [0-9a-f]{8}\?/);
+  expect(first.told.out).toMatch(/Refunded 18\.00 yuan of order [0-9a-f]{8}\./);
+  expect(payeeHas(first.told.out)).toBe('47.00');
 
   const second = start('--once');
   expect(await second.ended, second.told.err).toBe(EXITS.ok);
   expect(programsOf(folder)).toEqual([]);
   expect(second.told.err).toBe('');
   expect(second.told.out).toContain(
-    'balances before: funding:acct-wang 935.00 yuan · payee:CNY:luckin-coffee 65.00 yuan',
+    'balances before: funding:acct-wang 953.00 yuan · payee:CNY:luckin-coffee 47.00 yuan',
   );
-  expect(payeeHas(second.told.out)).toBe('130.00');
+  expect(payeeHas(second.told.out)).toBe('94.00');
   expect(second.told.out).toContain('the identical receipt');
 });
 
@@ -92,8 +95,18 @@ test('a prompt: what is typed is paid; a second run beside it is refused in one 
   type('confirm payment');
   await heard('Paid 3.00 yuan to Luckin Coffee.');
   type('balance');
-  await heard('ledger   payee:CNY:luckin-coffee 68.00 yuan');
+  await heard('ledger   payee:CNY:luckin-coffee 50.00 yuan');
   await heard('Left: ');
+  type('cancel');
+  await heard('There is nothing open to cancel.');
+  type('kiosk refund last 5 yuan');
+  await heard('Luckin Coffee: refund 5.00 yuan of order');
+  // A press in the first half second is not the answer.
+  await new Promise((done) => setTimeout(done, CONFIRM_READ_MS + 200));
+  type('kiosk');
+  await heard('Refunded 5.00 yuan of order');
+  type('kiosk refund 5');
+  await heard('for example: kiosk refund last 5 yuan');
   type('quit');
   expect(await ended, told.err).toBe(EXITS.ok);
   expect(told.err).toBe('');

@@ -21,6 +21,7 @@ import { EXITS } from '../../src/errors.ts';
 import { clock, files, random } from '../../src/node/platform.ts';
 import { orderUri } from '../../device/sense/uri.ts';
 
+const COMMANDS = 'start bridge device risk ledger keygen root wallet inspect verify'.split(' ');
 type Ended = Readonly<{ code: number | null; out: string; err: string }>;
 
 const CLI = join(import.meta.dirname, '../../src/cli.ts');
@@ -87,9 +88,7 @@ describe('usage', () => {
   test('--help tells every command and the exit codes; --version the version', async () => {
     const [help, version] = await Promise.all([saytap(['--help']), saytap(['--version'])]);
     expect(help).toMatchObject({ code: 0, err: '' });
-    for (const command of 'start bridge device risk ledger inspect verify keygen wallet'.split(
-      ' ',
-    )) {
+    for (const command of COMMANDS) {
       expect(help.out).toMatch(new RegExp(`^  ${command} `, 'm'));
     }
     const told = /Exit codes: ([^]*)$/.exec(help.out)?.[1]?.replace(/\s+/g, ' ');
@@ -100,6 +99,15 @@ describe('usage', () => {
     expect(version.out).toMatch(new RegExp(`^saytap ${own.replaceAll('.', '\\.')} \\(protocol 1,`));
   });
 
+  test.each([['start'], ['verify'], ['wallet', 'grant'], ['root', 'sign', 'key']])(
+    '%s --help: its own page',
+    async (...command) => {
+      const { code, out, err } = await saytap([...command, '--help']);
+      expect({ code, err }).toEqual({ code: 0, err: '' });
+      expect(out.startsWith(`saytap ${command.join(' ')}: `), out).toBe(true);
+    },
+  );
+
   test('no command: the help, and exit code 2', async () => {
     const { code, out, err } = await saytap([]);
     expect({ code, err }).toEqual({ code: EXITS.usage, err: '' });
@@ -108,23 +116,34 @@ describe('usage', () => {
 
   test.each([
     [['fly'], 'there is no command fly; see saytap --help'],
-    [['start', '--fast'], "Unknown option '--fast'; see saytap --help"],
-    [['start', '--language', 'fr'], '--language is en or zh; see saytap --help'],
-    [['bridge'], '--config is needed; see saytap --help'],
-    [['device'], '--config is needed; see saytap --help'],
-    [['risk'], '--config is needed; see saytap --help'],
-    [['ledger'], '--config is needed; see saytap --help'],
-    [['inspect'], 'inspect needs a file, hex, base64url or -; see saytap --help'],
+    [['--fast', 'start'], 'the command comes before --fast; see saytap --help'],
+    [['start', '--fast'], "Unknown option '--fast'; see saytap start --help"],
+    [['start', '--language', 'fr'], '--language is en or zh; see saytap start --help'],
+    [['bridge'], '--config is needed; see saytap bridge --help'],
+    [['device'], '--config is needed; see saytap device --help'],
+    [['risk'], '--config is needed; see saytap risk --help'],
+    [['ledger'], '--config is needed; see saytap ledger --help'],
+    [['ledger', 'import'], 'there is no command ledger import; see saytap ledger --help'],
+    [['ledger', 'export'], '--config is needed; see saytap ledger export --help'],
+    [['inspect'], 'inspect needs a file, hex, base64url or -; see saytap inspect --help'],
+    [
+      ['inspect', 'd2', '--env', 'sim'],
+      '--env and --ledger go together; see saytap inspect --help',
+    ],
     [['inspect', 'no/such/file'], 'no/such/file does not exist'],
-    [['verify'], 'verify needs a file; see saytap --help'],
-    [['verify', 'x', '--env', 'test'], '--env is sim or live; see saytap --help'],
-    [['keygen'], '--out is needed; see saytap --help'],
+    [['verify'], 'verify needs a file; see saytap verify --help'],
+    [['verify', 'x', '--env', 'test'], '--env is sim or live; see saytap verify --help'],
+    [['keygen'], '--out is needed; see saytap keygen --help'],
     [
       ['keygen', '--out', 'x', '--algorithm', 'RSA'],
-      '--algorithm is ES256 or EdDSA; see saytap --help',
+      '--algorithm is ES256 or EdDSA; see saytap keygen --help',
     ],
-    [['wallet'], 'wallet new, wallet grant or wallet show; see saytap --help'],
-    [['wallet', 'show'], 'wallet show needs a file; see saytap --help'],
+    [['bridge', 'rotate'], '--config is needed; see saytap bridge rotate --help'],
+    [['root'], 'root needs one of init, sign, show; see saytap root --help'],
+    [['root', 'sign'], 'root sign needs one of key, policy; see saytap root sign --help'],
+    [['root', 'sign', 'key'], '--root is needed; see saytap root sign key --help'],
+    [['wallet'], 'wallet needs one of new, grant, show; see saytap wallet --help'],
+    [['wallet', 'show'], 'wallet show needs a file; see saytap wallet show --help'],
   ])('%j: %s', async (args, line) => {
     expectLine(await saytap(args), 'usage', line);
   });
@@ -348,6 +367,32 @@ describe('keys and mandates', () => {
       `saytap: ${at('none.pem')} does not exist: make it with saytap keygen\n`,
     );
   });
+});
+
+test('an encrypted root asks at the terminal, names a key, and the statement holds', async () => {
+  const [words, rootKey] = ['three old goats sing', at('r', 'root.key.pem')];
+  const init = await saytap(['root', 'init', '--out', at('r')], `${words}\n${words}\n`);
+  expect(init.err).toBe("Passphrase for the root's key: Again: ");
+  expect(init.code).toBe(EXITS.ok);
+  const own = at('named.pem');
+  await saytap(['keygen', '--out', own]);
+  const realm = ['--env', 'sim', '--ledger', 'demo'];
+  const out = at('signed', 'bridge.key');
+  const sign = ['root', 'sign', 'key', '--root', rootKey, ...realm, '--role', 'bridge'];
+  const args = [...sign, '--key', `${own}.pub`, '--out', out];
+  expect(await saytap(args, `wrong\nyes\n`)).toMatchObject({
+    code: EXITS.key,
+    err: `Passphrase of ${rootKey}: saytap: ${rootKey} cannot be used: the passphrase is wrong\n`,
+    out: '',
+  });
+  const signed = await saytap(args, `${words}\nyes\n`);
+  expect(signed).toMatchObject({
+    code: EXITS.ok,
+    err: `Passphrase of ${rootKey}: Sign this? Type yes: `,
+  });
+  expect(signed.out).toContain('is a bridge');
+  const told = ['--key', at('r', 'root.pub.pem'), '--kind', 'key', ...realm];
+  expect((await saytap(['verify', out, ...told])).code).toBe(EXITS.ok);
 });
 
 describe('a device whose broker is away', () => {

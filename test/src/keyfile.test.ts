@@ -1,11 +1,27 @@
 // Real files with real modes: what others could have read is no key.
-import { chmodSync, chownSync, mkdtempSync, rmSync, statSync, writeFileSync } from 'node:fs';
+import {
+  chmodSync,
+  chownSync,
+  mkdtempSync,
+  readFileSync,
+  rmSync,
+  statSync,
+  writeFileSync,
+} from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
-import { afterEach, beforeEach, expect, test } from 'vitest';
+import { afterEach, beforeEach, describe, expect, test } from 'vitest';
 import { toHex } from '../../src/bytes.ts';
 import { EXITS, OperatorError } from '../../src/errors.ts';
-import { openKeyFile, openSecretFile, readKeyFile } from '../../src/keyfile.ts';
+import {
+  createKeyFiles,
+  openKeyFile,
+  openSecretFile,
+  readKeyFile,
+  readSecretText,
+  readVerifyKey,
+  unlockKeyFile,
+} from '../../src/keyfile.ts';
 import { files, random } from '../../src/node/platform.ts';
 import { generatePem, nodeSigner } from '../../src/signer.ts';
 
@@ -112,4 +128,77 @@ test('a secret: made once, hex, private; too short or no hex is refused', () => 
   expect(refusal(() => openSecretFile(files, random, path, 2))).toContain('cannot be used');
   chmodSync(path, 0o644);
   expect(refusal(() => openSecretFile(files, random, path, 2))).toContain('can be read by others');
+});
+
+test('a pair: private 0600, public beside it or where told, and neither is overwritten', () => {
+  const key = createKeyFiles(files, path, 'ES256');
+  expect(modeOf(path)).toBe(0o600);
+  expect(nameOf(readKeyFile(files, path))).toBe(key.name);
+  expect(readVerifyKey(files, `${path}.pub`).name).toBe(key.name);
+  const taken = (file: string) => `${file} exists already: choose another name`;
+  expect(refusal(() => createKeyFiles(files, path, 'ES256'))).toBe(taken(path));
+
+  const [other, publicPath] = [join(folder, 'b.pem'), `${path}.pub`];
+  expect(refusal(() => createKeyFiles(files, other, 'EdDSA', { publicPath }))).toBe(
+    taken(publicPath),
+  );
+  expect(files.read(other), 'half a pair').toBeUndefined();
+  expect(nameOf(readKeyFile(files, path))).toBe(key.name);
+});
+
+describe('an encrypted key', () => {
+  const passphrase = 'correct horse battery';
+  const nobody = () => expect.fail('asked for a passphrase');
+  /** As `refusal`, for what is asked for a passphrase. */
+  const answered = async (answer: string) => {
+    const unlocked = unlockKeyFile(files, path, () => answer);
+    const [settled] = await Promise.allSettled([unlocked]);
+    return refusal(() => {
+      if (settled.status === 'rejected') throw settled.reason;
+    });
+  };
+
+  test.each(['ES256', 'EdDSA'] as const)(
+    '%s: opens with its passphrase only',
+    async (algorithm) => {
+      const key = createKeyFiles(files, path, algorithm, { passphrase });
+      expect(readFileSync(path, 'utf8')).toMatch(/^-----BEGIN ENCRYPTED PRIVATE KEY-----\n/);
+      expect(modeOf(path)).toBe(0o600);
+      expect(nameOf(await unlockKeyFile(files, path, () => passphrase))).toBe(key.name);
+      expect(readVerifyKey(files, `${path}.pub`).name).toBe(key.name);
+      for (const wrong of ['', 'wrong', `${passphrase} `, 'Correct horse battery']) {
+        expect(await answered(wrong), wrong).toBe(
+          `${path} cannot be used: the passphrase is wrong`,
+        );
+      }
+    },
+  );
+
+  test('is of no use to a program that asks nobody', () => {
+    createKeyFiles(files, path, 'ES256', { passphrase });
+    const why = `${path} cannot be used: encrypted, and no program asks for its passphrase`;
+    expect(refusal(() => readKeyFile(files, path))).toBe(why);
+    expect(refusal(() => openKeyFile(files, path, 'ES256'))).toBe(why);
+  });
+
+  test('a plain key asks nobody; one that others can read is refused before', async () => {
+    const key = createKeyFiles(files, path, 'ES256');
+    expect(nameOf(await unlockKeyFile(files, path, nobody))).toBe(key.name);
+    chmodSync(path, 0o644);
+    expect(await answered('')).toContain('can be read by others (mode 0644)');
+  });
+
+  test('a passphrase file: its text without the last line end, and private too', () => {
+    for (const [written, read] of [
+      ['a b c', 'a b c'],
+      ['a b c\n', 'a b c'],
+      ['a b c\r\n', 'a b c'],
+      ['a b c \n\n', 'a b c \n'],
+    ] as const) {
+      writeFileSync(path, written, { mode: 0o600 });
+      expect(readSecretText(files, path)).toBe(read);
+    }
+    chmodSync(path, 0o640);
+    expect(refusal(() => readSecretText(files, path))).toContain('can be read by others');
+  });
 });

@@ -13,7 +13,7 @@ function openWith(balance = 1_000n) {
   const database = openDatabase(':memory:');
   const books = openBooks({ database, clock });
   expect(books.openFunding({ funding: 'alice', wallet, balance: eur(balance) })).toBe('opened');
-  const run = (operation: Operation) => books.run([operation])[0];
+  const run = (operation: Operation) => books.run([operation])[0]?.answer;
   const pay = (key: string, minor: bigint, capture: 'now' | 'later' = 'now') =>
     run({
       action: 'authorise',
@@ -60,9 +60,11 @@ test('a repeated key in one group moves money once', () => {
     capture: 'now',
   };
   const [first, second, third] = books.run([operation, operation, { ...operation, key: 'k2' }]);
-  expect(first).toMatchObject({ kind: 'done', outcome: 'captured' });
-  expect(second).toEqual(first);
-  expect(third).toEqual(DECLINED);
+  expect(first).toMatchObject({ answer: { kind: 'done', outcome: 'captured' }, isFirst: true });
+  expect(second).toEqual({ answer: first?.answer, isFirst: false });
+  expect(third).toEqual({ answer: DECLINED, isFirst: true });
+  const conflict = books.run([{ ...operation, payee: 'bar' }]);
+  expect(conflict).toEqual([{ answer: { kind: 'conflict' }, isFirst: false }]);
   expect(held()['funding:alice']).toBe(400n);
 });
 
@@ -130,11 +132,69 @@ test('a hold is voided whole, once', () => {
 test('a void that overtakes its authorisation bars it', () => {
   const { books, pay, act, held } = openWith();
   expect(act('void', 'v1', 'late', 100n)).toMatchObject({ kind: 'done', outcome: 'voided' });
-  expect(pay('late', 100n)).toEqual(DECLINED);
+  expect(books.query('late')).toEqual(DECLINED);
+  expect(act('void', 'v1', 'late', 100n)).toMatchObject({ kind: 'done', outcome: 'voided' });
+  for (let again = 0; again < 3; again++) expect(pay('late', 100n)).toEqual(DECLINED);
+  expect(pay('late', 99n)).toEqual({ kind: 'conflict' });
+  expect(books.query('late')).toEqual(DECLINED);
   expect(act('capture', 'c1', 'never', 100n)).toEqual(DECLINED);
   expect(act('refund', 'r1', 'never', 100n)).toEqual(DECLINED);
   expect(held()['funding:alice']).toBe(1_000n);
   expect(books.check()).toEqual([]);
+});
+
+test.each([
+  { state: 'not seen yet', prepare: [], voided: true, alice: 1_000n },
+  { state: 'held', prepare: ['hold'], voided: true, alice: 1_000n },
+  { state: 'held and captured in part', prepare: ['hold', 'capture'], voided: false, alice: 960n },
+  { state: 'captured', prepare: ['pay'], voided: false, alice: 900n },
+  {
+    state: 'captured and refunded in part',
+    prepare: ['pay', 'refund'],
+    voided: false,
+    alice: 930n,
+  },
+  { state: 'declined', prepare: ['decline'], voided: false, alice: 1_000n },
+  { state: 'voided under another key', prepare: ['hold', 'void'], voided: false, alice: 1_000n },
+])('the cancel of an authorisation that is $state', ({ prepare, voided, alice }) => {
+  const { books, pay, act, held } = openWith();
+  const steps: Readonly<Record<string, () => unknown>> = {
+    pay: () => pay('k', 100n),
+    hold: () => pay('k', 100n, 'later'),
+    decline: () => pay('k', 1_001n),
+    capture: () => act('capture', 'c', 'k', 40n),
+    refund: () => act('refund', 'r', 'k', 30n),
+    void: () => act('void', 'v', 'k', 100n),
+  };
+  for (const step of prepare) steps[step]!();
+  const first = act('void', 'cancel', 'k', 100n);
+  expect(first).toEqual(
+    voided ? { kind: 'done', outcome: 'voided', reference: expect.any(String) } : DECLINED,
+  );
+  expect(act('void', 'cancel', 'k', 100n)).toEqual(first);
+  expect(held()['funding:alice']).toBe(alice);
+  if (prepare.length === 0) expect(pay('k', 100n)).toEqual(DECLINED);
+  expect(books.check()).toEqual([]);
+});
+
+test('a void bars whatever comes late under that key, a capture and a refund too', () => {
+  const { books, pay, act, held } = openWith();
+  pay('h', 500n, 'later');
+  pay('p', 100n);
+  expect(act('void', 'v1', 'c', 500n)).toMatchObject({ outcome: 'voided' });
+  expect(act('capture', 'c', 'h', 500n)).toEqual(DECLINED);
+  expect(act('void', 'v2', 'r', 50n)).toMatchObject({ outcome: 'voided' });
+  expect(act('refund', 'r', 'p', 50n)).toEqual(DECLINED);
+  expect(held()).toMatchObject({ 'funding:alice': 400n, 'holding:alice': 500n });
+  expect(books.check()).toEqual([]);
+});
+
+test('the number of the last movement', () => {
+  const { books, pay } = openWith();
+  expect(books.last()).toBe(1);
+  pay('k1', 1n);
+  expect(books.last()).toBe(2);
+  expect(openBooks({ database: openDatabase(':memory:'), clock }).last()).toBe(0);
 });
 
 test('wrong currency, unknown funding and a zero amount are declined', () => {
@@ -276,7 +336,7 @@ test('after every group of operations the books balance and every key has moved 
       const first = new Map<string, { asked: Operation; answer: BooksAnswer }>();
       for (const group of groups) {
         const before = books.transfers(0, 1_000).length;
-        const answers = books.run(group);
+        const answers = books.run(group).map(({ answer }) => answer);
         let isNewMovement = 0;
         for (const [index, asked] of group.entries()) {
           const answer = answers[index]!;

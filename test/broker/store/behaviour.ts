@@ -2,72 +2,42 @@
  * What every store must do, written against the port alone: SQLite runs it today, PostgreSQL later.
  *
  * Method: requests are signed and judged by the real verdict, so a store is seen the way the bridge
- * sees it. What a store remembers is read back through `judge`, which is shown all the facts.
+ * sees it. What a store remembers is read back through `judge`, which is shown all the facts. This
+ * file is about one payment on its way; the others are named after what they are about.
  */
 import fc from 'fast-check';
 import { describe, expect, test } from 'vitest';
-import type { ChainLink, Conclusion, Decision, Facts, Run } from '../../../broker/store/port.ts';
-import type { Store, Usage } from '../../../broker/store/port.ts';
+import type { ChainLink, Run, Store, Usage } from '../../../broker/store/port.ts';
 import { judge } from '../../../broker/verdict.ts';
 import { slotOf } from '../../../broker/windows.ts';
 import { COUNTER_GAP_MAX } from '../../../src/limits.ts';
 import type { Mandate, Window } from '../../../src/objects/mandate.ts';
 import { order as orderKind } from '../../../src/objects/order.ts';
-import type { Request } from '../../../src/objects/request.ts';
-import { CAST, MANDATE_ID, NOW_MS, RULES } from '../stage.ts';
+import { CAST, NOW_MS, RULES } from '../stage.ts';
 import { admissionOf, admitTo, enrol, orderOf, putMandate } from '../stage.ts';
 import { sealed, statementOf } from '../stage.ts';
-
-/** An empty store; `reopen` closes it and opens what is on its disk. */
-export type OpenStore = () => Promise<Readonly<{ store: Store; reopen: () => Promise<Store> }>>;
-
-const allow: Decision = { kind: 'allow', score: 10, reasons: [] };
-const deny: Decision = { kind: 'refuse', reason: 'risk_denied', score: 900, reasons: ['VELOCITY'] };
-const yuan = (minor: bigint) => ({ currency: 'CNY', minor });
-const total = (max: bigint, count = 1_000) => ({ kind: 'total', max, count }) as const;
-
-function ending(id: string, changes: Partial<Conclusion> = {}): Conclusion {
-  return {
-    id,
-    outcome: 'captured',
-    reason: undefined,
-    reference: 'ref',
-    receipt: Uint8Array.of(1, 2, 3),
-    terminalReceipt: undefined,
-    nowMs: NOW_MS,
-    ...changes,
-  };
-}
-
-const refusal = (id: string) => ending(id, { outcome: 'refused', reason: 'risk_denied' });
-
-/** The facts that a judge is shown for this request; leaves nothing but a used counter. */
-async function factsFor(store: Store, request: Partial<Request>, nowMs?: number): Promise<Facts> {
-  let seen: Facts | undefined;
-  await store.admit(await admissionOf(request, nowMs), (facts) => {
-    seen = facts;
-    return { kind: 'refuse', reason: 'cancelled' };
-  });
-  return seen!;
-}
-
-async function usageOf(store: Store, mandate: string, counter: number, nowMs?: number) {
-  const { chain } = await factsFor(store, { mandate, counter }, nowMs);
-  return chain[0]!.usage;
-}
+import { describeAttempts } from './attempts.ts';
+import { describeCancels } from './cancels.ts';
+import { describeHistory } from './history.ts';
+import { describeHolds } from './holds.ts';
+import { describeRecords } from './records.ts';
+import { describeRevokes } from './revokes.ts';
+import { type OpenStore, allow, deny, ending, factsFor, judgeMany, opened } from './acts.ts';
+import { openingOf, refusal, refuse, total, usageOf, word, yuan } from './acts.ts';
 
 export function describeStore(name: string, open: OpenStore): void {
-  async function opened(...mandates: Partial<Mandate>[]) {
-    const { store, reopen } = await open();
-    await enrol(store);
-    const ids = [];
-    for (const changes of mandates) ids.push(await putMandate(store, changes));
-    return { store, reopen, mandate: ids[0] ?? MANDATE_ID, ids };
-  }
+  const prepared = (...mandates: Partial<Mandate>[]) => opened(open, ...mandates);
+
+  describeAttempts(name, open);
+  describeHolds(name, open);
+  describeCancels(name, open);
+  describeRevokes(name, open);
+  describeRecords(name, open);
+  describeHistory(name, open);
 
   describe(`${name}: admission`, () => {
     test('a refusal is final: the same id gets the same answer and is not judged', async () => {
-      const { store, mandate } = await opened({ perPaymentMax: 9_99n });
+      const { store, mandate } = await prepared({ perPaymentMax: 9_99n });
       const admission = await admissionOf({ mandate });
       const first = await admitTo(store, admission);
       expect(first).toMatchObject({ fresh: true, suspended: false });
@@ -77,7 +47,7 @@ export function describeStore(name: string, open: OpenStore): void {
     });
 
     test('id and counter are consumed by a refusal, even of an unknown mandate', async () => {
-      const { store } = await opened();
+      const { store } = await prepared();
       const first = await admitTo(store, await admissionOf({ counter: 5 }));
       expect(first.run.refusal).toBe('mandate_unknown');
       expect(await store.highestCounter(CAST.glasses.key.name)).toBe(5);
@@ -85,7 +55,7 @@ export function describeStore(name: string, open: OpenStore): void {
     });
 
     test('a known id reserves nothing more and claims nothing', async () => {
-      const { store, mandate } = await opened({});
+      const { store, mandate } = await prepared({});
       const admission = await admissionOf({ mandate });
       const { run } = await admitTo(store, admission);
       for (let copy = 0; copy < 3; copy++) {
@@ -95,11 +65,11 @@ export function describeStore(name: string, open: OpenStore): void {
           suspended: false,
         });
       }
-      expect(await usageOf(store, mandate, 2)).toEqual([{ amount: 10_00n, count: 1 }]);
+      expect(await usageOf(store, mandate)).toEqual([{ amount: 10_00n, count: 1 }]);
     });
 
     test('one counter, two requests: the second is refused and the key is suspended', async () => {
-      const { store, mandate } = await opened({});
+      const { store, mandate } = await prepared({});
       const first = await admitTo(store, await admissionOf({ mandate, counter: 3 }));
       const second = await admitTo(
         store,
@@ -115,9 +85,9 @@ export function describeStore(name: string, open: OpenStore): void {
     });
 
     test('a reused counter suspends an active key only: a revoked one stays revoked', async () => {
-      const { store, mandate } = await opened({});
+      const { store, mandate } = await prepared({});
       await admitTo(store, await admissionOf({ mandate, counter: 3 }));
-      await store.setIdentityStatus(CAST.glasses.key.name, 'revoked');
+      await store.setIdentityStatus(CAST.glasses.key.name, 'revoked', NOW_MS);
       const clone = await admissionOf({ mandate, counter: 3, amount: yuan(10_01n) });
       const { run, suspended } = await admitTo(store, clone);
       expect(run.refusal).toBe('counter_reused');
@@ -126,7 +96,7 @@ export function describeStore(name: string, open: OpenStore): void {
     });
 
     test('two requests that reuse a counter are both kept, each with its own refusal', async () => {
-      const { store, mandate } = await opened({});
+      const { store, mandate } = await prepared({});
       const amounts = [1n, 2n, 3n];
       const runs = [];
       for (const minor of amounts) {
@@ -141,7 +111,7 @@ export function describeStore(name: string, open: OpenStore): void {
     });
 
     test('a counter far ahead is refused and does not raise the bar', async () => {
-      const { store, mandate } = await opened({});
+      const { store, mandate } = await prepared({});
       const key = CAST.glasses.key.name;
       const far = await admitTo(
         store,
@@ -158,7 +128,7 @@ export function describeStore(name: string, open: OpenStore): void {
     });
 
     test('counters belong to a key: two keys may use the same', async () => {
-      const { store, ids } = await opened({}, { cnf: CAST.guest.key.name });
+      const { store, ids } = await prepared({}, { cnf: CAST.guest.key.name });
       const mine = await admitTo(store, await admissionOf({ mandate: ids[0]! }));
       const theirs = await admitTo(store, await admissionOf({ mandate: ids[1]! }, NOW_MS, 'guest'));
       expect([mine.run.refusal, theirs.run.refusal]).toEqual([undefined, undefined]);
@@ -166,8 +136,8 @@ export function describeStore(name: string, open: OpenStore): void {
     });
 
     test('the judge sees status, counter, chain, order and terminals as they are', async () => {
-      const { store, mandate } = await opened({ gap: 5 });
-      await store.setIdentityStatus(CAST.till.key.name, 'revoked');
+      const { store, mandate } = await prepared({ gap: 5 });
+      await store.setIdentityStatus(CAST.till.key.name, 'revoked', NOW_MS);
       const payment = await admissionOf({ mandate, counter: 2 });
       await admitTo(store, payment);
       const facts = await factsFor(store, { mandate, counter: 4 }, NOW_MS + 1);
@@ -188,22 +158,22 @@ export function describeStore(name: string, open: OpenStore): void {
     });
 
     test('a chain with a missing link is shown as no chain at all', async () => {
-      const { store, mandate } = await opened({ parent: 'ee'.repeat(16) });
+      const { store, mandate } = await prepared({ parent: 'ee'.repeat(16) });
       expect((await factsFor(store, { mandate })).chain).toEqual([]);
     });
 
     test('a chain is shown leaf first, and the issuer’s status is that of now', async () => {
-      const { store, mandate } = await opened({});
+      const { store, mandate } = await prepared({});
       const agent = CAST.agent.key.name;
       const child = await putMandate(store, { cnf: agent, parent: mandate }, 'glasses');
-      await store.setIdentityStatus(CAST.wallet.key.name, 'suspended');
+      await store.setIdentityStatus(CAST.wallet.key.name, 'suspended', NOW_MS);
       const { chain } = await factsFor(store, { mandate: child });
       expect(chain.map(({ id }) => id)).toEqual([child, mandate]);
       expect(chain.map(({ issuerFault }) => issuerFault)).toEqual([undefined, 'suspended']);
     });
 
     test('an issuer’s fault is also a Key statement that is over, or not valid yet', async () => {
-      const { store, mandate } = await opened({});
+      const { store, mandate } = await prepared({});
       const { nbf, exp } = statementOf('wallet');
       const faultAt = async (nowMs: number) => (await store.mandate(mandate, nowMs))?.issuerFault;
       expect(await faultAt(nbf * 1000)).toBeUndefined();
@@ -212,14 +182,14 @@ export function describeStore(name: string, open: OpenStore): void {
       expect(await faultAt(exp * 1000)).toBe('expired');
       const facts = await factsFor(store, { mandate }, exp * 1000);
       expect(facts.chain[0]).toMatchObject({ status: 'active', issuerFault: 'expired' });
-      await store.setIdentityStatus(CAST.wallet.key.name, 'revoked');
+      await store.setIdentityStatus(CAST.wallet.key.name, 'revoked', NOW_MS);
       expect(await faultAt(exp * 1000), 'the status goes first').toBe('revoked');
     });
 
     test('a time zone that is not known here any more: refused for good, no bug', async () => {
       const zone = 'Mars/Olympus';
       const day = { kind: 'calendar', period: 'day', zone, max: 90_00n, count: 9 } as const;
-      const { store, mandate } = await opened({ windows: [day] });
+      const { store, mandate } = await prepared({ windows: [day] });
       const admission = await admissionOf({ mandate });
       const { run } = await admitTo(store, admission);
       expect(run.refusal).toBe('mandate_unknown');
@@ -231,7 +201,7 @@ export function describeStore(name: string, open: OpenStore): void {
     test('a run keeps what counts of its claims, not what was claimed', async () => {
       const cnf = CAST.agent.key.name;
       const bands = [{ ceiling: 1_000_00n, level: 0 }] as const;
-      const { store, reopen, ids } = await opened({}, { cnf, bands });
+      const { store, reopen, ids } = await prepared({}, { cnf, bands });
       const tap = { channel: 'tap', presence: 4 } as const;
       const mine = await admissionOf({ mandate: ids[0]!, ...tap });
       const robot = await admissionOf({ mandate: ids[1]!, ...tap }, NOW_MS, 'agent');
@@ -250,24 +220,24 @@ export function describeStore(name: string, open: OpenStore): void {
 
   describe(`${name}: windows`, () => {
     test('200 at once of 10 on a window of 100: exactly 10 are accepted (I1)', async () => {
-      const { store, mandate } = await opened({ windows: [total(100n)] });
+      const { store, mandate } = await prepared({ windows: [total(100n)] });
       expect(await parallel(store, mandate, 10n)).toEqual({ accepted: 10, limit_window: 190 });
-      expect(await usageOf(store, mandate, 201)).toEqual([{ amount: 100n, count: 10 }]);
+      expect(await usageOf(store, mandate)).toEqual([{ amount: 100n, count: 10 }]);
     });
 
     test('200 at once on a window for 7 payments: exactly 7 are accepted', async () => {
-      const { store, mandate } = await opened({ windows: [total(100_000n, 7)] });
+      const { store, mandate } = await prepared({ windows: [total(100_000n, 7)] });
       expect(await parallel(store, mandate, 10n)).toEqual({ accepted: 7, limit_count: 193 });
     });
 
     test('200 at once on a rolling window of 100: exactly 10 are accepted', async () => {
       const rolling = { kind: 'rolling', seconds: 60, max: 100n, count: 1_000 } as const;
-      const { store, mandate } = await opened({ windows: [total(100_000n), rolling] });
+      const { store, mandate } = await prepared({ windows: [total(100_000n), rolling] });
       expect(await parallel(store, mandate, 10n)).toEqual({ accepted: 10, limit_window: 190 });
     });
 
     test('two children cannot spend more than their parent has', async () => {
-      const { store, mandate } = await opened({ windows: [total(100n)] });
+      const { store, mandate } = await prepared({ windows: [total(100n)] });
       const child = (epoch: number) =>
         putMandate(store, { cnf: CAST.glasses.key.name, parent: mandate, epoch }, 'glasses');
       const children = [await child(1), await child(2)];
@@ -284,20 +254,20 @@ export function describeStore(name: string, open: OpenStore): void {
     test('settle keeps what was reserved, void gives it back, in every window', async () => {
       const day = { kind: 'calendar', period: 'day', zone: 'UTC', max: 90_00n, count: 9 } as const;
       const rolling = { kind: 'rolling', seconds: 60, max: 80_00n, count: 8 } as const;
-      const { store, mandate } = await opened({ windows: [total(99_00n), day, rolling] });
+      const { store, mandate } = await prepared({ windows: [total(99_00n), day, rolling] });
       const runs: Run[] = [];
       for (const [i, minor] of [10_00n, 20_00n, 40_00n].entries()) {
         const changes = { mandate, counter: i + 1, amount: yuan(minor) };
         runs.push((await admitTo(store, await admissionOf(changes))).run);
       }
       const each = (usage: Usage) => [usage, usage, usage];
-      expect(await usageOf(store, mandate, 10)).toEqual(each({ amount: 70_00n, count: 3 }));
-      await store.conclude(ending(runs[0]!.id));
-      expect(await usageOf(store, mandate, 11)).toEqual(each({ amount: 70_00n, count: 3 }));
-      await store.conclude(refusal(runs[1]!.id));
-      expect(await usageOf(store, mandate, 12)).toEqual(each({ amount: 50_00n, count: 2 }));
-      await store.conclude(ending(runs[2]!.id, { outcome: 'expired', reason: 'expired' }));
-      expect(await usageOf(store, mandate, 13)).toEqual(each({ amount: 10_00n, count: 1 }));
+      expect(await usageOf(store, mandate)).toEqual(each({ amount: 70_00n, count: 3 }));
+      await store.conclude(runs[0]!, ending());
+      expect(await usageOf(store, mandate)).toEqual(each({ amount: 70_00n, count: 3 }));
+      await store.conclude(runs[1]!, refusal());
+      expect(await usageOf(store, mandate)).toEqual(each({ amount: 50_00n, count: 2 }));
+      await store.conclude(runs[2]!, ending({ outcome: 'expired', reason: 'expired' }));
+      expect(await usageOf(store, mandate)).toEqual(each({ amount: 10_00n, count: 1 }));
       expect(runs[0]!.remaining).toEqual([
         { amount: 89_00n, count: 999 },
         { amount: 80_00n, count: 8 },
@@ -306,22 +276,22 @@ export function describeStore(name: string, open: OpenStore): void {
     });
 
     test('what is settled or voided once is not settled or voided again', async () => {
-      const { store, mandate } = await opened({});
+      const { store, mandate } = await prepared({});
       const settled = (await admitTo(store, await admissionOf({ mandate }))).run;
       const voided = (await admitTo(store, await admissionOf({ mandate, counter: 2 }))).run;
       for (let copy = 0; copy < 3; copy++) {
-        await store.conclude(ending(settled.id));
-        await store.conclude(refusal(settled.id));
-        await store.conclude(refusal(voided.id));
-        await store.conclude(ending(voided.id));
+        await store.conclude(settled, ending());
+        await store.conclude(settled, refusal());
+        await store.conclude(voided, refusal());
+        await store.conclude(voided, ending());
       }
-      expect(await usageOf(store, mandate, 3)).toEqual([{ amount: 10_00n, count: 1 }]);
+      expect(await usageOf(store, mandate)).toEqual([{ amount: 10_00n, count: 1 }]);
     });
 
     test('a calendar window begins anew; a run settles in the day it was admitted', async () => {
       const zone = 'Asia/Shanghai';
       const day = { kind: 'calendar', period: 'day', zone, max: 10_00n, count: 1 } as const;
-      const { store, mandate } = await opened({ windows: [day] });
+      const { store, mandate } = await prepared({ windows: [day] });
       const midnight = Date.parse('2026-10-14T16:00:00.000Z');
       const before = await admitTo(store, await admissionOf({ mandate }, midnight - 1));
       const full = await admitTo(store, await admissionOf({ mandate, counter: 2 }, midnight - 1));
@@ -331,17 +301,15 @@ export function describeStore(name: string, open: OpenStore): void {
         'limit_window',
         undefined,
       ]);
-      await store.conclude(ending(before.run.id, { nowMs: midnight + 1 }));
-      await store.conclude({ ...refusal(after.run.id), nowMs: midnight + 1 });
-      expect(await usageOf(store, mandate, 4, midnight - 1)).toEqual([
-        { amount: 10_00n, count: 1 },
-      ]);
-      expect(await usageOf(store, mandate, 5, midnight)).toEqual([{ amount: 0n, count: 0 }]);
+      await store.conclude(before.run, ending({ nowMs: midnight + 1 }));
+      await store.conclude(after.run, refusal({ nowMs: midnight + 1 }));
+      expect(await usageOf(store, mandate, midnight - 1)).toEqual([{ amount: 10_00n, count: 1 }]);
+      expect(await usageOf(store, mandate, midnight)).toEqual([{ amount: 0n, count: 0 }]);
     });
 
     test('a rolling window forgets a payment after exactly its seconds', async () => {
       const rolling = { kind: 'rolling', seconds: 60, max: 10_00n, count: 9 } as const;
-      const { store, mandate } = await opened({ windows: [rolling] });
+      const { store, mandate } = await prepared({ windows: [rolling] });
       const pay = async (counter: number, atMs: number) =>
         (await admitTo(store, await admissionOf({ mandate, counter }, NOW_MS + atMs))).run.refusal;
       expect(await pay(1, 0)).toBeUndefined();
@@ -352,7 +320,7 @@ export function describeStore(name: string, open: OpenStore): void {
 
     test('a clock that steps back does not empty a rolling window', async () => {
       const rolling = { kind: 'rolling', seconds: 60, max: 10_00n, count: 9 } as const;
-      const { store, mandate } = await opened({ windows: [rolling] });
+      const { store, mandate } = await prepared({ windows: [rolling] });
       await admitTo(store, await admissionOf({ mandate }, NOW_MS));
       const { run } = await admitTo(
         store,
@@ -362,22 +330,22 @@ export function describeStore(name: string, open: OpenStore): void {
     });
 
     test('a gap counts from the last payment that was not voided', async () => {
-      const { store, mandate } = await opened({ gap: 60 });
+      const { store, mandate } = await prepared({ gap: 60 });
       const pay = async (counter: number, atMs: number) =>
         (await admitTo(store, await admissionOf({ mandate, counter }, NOW_MS + atMs))).run;
       const first = await pay(1, 0);
       expect((await pay(2, 59_999)).refusal).toBe('limit_gap');
-      await store.conclude(refusal(first.id));
+      await store.conclude(first, refusal());
       const second = await pay(3, 59_999);
       expect(second.refusal).toBeUndefined();
-      await store.conclude(ending(second.id));
+      await store.conclude(second, ending());
       expect((await pay(4, 60_000)).refusal).toBe('limit_gap');
     });
   });
 
   describe(`${name}: orders`, () => {
     async function ordered() {
-      const { store, mandate, reopen } = await opened({});
+      const { store, mandate, reopen } = await prepared({});
       const { id, envelope } = await sealed(orderKind, orderOf(), CAST.kiosk);
       await store.putOrder(id, 'kiosk', envelope, NOW_MS);
       const changes = { mandate, order: id, terminal: 'till-1', amount: yuan(40_00n) };
@@ -393,7 +361,7 @@ export function describeStore(name: string, open: OpenStore): void {
       expect((await store.order(id))?.state).toBe('claimed');
       expect((await pay(2)).refusal).toBe('order_claimed');
       const terminalReceipt = { device: 'kiosk', receipt: Uint8Array.of(9) };
-      const ended = await store.conclude(ending(run.id, { terminalReceipt }));
+      const ended = await store.conclude(run, ending({ terminalReceipt }));
       expect(ended.terminalReceipt).toEqual(terminalReceipt);
       expect((await pay(3)).refusal).toBe('order_paid');
       expect(await store.putOrder(id, 'kiosk', envelope, NOW_MS)).toMatchObject({
@@ -406,7 +374,7 @@ export function describeStore(name: string, open: OpenStore): void {
     test('is open again when the run that claimed it is refused', async () => {
       const { store, id, pay } = await ordered();
       const run = await pay(1);
-      await store.conclude(refusal(run.id));
+      await store.conclude(run, refusal());
       expect((await store.order(id))?.state).toBe('open');
       expect((await pay(2)).refusal).toBeUndefined();
     });
@@ -415,7 +383,7 @@ export function describeStore(name: string, open: OpenStore): void {
       const { store, id, pay } = await ordered();
       const run = await pay(1);
       expect(await store.closeOrder(id, Uint8Array.of(7))).toBeUndefined();
-      await store.conclude(refusal(run.id));
+      await store.conclude(run, refusal());
       expect(await store.closeOrder(id, Uint8Array.of(7))).toEqual(Uint8Array.of(7));
       expect(await store.closeOrder(id, Uint8Array.of(8))).toEqual(Uint8Array.of(7));
       expect((await store.order(id))?.state).toBe('closed');
@@ -423,7 +391,7 @@ export function describeStore(name: string, open: OpenStore): void {
     });
 
     test('refused when it came, it is closed: same answer later, and never paid', async () => {
-      const { store, mandate } = await opened({});
+      const { store, mandate } = await prepared({});
       const { id, envelope } = await sealed(orderKind, orderOf(), CAST.kiosk);
       const [no, other] = [Uint8Array.of(5), Uint8Array.of(6)];
       const refused = await store.putOrder(id, 'kiosk', envelope, NOW_MS, no);
@@ -444,7 +412,7 @@ export function describeStore(name: string, open: OpenStore): void {
     });
 
     test('old ones are forgotten, open and closed ones too, but never a claimed one', async () => {
-      const { store, mandate } = await opened({});
+      const { store, mandate } = await prepared({});
       const ids: string[] = [];
       for (const [i, atMs] of [0, 1, 2, 10].entries()) {
         const salt = new Uint8Array(16).fill(i);
@@ -472,69 +440,87 @@ export function describeStore(name: string, open: OpenStore): void {
   });
 
   describe(`${name}: decision and conclusion`, () => {
-    test('the first decision counts, and only an allow records the attempt', async () => {
-      const { store, mandate } = await opened({});
+    test('the first decision counts, and only an allow opens an attempt', async () => {
+      const { store, mandate } = await prepared({});
       const { run } = await admitTo(store, await admissionOf({ mandate }));
-      expect(run).toMatchObject({ decision: undefined, attemptedMs: undefined });
-      expect(await store.decide(run.id, deny, false, NOW_MS)).toEqual(deny);
-      expect(await store.decide(run.id, allow, true, NOW_MS + 1)).toEqual(deny);
-      const after = await store.run(run.id);
-      expect(after?.decision).toEqual(deny);
-      expect(after?.attemptedMs).toBeUndefined();
+      expect(run).toMatchObject({ decision: undefined, attempts: [] });
+      const decided = await store.decide(run, deny, undefined, NOW_MS);
+      expect(decided).toEqual({ ...run, decision: deny });
+      const late = await store.decide(run, allow, openingOf(run), NOW_MS + 1);
+      expect(late).toEqual(decided);
+      expect(await store.run(run.id)).toEqual(decided);
     });
 
     test('the first attempt is the one that is remembered', async () => {
-      const { store, mandate } = await opened({});
+      const { store, mandate } = await prepared({});
       const { run } = await admitTo(store, await admissionOf({ mandate }));
-      expect(await store.decide(run.id, allow, true, NOW_MS + 1)).toEqual(allow);
-      expect(await store.decide(run.id, deny, false, NOW_MS + 2)).toEqual(allow);
-      expect(await store.decide(run.id, allow, true, NOW_MS + 3)).toEqual(allow);
-      expect((await store.run(run.id))?.attemptedMs).toBe(NOW_MS + 1);
+      const decided = await store.decide(run, allow, openingOf(run), NOW_MS + 1);
+      const attempt = { ...openingOf(run), number: 1, state: 'submitting', atMs: NOW_MS + 1 };
+      expect(decided).toEqual({ ...run, decision: allow, attempts: [attempt] });
+      expect(await store.decide(run, deny, undefined, NOW_MS + 2)).toEqual(decided);
+      const twice = await store.decide(run, allow, openingOf(run, 'other'), NOW_MS + 3);
+      expect(twice).toEqual(decided);
+      expect(await store.run(run.id)).toEqual(decided);
+    });
+
+    test('what was refused on its way in, or is over, is not decided any more', async () => {
+      const { store, mandate } = await prepared({});
+      const { run: refused } = await admitTo(store, await admissionOf({ counter: 1 }));
+      expect(refused.refusal).toBe('mandate_unknown');
+      expect(await store.decide(refused, allow, openingOf(refused), NOW_MS)).toEqual(refused);
+      const { run } = await admitTo(store, await admissionOf({ mandate, counter: 2 }));
+      const over = await store.conclude(run, refusal());
+      expect(await store.decide(run, allow, openingOf(run), NOW_MS)).toEqual(over);
+      for (const { id } of [refused, run]) {
+        expect(await store.run(id)).toMatchObject({ decision: undefined, attempts: [] });
+      }
+    });
+
+    test('a refusal that came first is not granted over, and may end as expired', async () => {
+      const { store, mandate } = await prepared({});
+      const refused = await admissionOf({ mandate });
+      const { run } = await store.admit(refused, () => refuse);
+      expect(await store.conclude(run, ending({ outcome: 'granted' }))).toEqual(run);
+      expect((await store.conclude(run, refusal())).outcome).toBe('refused');
+      const old = await admissionOf({ mandate, counter: 2, exp: NOW_MS / 1000 });
+      const late = (await admitTo(store, old)).run;
+      expect(late.refusal).toBe('expired');
+      const over = await store.conclude(late, ending({ outcome: 'expired', reason: 'expired' }));
+      expect(over.outcome).toBe('expired');
     });
 
     test('the first conclusion counts: whoever comes later gets its receipt', async () => {
-      const { store, mandate } = await opened({});
+      const { store, mandate } = await prepared({});
       const { run } = await admitTo(store, await admissionOf({ mandate }));
-      const first = await store.conclude(ending(run.id, { receipt: Uint8Array.of(1) }));
-      const second = await store.conclude(ending(run.id, { receipt: Uint8Array.of(2) }));
-      const third = await store.conclude({ ...refusal(run.id), receipt: Uint8Array.of(3) });
+      const first = await store.conclude(run, ending({ receipt: Uint8Array.of(1) }));
+      const second = await store.conclude(run, ending({ receipt: Uint8Array.of(2) }));
+      const third = await store.conclude(run, refusal({ receipt: Uint8Array.of(3) }));
       expect(first.receipt).toEqual(Uint8Array.of(1));
       expect([second, third]).toEqual([first, first]);
-      expect(await store.decide(run.id, deny, false, NOW_MS)).toEqual(deny);
+      expect(await store.decide(run, deny, undefined, NOW_MS)).toEqual(first);
       expect((await store.run(run.id))?.decision).toBeUndefined();
     });
 
-    test('open runs are those without a receipt, oldest first', async () => {
-      const { store, mandate } = await opened({});
-      const runs = [];
-      for (const [i, atMs] of [5, 3, 9].entries()) {
-        const admission = await admissionOf({ mandate, counter: i + 1 }, NOW_MS + atMs);
-        runs.push((await admitTo(store, admission)).run.id);
-      }
-      await store.conclude(ending(runs[0]!));
-      expect((await store.openRuns()).map(({ id }) => id)).toEqual([runs[1], runs[2]]);
-    });
-
     test('what ended long ago is forgotten, what is open is not', async () => {
-      const { store, mandate } = await opened({});
-      const old = (await admitTo(store, await admissionOf({ mandate }))).run.id;
-      const open = (await admitTo(store, await admissionOf({ mandate, counter: 2 }))).run.id;
-      const recent = (await admitTo(store, await admissionOf({ mandate, counter: 3 }))).run.id;
-      await store.conclude(ending(old));
-      await store.conclude(ending(recent, { nowMs: NOW_MS + 10 }));
+      const { store, mandate } = await prepared({});
+      const old = (await admitTo(store, await admissionOf({ mandate }))).run;
+      const waiting = (await admitTo(store, await admissionOf({ mandate, counter: 2 }))).run;
+      const recent = (await admitTo(store, await admissionOf({ mandate, counter: 3 }))).run;
+      await store.conclude(old, ending());
+      await store.conclude(recent, ending({ nowMs: NOW_MS + 10 }));
       await store.forget(NOW_MS + 10);
-      expect(await store.run(old)).toBeUndefined();
-      expect((await store.run(open))?.id).toBe(open);
-      expect((await store.run(recent))?.id).toBe(recent);
-      const used = await usageOf(store, mandate, 4);
+      expect(await store.run(old.id)).toBeUndefined();
+      expect((await store.run(waiting.id))?.id).toBe(waiting.id);
+      expect((await store.run(recent.id))?.id).toBe(recent.id);
+      const used = await usageOf(store, mandate);
       expect(used, 'a total is for ever').toEqual([{ amount: 30_00n, count: 3 }]);
-      expect(await store.highestCounter(CAST.glasses.key.name)).toBe(4);
+      expect(await store.highestCounter(CAST.glasses.key.name)).toBe(3);
     });
   });
 
   describe(`${name}: disk`, () => {
     test('what was closed and opened again knows everything', async () => {
-      const { store, reopen, mandate } = await opened({});
+      const { store, reopen, mandate } = await prepared({});
       const order = await sealed(orderKind, orderOf(), CAST.kiosk);
       await store.putOrder(order.id, 'kiosk', order.envelope, NOW_MS);
       const paid = await admissionOf({
@@ -543,29 +529,36 @@ export function describeStore(name: string, open: OpenStore): void {
         terminal: 'till-1',
         amount: yuan(40_00n),
       });
-      await admitTo(store, paid);
-      await store.decide(paid.id, allow, true, NOW_MS + 1);
+      const { run } = await admitTo(store, paid);
+      const started = await store.decide(run, allow, openingOf(run), NOW_MS + 1);
       const terminalReceipt = { device: 'kiosk', receipt: Uint8Array.of(9) };
-      await store.conclude(ending(paid.id, { terminalReceipt }));
+      const progress = word(started, { state: 'done', outcome: 'captured', reference: 'ref' });
+      await store.conclude(started, ending({ terminalReceipt, progress }));
       const refused = await admissionOf({ mandate, counter: 2, payee: 'nobody' });
       await admitTo(store, refused);
       await store.setMeta('tick_generation', '1');
       await store.setMeta('tick_generation', '2');
-      await store.setIdentityStatus(CAST.guest.key.name, 'suspended');
+      await store.setIdentityStatus(CAST.guest.key.name, 'suspended', NOW_MS);
       const before = await everything(store);
 
       const later = await reopen();
       expect(await everything(later)).toEqual(before);
       expect(before.runs[0]?.decision).toEqual(allow);
+      expect(before.runs[0]?.attempts).toMatchObject([{ state: 'done', reference: 'ref' }]);
+      expect(new Set(before.all.map(({ id }) => id))).toEqual(new Set([paid.id, refused.id]));
+      expect(before.orderRun?.id).toBe(paid.id);
       expect(before.runs[1]?.refusal).toBe('scope_payee');
       expect(before.meta).toBe('2');
       expect((await admitTo(later, paid)).fresh).toBe(false);
-      expect(await usageOf(later, mandate, 3)).toEqual([{ amount: 40_00n, count: 1 }]);
+      expect(await usageOf(later, mandate)).toEqual([{ amount: 40_00n, count: 1 }]);
 
       async function everything(from: Store) {
         return {
           runs: [await from.run(paid.id), await from.run(refused.id)],
-          open: await from.openRuns(),
+          all: await from.runs('all', { atMs: 0, id: '' }, 10),
+          orderRun: await from.runOfOrder(order.id),
+          evidence: await from.evidencePage(0, 100),
+          chain: await from.chain(mandate, NOW_MS),
           mandate: await from.mandate(mandate, NOW_MS),
           order: await from.order(order.id),
           guest: await from.identity(CAST.guest.key.name),
@@ -579,22 +572,22 @@ export function describeStore(name: string, open: OpenStore): void {
     });
 
     test('a device name or a kid that another key holds is not taken over', async () => {
-      const { store } = await opened();
+      const { store } = await prepared();
       const identity = (await store.identityOfDevice('guest'))!;
       const statement = { ...identity.statement, device: 'glasses' };
       await expect(
-        store.putIdentity(identity.name, statement, new Uint8Array()),
+        store.putIdentity(identity.name, statement, new Uint8Array(), NOW_MS),
       ).rejects.toMatchObject({ reason: 'suspended' });
       const twin = `${CAST.glasses.key.name.slice(0, 16)}${'0'.repeat(48)}`;
       await expect(
-        store.putIdentity(twin, { ...statement, device: 'twin' }, new Uint8Array()),
+        store.putIdentity(twin, { ...statement, device: 'twin' }, new Uint8Array(), NOW_MS),
       ).rejects.toMatchObject({ reason: 'suspended' });
       expect((await store.identityOfDevice('glasses'))?.name).toBe(CAST.glasses.key.name);
     });
 
     test('enrolling again renews the statement and keeps the status', async () => {
-      const { store } = await opened();
-      await store.setIdentityStatus(CAST.glasses.key.name, 'suspended');
+      const { store } = await prepared();
+      await store.setIdentityStatus(CAST.glasses.key.name, 'suspended', NOW_MS);
       await enrol(store, ['glasses']);
       expect((await store.identityOfDevice('glasses'))?.status).toBe('suspended');
     });
@@ -630,7 +623,7 @@ export function describeStore(name: string, open: OpenStore): void {
       await fc.assert(
         fc.asyncProperty(windows, windows, fc.array(step, { maxLength: 40 }), async (...given) => {
           const [ofParent, ofChild, steps] = given;
-          const { store, mandate: parent } = await opened({ windows: ofParent });
+          const { store, mandate: parent } = await prepared({ windows: ofParent });
           const child = await putMandate(store, { windows: ofChild, parent }, 'glasses');
           const model: Paid[] = [];
           let nowMs = NOW_MS;
@@ -652,7 +645,7 @@ export function describeStore(name: string, open: OpenStore): void {
               if (run.refusal) expect(run.refusal).toMatch(/^limit_(window|count)$/);
               else
                 model.push({
-                  id: run.id,
+                  run,
                   atMs: nowMs,
                   minor: BigInt(act.pay),
                   state: 'reserved',
@@ -660,7 +653,7 @@ export function describeStore(name: string, open: OpenStore): void {
                 });
             } else if (model.length > 0) {
               const paid = model[act.end % model.length]!;
-              await store.conclude(act.captured ? ending(paid.id) : refusal(paid.id));
+              await store.conclude(paid.run, act.captured ? ending() : refusal());
               if (paid.state === 'reserved') paid.state = act.captured ? 'settled' : 'voided';
             }
           }
@@ -675,7 +668,7 @@ export function describeStore(name: string, open: OpenStore): void {
 }
 
 type Paid = {
-  id: string;
+  run: Run;
   atMs: number;
   minor: bigint;
   state: 'reserved' | 'settled' | 'voided';
@@ -719,9 +712,7 @@ async function parallel(store: Store, mandate: string, minor: bigint) {
   const found: Record<string, number> = {};
   const runs = await Promise.all(
     admissions.map((admission) =>
-      store.admit(admission, (facts) =>
-        judge(admission.request, { ...facts, highestCounter: 200 }, RULES),
-      ),
+      store.admit(admission, (facts) => judgeMany(admission.request, facts)),
     ),
   );
   for (const { run } of runs) {

@@ -7,15 +7,19 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import fc from 'fast-check';
 import { describe, expect, onTestFinished, test } from 'vitest';
+import { LIVE } from '../../../broker/attempt.ts';
 import { createSqliteStore } from '../../../broker/store/sqlite.ts';
 import { judge } from '../../../broker/verdict.ts';
 import { EXITS, OperatorError } from '../../../src/errors.ts';
-import { STORE_GROUP_MAX, STORE_QUEUE_MAX } from '../../../src/limits.ts';
-import { timers } from '../../../src/node/platform.ts';
+import { RESEND_FOR_MS, STORE_GROUP_MAX, STORE_QUEUE_MAX } from '../../../src/limits.ts';
+import { random, timers } from '../../../src/node/platform.ts';
 import { openDatabase } from '../../../src/node/sqlite.ts';
 import type { Database } from '../../../src/platform.ts';
+import { order as orderKind } from '../../../src/objects/order.ts';
 import { CAST, NOW_MS, RULES, settle } from '../stage.ts';
-import { admissionOf, admitTo, enrol, failing, putMandate } from '../stage.ts';
+import { admissionOf, admitTo, enrol, failing, orderOf, putMandate, sealed } from '../stage.ts';
+import { accepted, allow, ending, follow, openingOf, refusal, revocationOf } from './acts.ts';
+import { send, start, succeed, word } from './acts.ts';
 import { describeStore } from './behaviour.ts';
 
 function temporary(): string {
@@ -26,37 +30,51 @@ function temporary(): string {
 
 describeStore('SQLite in a file', async () => {
   const path = temporary();
-  let store = createSqliteStore(openDatabase(path), timers);
+  let store = createSqliteStore(openDatabase(path), timers, random);
   return {
     store,
     async reopen() {
       await store.close();
-      return (store = createSqliteStore(openDatabase(path), timers));
+      return (store = createSqliteStore(openDatabase(path), timers, random));
     },
   };
 });
 
 async function stored(database: Database = openDatabase(':memory:')) {
-  const store = createSqliteStore(database, timers);
+  const store = createSqliteStore(database, timers, random);
   await enrol(store);
   return { database, store };
 }
 
+const TABLES = [
+  'identities',
+  'mandates',
+  'orders',
+  'runs',
+  'attempts',
+  'windows',
+  'reservations',
+  'payments',
+  'tombstones',
+  'payers',
+  'revokes',
+  'evidence',
+  'meta',
+];
+
 /** Everything that is in the tables. */
 function tables(database: Database) {
-  return ['identities', 'mandates', 'orders', 'runs', 'windows', 'reservations', 'meta'].map(
-    (table) => database.prepare(`SELECT * FROM ${table}`).all(),
-  );
+  return TABLES.map((table) => database.prepare(`SELECT * FROM ${table}`).all());
 }
 
 test('a store of a newer program is refused, with what to do', () => {
   const path = temporary();
   const database = openDatabase(path);
-  createSqliteStore(database, timers);
-  database.exec('PRAGMA user_version = 2');
-  const open = () => createSqliteStore(database, timers);
+  createSqliteStore(database, timers, random);
+  database.exec('PRAGMA user_version = 3');
+  const open = () => createSqliteStore(database, timers, random);
   expect(open).toThrow(OperatorError);
-  expect(open).toThrow(/version 2, this program knows 1: run the program that wrote it/);
+  expect(open).toThrow(/version 3, this program knows 2: run the program that wrote it/);
   try {
     open();
   } catch (error) {
@@ -68,18 +86,16 @@ describe('group commit', () => {
   /** Counts commits. */
   function counting(database: Database) {
     const seen = { commits: 0 };
-    const transaction = <T>(run: () => T): T => {
-      const result = database.transaction(run);
+    const commit = <T>(run: () => T): Promise<T> => {
       seen.commits++;
-      return result;
+      return database.commit(run);
     };
-    return { seen, database: { ...database, transaction } };
+    return { seen, database: { ...database, commit } };
   }
 
   test('what waits together shares one commit, what is alone has its own', async () => {
     const { seen, database } = counting(openDatabase(':memory:'));
-    const store = createSqliteStore(database, timers);
-    seen.commits = 0; // The tables had one of their own.
+    const store = createSqliteStore(database, timers, random);
     await Promise.all(Array.from({ length: 50 }, (_, i) => store.setMeta(`name-${i}`, 'x')));
     expect(seen.commits).toBe(1);
     await store.setMeta('alone', 'x');
@@ -147,31 +163,52 @@ describe('group commit', () => {
   test('every verb that writes says unavailable on a full disk', async () => {
     const disk = { isFull: false };
     const { store, database } = await stored(failing(openDatabase(':memory:'), disk));
-    const { run } = await admitTo(store, await admissionOf({ mandate: await putMandate(store) }));
+    const mandate = await putMandate(store);
+    const run = await send(store, { mandate });
+    const started = await start(store, await send(store, { mandate }));
+    const fresh = await admissionOf({ mandate, counter: 9 });
     const before = tables(database);
     disk.isFull = true;
     const receipt = Uint8Array.of(1);
-    const ends = { reason: undefined, reference: undefined, terminalReceipt: undefined };
-    const verbs = [
-      () => store.decide(run.id, { kind: 'allow', score: 1, reasons: [] }, true, NOW_MS),
-      () => store.conclude({ id: run.id, outcome: 'captured', receipt, ...ends, nowMs: NOW_MS }),
-      () => store.closeOrder('x', receipt),
-      () => store.setIdentityStatus(CAST.glasses.key.name, 'revoked'),
-      () => enrol(store, ['glasses']),
-      () => putMandate(store, { epoch: 2 }),
-      () => store.forget(NOW_MS * 2),
-    ];
-    for (const verb of verbs) await expect(verb()).rejects.toMatchObject({ reason: 'unavailable' });
-    expect(tables(database)).toEqual(before);
+    const { envelope } = await sealed(orderKind, orderOf(), CAST.kiosk);
+    const asked = { subject: run.id, key: CAST.glasses.key.name, envelope, receipt };
+    const lease = { owner: 'test', untilMs: NOW_MS };
+    const revocation = await revocationOf({ mandate });
+    const verbs: Record<string, () => Promise<unknown>> = {
+      admit: () => admitTo(store, fresh),
+      decide: () => store.decide(run, allow, openingOf(run), NOW_MS),
+      attempt: () => store.attempt(run.id, openingOf(run), NOW_MS),
+      progress: () => store.progress(started.id, word(started, { state: 'unknown' }), NOW_MS),
+      conclude: () => store.conclude(run, refusal()),
+      cancel: () => store.cancel({ ...asked, nowMs: NOW_MS }),
+      claim: () => store.claim(lease, 10, NOW_MS * 2),
+      renew: () => store.renew([run.id], lease),
+      putOrder: () => store.putOrder('x', 'kiosk', envelope, NOW_MS),
+      closeOrder: () => store.closeOrder('x', receipt),
+      putIdentity: () => enrol(store, ['glasses']),
+      setIdentityStatus: () => store.setIdentityStatus(CAST.glasses.key.name, 'revoked', NOW_MS),
+      putMandate: () => putMandate(store, { epoch: 2 }),
+      setMandateStatus: () => store.setMandateStatus(mandate, 'suspended', NOW_MS),
+      revoke: () => store.revoke(revocation),
+      note: () => store.note({ subject: 'x', kind: 'note', body: receipt, nowMs: NOW_MS }),
+      erase: () =>
+        store.erase({ payer: undefined, beforeMs: NOW_MS, by: 'x', nowMs: NOW_MS + RESEND_FOR_MS }),
+      forget: () => store.forget(NOW_MS * 2),
+      setMeta: () => store.setMeta('a', 'b'),
+    };
+    for (const [name, verb] of Object.entries(verbs)) {
+      await expect(verb(), name).rejects.toMatchObject({ reason: 'unavailable' });
+      expect(tables(database), name).toEqual(before);
+    }
   });
 
   test('more than the queue holds is refused at once and changes nothing', async () => {
     const held: (() => void)[] = [];
     const slow = { ...timers, soon: (run: () => void) => void held.push(run) };
-    const store = createSqliteStore(openDatabase(':memory:'), slow);
+    const store = createSqliteStore(openDatabase(':memory:'), slow, random);
     const waiting = Array.from({ length: STORE_QUEUE_MAX }, () => store.setMeta('a', 'b'));
     await expect(store.setMeta('c', 'd')).rejects.toMatchObject({ reason: 'unavailable' });
-    while (held.length > 0) held.shift()!();
+    for (; held.length > 0; await settle()) while (held.length > 0) held.shift()!();
     await Promise.all(waiting);
     expect(await store.meta('c')).toBeUndefined();
   });
@@ -187,6 +224,50 @@ test('the tables themselves refuse a counter twice and a window beyond its maxim
   for (const change of ['reserved = max + 1', 'settled = -1', 'reserved_count = max_count + 1']) {
     expect(() => database.prepare(`UPDATE windows SET ${change}`).run(), change).toThrow(/CHECK/);
   }
+});
+
+test('the tables refuse a second live attempt, and a refund beyond its capture', async () => {
+  const { database, store } = await stored();
+  const mandate = await putMandate(store);
+  const paid = await succeed(store, await accepted(store, { mandate }));
+  await accepted(store, follow('refund', paid.id, 4_00n), 'kiosk');
+  for (const state of LIVE) {
+    const another = `INSERT INTO attempts (run, number, backend, key, operation, state, at_ms)
+      VALUES ('${paid.id}', 2, 'other', 'k', 'authorise', '${state}', 0)`;
+    expect(() => database.prepare(another).run(), state).toThrow(/UNIQUE/);
+  }
+  for (const change of ['refunding = 1001', 'refunded = 601', 'captured = 399', 'held = -1']) {
+    expect(() => database.prepare(`UPDATE payments SET ${change}`).run(), change).toThrow(/CHECK/);
+  }
+});
+
+test('whoever opens the file works on every run in it, but not on a person’s', async () => {
+  const path = temporary();
+  const first = createSqliteStore(openDatabase(path), timers, random);
+  await enrol(first);
+  const mandate = await putMandate(first);
+  const open = await accepted(first, { mandate });
+  const stuck = await start(first, await accepted(first, { mandate }));
+  await first.progress(stuck.id, word(stuck, { state: 'person' }), NOW_MS);
+  await succeed(first, await accepted(first, { mandate }));
+  expect(await first.claim({ owner: 'x', untilMs: NOW_MS }, 9, NOW_MS), 'not yet').toEqual([]);
+  await first.close();
+  const second = createSqliteStore(openDatabase(path), timers, random);
+  const taken = await second.claim({ owner: 'x', untilMs: NOW_MS + 1 }, 9, NOW_MS);
+  expect(taken).toEqual([open]);
+});
+
+test('a copy of the whole store opens and knows everything', async () => {
+  const { store } = await stored(openDatabase(temporary()));
+  const mandate = await putMandate(store);
+  const run = await start(store, await accepted(store, { mandate }));
+  const path = temporary();
+  await store.backup(path);
+  const copy = createSqliteStore(openDatabase(path), timers, random);
+  expect(await copy.run(run.id)).toEqual(run);
+  expect(await copy.evidencePage(0, 99)).toEqual(await store.evidencePage(0, 99));
+  await succeed(copy, run);
+  expect((await store.run(run.id))?.receipt, 'each goes its own way').toBeUndefined();
 });
 
 test('after any history every window’s row is the sum of its reservations', async () => {
@@ -210,15 +291,7 @@ test('after any history every window’s row is the sum of its reservations', as
         if (end === '') continue;
         waiting.push(
           judged.then(({ run }) =>
-            store.conclude({
-              id: run.id,
-              outcome: end === 'settle' && !run.refusal ? 'captured' : 'refused',
-              reason: undefined,
-              reference: undefined,
-              receipt: Uint8Array.of(1),
-              terminalReceipt: undefined,
-              nowMs: NOW_MS,
-            }),
+            store.conclude(run, end === 'settle' && !run.refusal ? ending() : refusal()),
           ),
         );
         if (i % 3 === 0) await settle();

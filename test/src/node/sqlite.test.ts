@@ -1,9 +1,23 @@
 /** The real database port: durable, locked, clear when it fails. */
-import { mkdtempSync, rmSync, statSync, writeFileSync } from 'node:fs';
+import { spawn, spawnSync } from 'node:child_process';
+import {
+  cpSync,
+  existsSync,
+  mkdirSync,
+  mkdtempSync,
+  readFileSync,
+  rmSync,
+  statSync,
+  writeFileSync,
+} from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
+import { createInterface } from 'node:readline';
+import fc from 'fast-check';
 import { afterEach, beforeEach, expect, test } from 'vitest';
 import { EXITS, OperatorError, PaymentError } from '../../../src/errors.ts';
+import { SQLITE_CHECKPOINT_PAGES } from '../../../src/limits.ts';
+import type { Disk } from '../../../src/node/durability.ts';
 import { openDatabase } from '../../../src/node/sqlite.ts';
 import { ConflictError, type Database } from '../../../src/platform.ts';
 
@@ -151,4 +165,342 @@ test('one clear line when the folder does not exist', () => {
   const error = thrown(() => openDatabase(join(folder, 'none', 'a.db')));
   expect(error).toMatchObject({ name: 'OperatorError', exit: EXITS.storage });
   expect((error as Error).message).toMatch(/its folder must exist and be writable/);
+});
+
+const SYNCHRONOUS = 'PRAGMA synchronous';
+const COUNT = 'SELECT count(*) AS count FROM item';
+/** Lets everything that was promised be told. */
+const settle = () => new Promise((resolve) => setImmediate(resolve));
+
+/** A slow disk: after its first sync each goes to a worker, which the test ends by hand. */
+function slowDisk() {
+  const workers: { finish: () => void; fail: (error: Error) => void }[] = [];
+  const disk: Disk = {
+    syncNow() {
+      for (const end = performance.now() + 50; performance.now() < end;);
+    },
+    sync: () => new Promise<void>((finish, fail) => workers.push({ finish, fail })),
+  };
+  return { disk, workers };
+}
+
+test('a commit is to be read at once and promised only when the disk has it', async () => {
+  const { disk, workers } = slowDisk();
+  const database = openDatabase(join(folder, 'a.db'), disk);
+  database.exec(TABLE);
+  const insert = database.prepare('INSERT INTO item (name) VALUES (?)');
+  await database.commit(() => insert.run('first'));
+  const told: string[] = [];
+  const second = database.commit(() => insert.run('second').changes);
+  void second.then(() => told.push('second'));
+  void database.durable().then(() => told.push('durable'));
+  expect(database.prepare(COUNT).get()).toEqual({ count: 2n });
+  await settle();
+  expect(told).toEqual([]);
+  workers[0]!.finish();
+  expect(await second).toBe(1);
+  await database.durable();
+  expect(told).toEqual(['second', 'durable']);
+  database.close();
+});
+
+test('a transaction that only reads waits for what it may have read', async () => {
+  const { disk } = slowDisk();
+  const syncs = { onLoop: 0 };
+  const counted: Disk = { ...disk, syncNow: (file) => (syncs.onLoop++, disk.syncNow(file)) };
+  const database = openDatabase(join(folder, 'a.db'), counted);
+  database.exec(TABLE);
+  const insert = database.prepare('INSERT INTO item (name) VALUES (?)');
+  await database.commit(() => insert.run('first'));
+  const second = database.commit(() => insert.run('second'));
+  expect(syncs.onLoop).toBe(1);
+  database.transaction(() => database.prepare(COUNT).get());
+  expect(syncs.onLoop).toBe(2);
+  await second;
+  database.close();
+});
+
+test('only a commit leaves the sync out of its COMMIT, however it ends', async () => {
+  const database = openDatabase(join(folder, 'a.db'));
+  database.exec(TABLE);
+  const insert = database.prepare('INSERT INTO item (name) VALUES (?)');
+  const mode = () => database.prepare(SYNCHRONOUS).get()?.['synchronous'];
+  expect(await database.commit(() => (insert.run('a'), mode()))).toBe(1n);
+  expect(mode()).toBe(2n);
+  await expect(database.commit(() => insert.run('a'))).rejects.toBeInstanceOf(ConflictError);
+  expect(mode()).toBe(2n);
+  expect(database.transaction(mode)).toBe(2n);
+  expect(await database.commit(() => insert.run('b').changes)).toBe(1);
+  database.close();
+});
+
+test('a copy is one moment of the database, private, while the program goes on', async () => {
+  const database = openDatabase(join(folder, 'a.db'));
+  database.exec(TABLE);
+  const insert = database.prepare('INSERT INTO item (name, bytes) VALUES (?, ?)');
+  let written = 0;
+  const write = (count: number) =>
+    database.commit(() => {
+      for (let n = 0; n < count; n++) insert.run(String(written++), new Uint8Array(3_000));
+    });
+  await write(1_000);
+  const path = join(folder, 'copy.db');
+  const state = { isCopied: false };
+  const copied = database.backup(path).then(() => (state.isCopied = true));
+  const refused = expect(database.backup(join(folder, 'other.db'))).rejects.toMatchObject({
+    message: expect.stringContaining('another copy is being made') as string,
+  });
+  // As much as is otherwise moved into the file at once; now the file stands still.
+  const { size } = statSync(join(folder, 'a.db'));
+  const more = write(SQLITE_CHECKPOINT_PAGES);
+  expect(statSync(join(folder, 'a.db')).size).toBe(size);
+  await more;
+  await refused;
+  while (!state.isCopied) {
+    await write(10);
+    await settle();
+  }
+  await copied;
+  expect(statSync(path).mode & 0o777).toBe(0o600);
+  expect(database.prepare('PRAGMA wal_autocheckpoint').get()).toEqual({
+    wal_autocheckpoint: BigInt(SQLITE_CHECKPOINT_PAGES),
+  });
+  expect(database.prepare(COUNT).get()).toEqual({ count: BigInt(written) });
+  const second = spawnSync(NODE[0], [...NODE.slice(1), program('')], { encoding: 'utf8' });
+  expect(second.stderr).toContain('is in use: stop the other program');
+  database.close();
+  const copy = openDatabase(path);
+  expect(copy.prepare(COUNT).get()).toEqual({ count: 1_000n });
+  copy.close();
+});
+
+test('a copy that a stop overtakes is none', async () => {
+  const database = openDatabase(join(folder, 'a.db'));
+  database.exec(TABLE);
+  const path = join(folder, 'copy.db');
+  const copied = database.backup(path);
+  database.close();
+  await expect(copied).rejects.toMatchObject({ exit: EXITS.storage });
+  expect(existsSync(path)).toBe(false);
+});
+
+test('a copy never replaces a file, and one that cannot be made leaves none', async () => {
+  const database = openDatabase(join(folder, 'a.db'));
+  database.exec(TABLE);
+  const path = join(folder, 'copy.db');
+  writeFileSync(path, 'mine');
+  const refusal = {
+    name: 'OperatorError',
+    exit: EXITS.storage,
+    message: expect.stringMatching(/^Cannot copy the database to [^\n]+$/) as string,
+  };
+  await expect(database.backup(path)).rejects.toMatchObject(refusal);
+  expect(readFileSync(path, 'utf8')).toBe('mine');
+  await expect(database.backup(join(folder, 'none', 'b.db'))).rejects.toMatchObject(refusal);
+  database.close();
+});
+
+test('in memory a commit has nothing to wait for', async () => {
+  const database = openDatabase(':memory:');
+  database.exec(TABLE);
+  const insert = database.prepare('INSERT INTO item (name) VALUES (?)');
+  expect(await database.commit(() => insert.run('a').changes)).toBe(1);
+  await database.durable();
+  database.close();
+});
+
+test.each([
+  ['on the loop', 0],
+  ['in a worker', 1],
+] as const)('after a failed sync everything is refused: %s', async (_where, before) => {
+  const error = Object.assign(new Error('i/o error'), { code: 'EIO' });
+  const slow = slowDisk();
+  const disk = before === 0 ? { ...slow.disk, syncNow: () => broke(error) } : slow.disk;
+  const database = openDatabase(join(folder, 'a.db'), disk);
+  database.exec(TABLE);
+  const insert = database.prepare('INSERT INTO item (name) VALUES (?)');
+  if (before === 1) await database.commit(() => insert.run('before'));
+  const failed = database.commit(() => insert.run('failed'));
+  const durable = database.durable();
+  slow.workers[0]?.fail(error);
+  const refusal = {
+    reason: 'unavailable',
+    message: expect.stringContaining('must be started again') as string,
+    cause: error,
+  };
+  await expect(failed).rejects.toMatchObject(refusal);
+  await expect(durable).rejects.toMatchObject(refusal);
+  await expect(database.durable()).rejects.toMatchObject(refusal);
+  await expect(database.commit(() => insert.run('later'))).rejects.toMatchObject(refusal);
+  for (const use of [
+    () => database.transaction(() => insert.run('later')),
+    () => insert.run('later'),
+    () => database.prepare(COUNT),
+    () => database.exec('DELETE FROM item'),
+  ]) {
+    expect(thrown(use)).toMatchObject(refusal);
+  }
+  database.close();
+});
+
+function broke(error: Error): never {
+  throw error;
+}
+
+test('a power cut keeps every commit that was promised, also across checkpoints', async () => {
+  const STEP = fc.constantFrom<'write' | 'finish'>('write', 'write', 'finish');
+  let runs = 0;
+  await fc.assert(
+    fc.asyncProperty(fc.array(STEP, { minLength: 10, maxLength: 60 }), async (steps) => {
+      const here = join(folder, `run-${runs++}`);
+      mkdirSync(here);
+      await cutPower(here, steps);
+    }),
+    { numRuns: 15 },
+  );
+});
+
+/**
+ * Takes a picture of both files whenever a sync begins: what is on disk for sure once it has ended.
+ * The log is short, so that it is moved into the file and begun again many times.
+ */
+async function cutPower(here: string, steps: readonly ('write' | 'finish')[]): Promise<void> {
+  const path = join(here, 'a.db');
+  const { disk, workers } = slowDisk();
+  let pictures = 0;
+  let kept = 'none';
+  const takePicture = () => {
+    const name = join(here, `picture-${pictures++}`);
+    mkdirSync(name);
+    for (const file of ['a.db', 'a.db-wal']) cpSync(join(here, file), join(name, file));
+    return name;
+  };
+  const database = openDatabase(path, {
+    syncNow(file) {
+      const picture = takePicture();
+      disk.syncNow(file);
+      kept = picture;
+    },
+    async sync(file) {
+      const picture = takePicture();
+      await disk.sync(file);
+      kept = picture;
+    },
+  });
+  database.exec(`${TABLE}; PRAGMA wal_autocheckpoint = 4`);
+  const insert = database.prepare('INSERT INTO item (name, bytes) VALUES (?, ?)');
+  const promised: string[] = [];
+  let written = 0;
+  let ended = 0;
+  const write = () => {
+    const name = `item-${written++}`;
+    return database
+      .commit(() => insert.run(name, new Uint8Array(3_000)))
+      .then(() => void promised.push(name));
+  };
+  await write(); // The first sync, on the loop, shows that the disk is slow.
+  const writes: Promise<void>[] = [];
+  for (const step of steps) {
+    if (step === 'write') writes.push(write());
+    else if (ended < workers.length) workers[ended++]!.finish();
+    await settle();
+    expect(namesIn(kept)).toEqual(expect.arrayContaining(promised));
+  }
+  while (promised.length < written) {
+    workers[ended++]?.finish();
+    await settle();
+  }
+  await Promise.all(writes);
+  database.close();
+}
+
+/** What a program finds that starts on a copy of these files. */
+function namesIn(picture: string): readonly unknown[] {
+  const copy = `${picture}-again`;
+  cpSync(picture, copy, { recursive: true });
+  const database = openDatabase(join(copy, 'a.db'));
+  const names = database.prepare('SELECT name FROM item').all();
+  database.close();
+  rmSync(copy, { recursive: true });
+  return names.map(({ name }) => name);
+}
+
+/** Runs `body` in a program of its own, with `database` open on `path`. */
+function program(body: string): string {
+  const module = JSON.stringify(join(import.meta.dirname, '../../../src/node/sqlite.ts'));
+  return `import { openDatabase } from ${module};
+    const database = openDatabase(${JSON.stringify(join(folder, 'a.db'))});
+    ${body}`;
+}
+
+const NODE = [process.execPath, '--input-type=module', '-e'] as const;
+
+test('kill -9 loses nothing that was promised, and the next start has it on disk', async () => {
+  const script = program(`
+    database.exec('CREATE TABLE IF NOT EXISTS item (name TEXT PRIMARY KEY)');
+    const insert = database.prepare('INSERT INTO item VALUES (?)');
+    for (let n = 0; ; n++) {
+      await database.commit(() => insert.run(String(n)));
+      console.log(n);
+    }`);
+  const child = spawn(NODE[0], [...NODE.slice(1), script], {
+    stdio: ['ignore', 'pipe', 'inherit'],
+  });
+  const promised: string[] = [];
+  const ended = new Promise((resolve) => child.once('close', resolve));
+  for await (const line of createInterface({ input: child.stdout })) {
+    if (promised.push(line) === 200) child.kill('SIGKILL');
+  }
+  await ended;
+  const path = join(folder, 'a.db');
+  expect(statSync(`${path}-wal`).size).toBeGreaterThan(0);
+  const database = openDatabase(path);
+  expect(statSync(`${path}-wal`).size).toBe(0);
+  const names = database.prepare('SELECT name FROM item').all();
+  expect(names.map(({ name }) => name)).toEqual(expect.arrayContaining(promised));
+  database.close();
+});
+
+test('another program is refused, also after commits and after this one closed another', async () => {
+  const other = openDatabase(join(folder, 'b.db'));
+  const database = openDatabase(join(folder, 'a.db'));
+  database.exec(TABLE);
+  await database.commit(() => database.exec(`INSERT INTO item (name) VALUES ('a')`));
+  other.close();
+  const second = spawnSync(NODE[0], [...NODE.slice(1), program('')], { encoding: 'utf8' });
+  expect(second.stderr).toContain('is in use: stop the other program');
+  expect(second.status).toBe(1);
+  database.close();
+});
+
+test('a commit that finds no room changes nothing, and works again when there is room', () => {
+  // The system's limit on a file's size stands for a full disk: it stops the log, in COMMIT.
+  const script = program(`
+    database.exec('CREATE TABLE item (name TEXT PRIMARY KEY, bytes BLOB)');
+    database.exec("INSERT INTO item VALUES ('a', zeroblob(50000)), ('b', NULL)");
+    const write = database.prepare('UPDATE item SET bytes = zeroblob(50000)');
+    const name = database.prepare('UPDATE item SET name = ? WHERE bytes IS NULL');
+    const read = () => database.prepare('SELECT name FROM item WHERE bytes IS NULL').get();
+    let told;
+    for (let n = 0; told === undefined; n++) {
+      await database
+        .commit(() => {
+          name.run('try-' + n);
+          database.exec("UPDATE item SET bytes = zeroblob(50000 + " + n + ") WHERE name = 'a'");
+        })
+        .catch((error) => {
+          const before = n === 0 ? 'b' : 'try-' + (n - 1);
+          told = [error.reason, read().name === before, error.cause?.message];
+        });
+    }
+    database.exec('PRAGMA wal_checkpoint(TRUNCATE)');
+    const changes = await database.commit(() => name.run('again').changes);
+    await database.durable();
+    console.log(JSON.stringify([...told, changes, read().name]));
+    database.close();`);
+  const child = spawnSync('sh', ['-c', 'ulimit -f 800; exec "$@"', 'sh', ...NODE, script], {
+    encoding: 'utf8',
+  });
+  expect(child.stderr).toBe('');
+  expect(JSON.parse(child.stdout)).toEqual(['unavailable', true, 'disk I/O error', 1, 'again']);
 });

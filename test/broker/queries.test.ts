@@ -1,0 +1,175 @@
+/** Answering a device's questions: boot, state and cancel, each about its own requests alone. */
+import { describe, expect, test } from 'vitest';
+import { createIdentities } from '../../broker/identities.ts';
+import { type QueryAnswer, takeQuery } from '../../broker/queries.ts';
+import { createReceipts } from '../../broker/receipts.ts';
+import { createSqliteStore } from '../../broker/store/sqlite.ts';
+import { createNonces } from '../../broker/tick.ts';
+import { toHex } from '../../src/bytes.ts';
+import { TOMBSTONES_PER_KEY_MAX } from '../../src/limits.ts';
+import { random, timers } from '../../src/node/platform.ts';
+import { openDatabase } from '../../src/node/sqlite.ts';
+import { open } from '../../src/objects/kind.ts';
+import { type Query, query as queryKind } from '../../src/objects/query.ts';
+import { receipt as receiptKind } from '../../src/objects/receipt.ts';
+import { tick as tickKind } from '../../src/objects/tick.ts';
+import { CAST, NOW_MS, NOW_S, REALM, type Role, TICK_SECRET } from './stage.ts';
+import { admissionOf, admitTo, createTime, enrol, putMandate, sealed, verdictOf } from './stage.ts';
+import { accepted, start, succeed } from './store/acts.ts';
+
+async function prepared() {
+  const store = createSqliteStore(openDatabase(':memory:'), timers, random);
+  await enrol(store);
+  const { clock, advance } = createTime();
+  const nonces = createNonces(TICK_SECRET, 1);
+  const parts = {
+    realm: REALM,
+    store,
+    identities: createIdentities(store, REALM, CAST.root.key, clock),
+    receipts: createReceipts(REALM, CAST.bridge, clock),
+    signer: CAST.bridge,
+    nonces,
+  };
+  const ask = async (value: Query, role: Role = 'glasses', device: string = role) => {
+    const { envelope } = await sealed(queryKind, value, CAST[role]);
+    return takeQuery(parts, device, envelope, clock.nowMs());
+  };
+  return { store, nonces, advance, ask, mandate: await putMandate(store) };
+}
+
+const about = (question: 'state' | 'cancel', subject: string) => ({ question, subject }) as const;
+
+/** What an answer says, opened under the bridge's key. */
+function told(answer: QueryAnswer) {
+  if (answer.kind !== 'receipt') throw new Error(`a ${answer.kind}, not a receipt`);
+  return open(receiptKind, answer.envelope, REALM, () => CAST.bridge.key).value;
+}
+
+describe('boot', () => {
+  test('a tick for this key alone, with its random and its highest counter', async () => {
+    const { store, nonces, ask } = await prepared();
+    await admitTo(store, await admissionOf({ counter: 41 }));
+    const echo = new Uint8Array(16).fill(5);
+    const answer = await ask({ question: 'boot', echo });
+    if (answer.kind !== 'tick') throw new Error('no tick');
+    const { value } = open(tickKind, answer.envelope, REALM, () => CAST.bridge.key);
+    expect(value).toEqual({
+      iat: NOW_S,
+      counter: 41,
+      nonce: nonces.at(NOW_MS),
+      audience: CAST.glasses.key.name,
+      echo,
+    });
+    const other = await ask({ question: 'boot', echo }, 'guest');
+    if (other.kind !== 'tick') throw new Error('no tick');
+    const theirs = open(tickKind, other.envelope, REALM, () => CAST.bridge.key).value;
+    expect(theirs).toMatchObject({ counter: 0, audience: CAST.guest.key.name });
+  });
+});
+
+describe('state', () => {
+  test('the device’s own request, as far as it has got', async () => {
+    const { store, ask, mandate } = await prepared();
+    const run = await start(store, await accepted(store, { mandate }));
+    expect(await ask(about('state', run.id))).toEqual({ kind: 'run', run });
+    await succeed(store, run);
+    const over = await store.run(run.id);
+    expect(await ask(about('state', run.id))).toEqual({ kind: 'run', run: over });
+  });
+
+  test('not seen: pending, which closes nothing', async () => {
+    const { ask } = await prepared();
+    const subject = 'ee'.repeat(16);
+    const receipt = told(await ask(about('state', subject)));
+    expect(receipt.subject).toBe(subject);
+    expect(verdictOf(receipt)).toEqual(['pending', 'not_seen']);
+  });
+
+  test('another device’s request is answered like one that was never seen', async () => {
+    const { store, ask, mandate } = await prepared();
+    const run = await accepted(store, { mandate });
+    expect(verdictOf(told(await ask(about('state', run.id), 'guest')))).toEqual([
+      'pending',
+      'not_seen',
+    ]);
+  });
+
+  test('a query leaves no trace', async () => {
+    const { store, ask } = await prepared();
+    const before = await store.evidencePage(0, 99);
+    await ask(about('state', 'ee'.repeat(16)));
+    expect(await store.evidencePage(0, 99)).toEqual(before);
+  });
+});
+
+describe('cancel', () => {
+  test('not seen yet: refused for good, in the same bytes however often it is asked', async () => {
+    const { store, ask, advance, mandate } = await prepared();
+    const admission = await admissionOf({ mandate });
+    const first = await ask(about('cancel', admission.id));
+    expect(verdictOf(told(first))).toEqual(['refused', 'cancelled']);
+    expect(told(first)).toMatchObject({ subject: admission.id, iat: NOW_S });
+    await advance(5_000);
+    const again = await ask(about('cancel', admission.id));
+    expect(again).toEqual(first);
+    const { run } = await admitTo(store, admission);
+    expect(first.kind === 'receipt' && toHex(run.receipt!)).toBe(
+      first.kind === 'receipt' && toHex(first.envelope),
+    );
+  });
+
+  test('seen and without an attempt: refused; under way: noted; over: told', async () => {
+    const { store, ask, mandate } = await prepared();
+    const waiting = await accepted(store, { mandate });
+    expect(await ask(about('cancel', waiting.id))).toMatchObject({
+      kind: 'run',
+      run: { refusal: 'cancelled' },
+    });
+    const running = await start(store, await accepted(store, { mandate }));
+    expect(await ask(about('cancel', running.id))).toEqual({
+      kind: 'run',
+      run: { ...running, cancelAskedMs: NOW_MS },
+    });
+    const { id } = await succeed(store, await accepted(store, { mandate }));
+    expect(await ask(about('cancel', id))).toEqual({ kind: 'run', run: await store.run(id) });
+  });
+
+  test('another’s request goes on, and the answer does not tell that it is there', async () => {
+    const { store, ask, mandate } = await prepared();
+    const run = await start(store, await accepted(store, { mandate }));
+    const [present, absent] = [
+      told(await ask(about('cancel', run.id), 'guest')),
+      told(await ask(about('cancel', 'ee'.repeat(16)), 'guest')),
+    ];
+    expect(verdictOf(present)).toEqual(verdictOf(absent));
+    expect(await store.run(run.id)).toEqual(run);
+  });
+
+  test('beyond what a key may bury: pending, and not remembered', async () => {
+    const { store, ask } = await prepared();
+    const key = CAST.glasses.key.name;
+    const asked = { key, envelope: Uint8Array.of(1), receipt: Uint8Array.of(2), nowMs: NOW_MS };
+    await Promise.all(
+      Array.from({ length: TOMBSTONES_PER_KEY_MAX }, (_, i) =>
+        store.cancel({ ...asked, subject: i.toString(16).padStart(32, '0') }),
+      ),
+    );
+    const subject = 'ee'.repeat(16);
+    const one = told(await ask(about('cancel', subject)));
+    expect([one.subject, ...verdictOf(one)]).toEqual([subject, 'pending', 'rate_limited']);
+    expect(await store.evidence(subject)).toEqual([]);
+    await store.forget(NOW_MS + 1);
+    expect(verdictOf(told(await ask(about('cancel', subject))))).toEqual(['refused', 'cancelled']);
+  });
+});
+
+test.each([
+  ['guest', 'glasses', 'another device’s topic'],
+  ['stranger', 'glasses', 'a key that is not enrolled'],
+  ['glasses', 'nobody', 'a topic of no device'],
+] as const)('bad_signature: %s on the topic of %s (%s)', async (role, device, _why) => {
+  const { ask } = await prepared();
+  await expect(ask(about('state', 'ee'.repeat(16)), role, device)).rejects.toMatchObject({
+    reason: 'bad_signature',
+  });
+});

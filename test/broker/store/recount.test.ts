@@ -1,0 +1,117 @@
+/** Counting again: a store whose books are right differs nowhere, and each tampering shows. */
+import { expect, test } from 'vitest';
+import { createSqliteStore } from '../../../broker/store/sqlite.ts';
+import { AUDIT_PAGE_ROWS } from '../../../src/limits.ts';
+import { random, timers } from '../../../src/node/platform.ts';
+import { openDatabase } from '../../../src/node/sqlite.ts';
+import { enrol, putMandate } from '../stage.ts';
+import { accepted, close, decline, follow, recounted, send, start, succeed } from './acts.ts';
+import { total } from './acts.ts';
+
+const rolling = { kind: 'rolling', seconds: 60, max: 80_00n, count: 8 } as const;
+
+/** A payment of each kind of end, a hold, and one under way. */
+async function busy() {
+  const database = openDatabase(':memory:');
+  const store = createSqliteStore(database, timers, random);
+  await enrol(store);
+  const mandate = await putMandate(store, { windows: [total(99_00n, 9), rolling] });
+  const paid = await succeed(store, await accepted(store, { mandate }));
+  const refund = await succeed(
+    store,
+    await accepted(store, follow('refund', paid.id, 4_00n), 'kiosk'),
+  );
+  const hold = await succeed(store, await accepted(store, { mandate, action: 'hold' }));
+  const open = await start(store, await accepted(store, { mandate }));
+  const declined = await decline(store, await accepted(store, { mandate }));
+  await close(store, await send(store, { mandate, payee: 'nobody' }));
+  const of = { paid, refund, hold, open, declined };
+  return { database, store, mandate, of, change: (sql: string) => void database.exec(sql) };
+}
+
+test('nothing differs in a store that nobody tampered with', async () => {
+  const { store } = await busy();
+  expect(await recounted(store)).toEqual([]);
+});
+
+type Busy = Awaited<ReturnType<typeof busy>>;
+
+const tampered: readonly (readonly [string, (part: Busy) => string])[] = [
+  ['settled in a window', () => 'UPDATE windows SET settled = settled - 1'],
+  ['reserved in a window', () => 'UPDATE windows SET reserved = reserved - 1'],
+  ['payments in a window', () => 'UPDATE windows SET settled_count = 0'],
+  ['window within its maximum', () => 'UPDATE windows SET max = 9999999, settled = 9901'],
+  ['window within its count', () => 'UPDATE windows SET max_count = 99, settled_count = 10'],
+  ['a window of reservations', () => 'DELETE FROM windows'],
+  [
+    'rolling window within its maximum',
+    ({ of }) => `UPDATE reservations SET minor = 9000 WHERE run = '${of.paid.id}' AND place = 1`,
+  ],
+  [
+    'at most one attempt moved money',
+    ({ of }) => `DROP INDEX one_live_attempt; INSERT INTO attempts
+      SELECT run, 2, backend, key, operation, state, at_ms, outcome, reference, reason
+      FROM attempts WHERE run = '${of.paid.id}'`,
+  ],
+  [
+    'nothing settled before the receipt',
+    ({ of }) => `UPDATE reservations SET state = 'settled' WHERE run = '${of.open.id}'`,
+  ],
+  [
+    'money moved as the receipt says',
+    ({ of }) => `UPDATE attempts SET state = 'declined' WHERE run = '${of.paid.id}'`,
+  ],
+  [
+    'money moved as the receipt says',
+    ({ of }) => `UPDATE attempts SET state = 'done' WHERE run = '${of.declined.id}'`,
+  ],
+  ['outcome', ({ of }) => `UPDATE runs SET outcome = 'held' WHERE id = '${of.refund.id}'`],
+  [
+    'reservations of what was refused',
+    ({ of }) => `UPDATE reservations SET state = 'settled' WHERE run = '${of.declined.id}'`,
+  ],
+  [
+    'reservations that nobody will end',
+    ({ of }) => `UPDATE reservations SET state = 'reserved' WHERE run = '${of.paid.id}'`,
+  ],
+  ['receipt', ({ of }) => `UPDATE runs SET receipt = x'00' WHERE id = '${of.paid.id}'`],
+];
+
+test.each(tampered)('%s: %#', async (what, sql) => {
+  const part = await busy();
+  part.change(sql(part));
+  expect((await recounted(part.store)).map((difference) => difference.what)).toContain(what);
+});
+
+test('a difference says where, what is right and what is there', async () => {
+  const part = await busy();
+  part.change('UPDATE windows SET settled = 7');
+  expect(await recounted(part.store)).toEqual([
+    {
+      what: 'settled in a window',
+      where: `mandate ${part.mandate} window 1 total`,
+      expected: '1000',
+      found: '7',
+    },
+  ]);
+});
+
+test('more rows than a page are all counted', async () => {
+  const database = openDatabase(':memory:');
+  const store = createSqliteStore(database, timers, random);
+  await enrol(store);
+  const waiting = [];
+  for (let epoch = 1; epoch <= AUDIT_PAGE_ROWS + 1; epoch++) {
+    waiting.push(putMandate(store, { epoch }));
+  }
+  const ids = (await Promise.all(waiting)).sort();
+  const last = ids.at(-1)!;
+  const run = await succeed(store, await accepted(store, { mandate: last }));
+  expect(await recounted(store)).toEqual([]);
+  database.exec('UPDATE windows SET settled = 7');
+  expect(await recounted(store)).toMatchObject([
+    { where: expect.stringContaining(last) as unknown },
+  ]);
+  database.exec(`UPDATE windows SET settled = 1000; UPDATE runs SET receipt = x'00'`);
+  expect(await recounted(store)).toMatchObject([{ what: 'receipt', where: `payment ${run.id}` }]);
+});
