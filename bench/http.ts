@@ -48,10 +48,10 @@ export async function measureHttp(write: (line: string) => void): Promise<void> 
     for (const { bytesEach } of contestants.slice(0, count)) bytes.push(await bytesEach());
 
     const heads = ['edge alone', '2 commits', 'bytes'];
-    write(`\n${row(`Server CPU µs per payment, ${CLIENTS} clients`, 48, ...heads)}`);
+    write(`\n${row(`Server CPU µs per payment, ${CLIENTS} clients`, 56, ...heads)}`);
     for (let i = 0; i < count; i++) {
       const figures = [edge[i]!.cpuUs, whole[i]!.cpuUs, bytes[i]!];
-      write(row(contestants[i]!.title, 48, ...figures.map((figure) => figure.toFixed(0))));
+      write(row(contestants[i]!.title, 56, ...figures.map((figure) => figure.toFixed(0))));
     }
 
     const [kept, fresh] = [count - 2, count - 1];

@@ -4,8 +4,9 @@
  *
  * A restored store has forgotten what happened after the backup. So its tick generation rises,
  * which makes every nonce given out before stale: a request that was paid in that time and is sent
- * again is refused, not paid twice. Keys and secrets never go back, because those that are there
- * are as new or newer; they are put back only where they are missing.
+ * again is not paid again (broker/bridge.ts asks the backends before it calls such a one refused).
+ * Keys and secrets never go back, because those that are there are as new or newer; they are put
+ * back only where they are missing.
  */
 import { join } from 'node:path';
 import * as z from 'zod/mini';
@@ -167,8 +168,10 @@ export async function restoreBackup(
   write(`its tick generation is raised to ${generation}, one above any before`);
   write('every nonce of an earlier tick is stale: devices wait for the next tick, at most 30 s');
   write('what this store cannot know is what happened after the backup:');
-  write('  payments: their devices send them again and hear stale_nonce, though money may have');
-  write('  moved; what they used of a limit counts as unused');
+  write(
+    '  payments: their devices send them again, and none is paid twice; the bridge refuses them',
+  );
+  write('  as stale_nonce unless a backend says that the money moved; limits count them as unused');
   write('  mandates, keys and orders that came, were suspended or revoked: hand them in again');
   write('run saytap audit before you start the bridge: it compares with what the backends moved');
 }

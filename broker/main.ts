@@ -281,6 +281,8 @@ async function assemble(
       bridge,
       rules,
       clock,
+      timers,
+      root,
       log,
       async close() {
         await bridge.close();

@@ -8,8 +8,9 @@ import * as z from 'zod/mini';
 import { fromHex, toHex } from '../src/bytes.ts';
 import type { Realm } from '../src/cose.ts';
 import { PaymentError } from '../src/errors.ts';
+import type { VerifyKey } from '../src/keys.ts';
 import { OPERATOR_PAGE_ROWS } from '../src/limits.ts';
-import type { Clock } from '../src/platform.ts';
+import type { Clock, Timers } from '../src/platform.ts';
 import { audit } from './audit.ts';
 import type { Backend } from './backends/port.ts';
 import type { Bridge } from './bridge.ts';
@@ -86,6 +87,9 @@ export type OperatorParts = Readonly<{
   bridge: Bridge;
   rules: Rules;
   clock: Clock;
+  timers: Timers;
+  /** The operator's root, which the dispute file checks statements with. */
+  root: VerifyKey;
 }>;
 
 /** A key as the operator sees it. */
@@ -214,7 +218,7 @@ function viewOfPayment(run: Run): PaymentView {
     minor: request.amount && String(request.amount.minor),
     admittedMs: run.admittedMs,
     outcome: run.outcome ?? 'pending',
-    reason: run.refusal ?? (run.decision?.kind === 'refuse' ? run.decision.reason : undefined),
+    reason: reasonOf(run),
     attempts: run.attempts.map(({ number, backend, operation, state, atMs, reference }) => ({
       number,
       backend,
@@ -225,4 +229,13 @@ function viewOfPayment(run: Run): PaymentView {
     })),
     cancelAskedMs: run.cancelAskedMs,
   };
+}
+
+/** Why a payment was refused, by whichever step refused it. */
+function reasonOf({ refusal, decision, attempts, cancelAskedMs, outcome }: Run) {
+  if (outcome !== 'refused' && outcome !== 'expired') return undefined;
+  if (refusal) return refusal;
+  if (decision?.kind === 'refuse') return decision.reason;
+  const last = attempts.at(-1);
+  return last?.reason ?? (cancelAskedMs === undefined ? 'unavailable' : 'cancelled');
 }

@@ -232,8 +232,10 @@ function isForThisAlone(chain: readonly ChainLink[], { order, amount }: Request)
   const [leaf, parent] = chain;
   if (!leaf || parent || order === undefined || !amount) return false;
   const { allow, perPaymentMax, perPaymentMin, windows } = leaf.mandate;
+  const orders = allow.filter((scope) => scope.kind === 'order');
   return (
-    allow.some((scope) => scope.kind === 'order' && scope.order === order) &&
+    orders.length === 1 &&
+    orders[0]!.order === order &&
     perPaymentMax === amount.minor &&
     perPaymentMin === amount.minor &&
     windows.some((window) => window.kind === 'total' && window.count === 1)

@@ -35,10 +35,19 @@ export async function takeNotification(
   return take(parts, key, attempt, backend, { kind: 'state', state }, state.received, source);
 }
 
-/** Records a person's word. Throws `original_unknown` unless the payment waits for one. */
+/**
+ * Records a person's word. Throws `original_unknown` unless the payment waits for one, `malformed`
+ * for an outcome that does not fit what was asked.
+ */
 export async function takeWord(parts: Parts, id: string, word: Word): Promise<void> {
   const { outcome, by, why } = word;
-  const attempt = (await parts.store.run(id))?.attempts.at(-1);
+  const { store } = parts;
+  const run = await store.run(id);
+  const fitting = run && OUTCOMES[run.request.action];
+  if (outcome !== undefined && outcome !== fitting) {
+    throw new PaymentError('malformed', `${run?.request.action ?? 'this'} cannot be ${outcome}`);
+  }
+  const attempt = run?.attempts.at(-1);
   const backend = parts.backends.find(({ name }) => name === attempt?.backend);
   const reference = `person:${by}`.replace(/[^!-~]/g, '_').slice(0, REFERENCE_BYTES_MAX);
   const received = utf8(JSON.stringify({ by, why }));
@@ -58,6 +67,15 @@ export async function takeWord(parts: Parts, id: string, word: Word): Promise<vo
     throw new PaymentError('original_unknown', `no payment ${id} waits for a person`);
   }
 }
+
+/** What moved money comes to, by what was asked. */
+const OUTCOMES: Readonly<Record<string, Attempt['outcome']>> = Object.freeze({
+  pay: 'captured',
+  hold: 'held',
+  capture: 'captured',
+  void: 'voided',
+  refund: 'refunded',
+});
 
 async function take(
   { store, clock }: Parts,

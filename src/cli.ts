@@ -32,6 +32,13 @@ const GROUPS: Readonly<Record<string, Readonly<Record<string, Load>>>> = {
     keygen: () => import('./commands/keygen.ts'),
     root: () => import('./commands/root.ts'),
     wallet: () => import('./commands/wallet.ts'),
+    mandate: () => import('./commands/mandate.ts'),
+  },
+  'At a bridge': {
+    payments: () => import('./commands/payments.ts'),
+    evidence: () => import('./commands/evidence.ts'),
+    audit: () => import('./commands/audit.ts'),
+    keys: () => import('./commands/keys.ts'),
   },
   'Look and check': {
     inspect: () => import('./commands/inspect.ts'),

@@ -129,9 +129,11 @@ function chinese(
 
 /** Entries of one kind are alternatives, and every kind must match: one group per kind. */
 function byKind(scopes: readonly Scope[]): readonly (readonly Scope[])[] {
-  const kinds = [...new Set(scopes.map(({ kind }) => kind))];
-  return kinds.map((kind) => scopes.filter((scope) => scope.kind === kind));
+  const groups = SCOPE_KINDS.map((kind) => scopes.filter((scope) => scope.kind === kind));
+  return groups.filter((group) => group.length > 0);
 }
+
+const SCOPE_KINDS = Object.freeze(['payee', 'category', 'terminal', 'order', 'any'] as const);
 
 function channelsOf(grant: Grant): readonly Channel[] {
   const all = Object.keys(CHANNELS) as Channel[];

@@ -3,7 +3,7 @@ import { bytesEqual, toHex } from '../../src/bytes.ts';
 import { payloadOf } from '../../src/cose.ts';
 import { AUDIT_LISTED_MAX, AUDIT_PAGE_ROWS, AUDIT_UNANSWERED_MAX } from '../../src/limits.ts';
 import { type Action, request as requestKind } from '../../src/objects/request.ts';
-import { actsOn } from '../acts.ts';
+
 import { cancelKeyOf } from '../attempt.ts';
 import type { Backend, BackendState } from '../backends/port.ts';
 import type { Difference, Run, Store } from '../store/port.ts';
@@ -82,15 +82,15 @@ type Unexplained = Readonly<{
   difference: Difference;
 }>;
 
-/** Looks once more for what explains them: it may have come in the very same millisecond. */
+/** Looks for the capture, void or refund that explains them. */
 async function tellUnexplained(
   store: Store,
   items: readonly Unexplained[],
   { differ, miss }: Findings,
 ): Promise<void> {
-  for (const [at, { run, state, difference }] of items.entries()) {
+  for (const { run, state, difference } of items) {
     try {
-      const acts = at < AUDIT_LISTED_MAX ? await actsOn(store, run) : [];
+      const acts = await store.runsOn(run.id);
       if (!acts.some((act) => explains(act, state.outcome))) differ(difference);
     } catch (error) {
       miss(`what acts upon payment ${run.id}`, error);

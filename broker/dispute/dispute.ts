@@ -13,7 +13,7 @@ import type { Receipt } from '../../src/objects/receipt.ts';
 import type { Action, Request } from '../../src/objects/request.ts';
 import type { Clock } from '../../src/platform.ts';
 import { reasonWords, spokenMoney, utc } from '../../src/sentences.ts';
-import { actsOn } from '../acts.ts';
+
 import {
   type Check,
   type Place,
@@ -173,7 +173,7 @@ async function familyOf(
   };
   if (name !== undefined) await add(base?.id ?? name, base);
   else if (run) await add(run.id, run);
-  if (base) for (const act of await actsOn(store, base)) await add(act.id, act);
+  if (base) for (const act of await store.runsOn(base.id)) await add(act.id, act);
   if (run && !members.some(({ id }) => id === run.id)) await add(run.id, run);
   return members;
 }

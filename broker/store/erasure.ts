@@ -49,14 +49,18 @@ export function erase(
     AND (exp * 1000 < ?1 OR epoch < (SELECT p.epoch FROM payers p WHERE p.payer = m.payer))
     AND NOT EXISTS (SELECT 1 FROM mandates c WHERE c.parent = m.id)
     AND NOT EXISTS (SELECT 1 FROM reservations v WHERE v.mandate = m.id AND v.state = 'reserved')`;
+  // Whose an order that nobody paid or a tombstone was, is not known: they go by age only.
+  const idle = `SELECT id FROM orders WHERE ?2 IS NULL AND stored_ms < ?1 AND run IS NULL`;
   const subjects = `SELECT id FROM (${over}) UNION SELECT id FROM (${ended})
-    UNION SELECT id FROM orders WHERE run IN (${over})`;
+    UNION SELECT id FROM orders WHERE run IN (${over}) UNION SELECT id FROM (${idle})
+    UNION SELECT id FROM tombstones WHERE ?2 IS NULL AND at_ms < ?1`;
   const erased = write(
     `UPDATE evidence SET salt = NULL, body = NULL
      WHERE body IS NOT NULL AND at_ms < ?1 AND subject IN (${subjects})`,
     before,
     payer ?? null,
   );
+  write(`DELETE FROM orders WHERE id IN (${idle})`, before, payer ?? null);
   write(`DELETE FROM orders WHERE run IN (${over})`, before, payer ?? null);
   write(`DELETE FROM payments WHERE id IN (${over})`, before, payer ?? null);
   write(`DELETE FROM attempts WHERE run IN (${over})`, before, payer ?? null);

@@ -354,7 +354,7 @@ export type Store = Readonly<{
   ) => Promise<Run>;
   /**
    * Records one more attempt, at another backend. Throws ConflictError while an attempt of this run
-   * is live: the database itself refuses it.
+   * is live (the database itself refuses it) and when the run is over.
    */
   attempt: (id: string, opening: Opening, nowMs: number) => Promise<Run>;
   /** Records a change of an attempt that is not over; what is over stays as it is. */
@@ -376,6 +376,8 @@ export type Store = Readonly<{
     }>,
   ) => Promise<Readonly<{ run: Run }> | Readonly<{ receipt: Uint8Array }>>;
   run: (id: string) => Promise<Run | undefined>;
+  /** Captures, voids and refunds that name this run as their original, in the order they came. */
+  runsOn: (original: string) => Promise<readonly Run[]>;
   /** The run that claims or paid an order. */
   runOfOrder: (order: string) => Promise<Run | undefined>;
   /** Takes over at most `count` open runs that no living bridge works on, oldest first. */

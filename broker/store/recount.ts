@@ -6,10 +6,12 @@
  * table that was tampered with contradicts what the payer signed.
  */
 import { bytesEqual, toHex } from '../../src/bytes.ts';
+import { payloadOf } from '../../src/cose.ts';
 import { AUDIT_PAGE_ROWS } from '../../src/limits.ts';
+import { request as requestKind } from '../../src/objects/request.ts';
 import type { Database, SqlRow, SqlValue } from '../../src/platform.ts';
 import { type Facts, MANDATE } from './facts.ts';
-import type { Difference, Recounted, StoredMandate } from './port.ts';
+import type { Difference, Recounted, Run, StoredMandate } from './port.ts';
 
 /** As Store.recount; `after` is empty at the start. */
 export function recount(database: Database, facts: Facts, after: string): Recounted {
@@ -113,6 +115,37 @@ function countRolling(
   }
 }
 
+/** What acts upon a payment and what is written of its money tell the same story. */
+function countPayment(database: Database, run: Run, differ: Differ): void {
+  const row = database.prepare('SELECT * FROM payments WHERE id = ?').get(run.id);
+  if (!row) return;
+  const where = `payment ${run.id}`;
+  const sums = database
+    .prepare(
+      `SELECT envelope, outcome, funding, receipt IS NULL AS open FROM runs WHERE original = ?`,
+    )
+    .all(run.id);
+  let [captured, refunding, refunded] = [run.outcome === 'captured' ? minorOf(run) : 0n, 0n, 0n];
+  let isEnded = run.outcome === 'captured';
+  for (const act of sums) {
+    const { action, amount } = requestKind.decode(payloadOf(act['envelope'] as Uint8Array));
+    const minor = amount?.minor ?? 0n;
+    if (action === 'capture' && act['outcome'] === 'captured') captured += minor;
+    if (action === 'refund' && act['outcome'] === 'refunded') refunded += minor;
+    // One that was refused on its way in took nothing: it has no funding.
+    if (action === 'refund' && act['open'] === 1n && act['funding'] !== '') refunding += minor;
+    if (act['outcome'] === 'captured' || act['outcome'] === 'voided') isEnded = true;
+  }
+  differ('held', where, isEnded ? 0n : minorOf(run), row['held']);
+  differ('captured', where, captured, row['captured']);
+  differ('refunded', where, refunded, row['refunded']);
+  differ('reserved by refunds', where, refunding, row['refunding']);
+}
+
+function minorOf({ request }: Run): bigint {
+  return request.amount?.minor ?? 0n;
+}
+
 function countRun(database: Database, facts: Facts, row: SqlRow, differ: Differ): void {
   const run = facts.toRun(row);
   const where = `payment ${run.id}`;
@@ -137,6 +170,7 @@ function countRun(database: Database, facts: Facts, row: SqlRow, differ: Differ)
   if (run.outcome !== 'held') {
     differ('reservations that nobody will end', where, false, states.has('reserved'));
   }
+  countPayment(database, run, differ);
   const evidence = database
     .prepare(`SELECT body FROM evidence WHERE subject = ? AND kind = 'receipt' ORDER BY number`)
     .all(run.id);

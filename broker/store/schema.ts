@@ -113,6 +113,7 @@ ALTER TABLE runs ADD COLUMN lease_owner TEXT;       -- the bridge that works on 
 ALTER TABLE runs ADD COLUMN lease_until_ms INTEGER NOT NULL DEFAULT 0;
 DROP INDEX runs_open;
 CREATE INDEX runs_open ON runs (key, admitted_ms) WHERE receipt IS NULL;
+CREATE INDEX runs_of_original ON runs (original) WHERE original IS NOT NULL;
 
 CREATE TABLE attempts (
   run TEXT NOT NULL,

@@ -553,6 +553,12 @@ export function createSqliteStore(database: Database, timers: Timers, random: Ra
     conclude: (run, conclusion) => sql(() => conclude(run, conclusion)),
     cancel: (asked) => sql(() => cancel(asked)),
     run: (id) => read(() => facts.run(id)),
+    runsOn: (original) =>
+      read(() =>
+        all('SELECT * FROM runs WHERE original = ? ORDER BY admitted_ms, id', original).map(
+          facts.toRun,
+        ),
+      ),
     runOfOrder: (order) =>
       read(() => {
         const run = one('SELECT run FROM orders WHERE id = ?', order)?.['run'];

@@ -575,6 +575,10 @@ test('what a difference quotes cannot hide or move the cursor', async () => {
   );
   const { differences } = await audited(site);
   expect(differences.map(({ where }) => where).join(' ')).toContain('⟨U+001B⟩[2J⟨U+202E⟩');
+  site.moved[5] = { ...site.moved[5]!, original: '\u202e' };
+  const found = (await audited(site)).differences.map((one) => one.found);
+  expect(found).toContain('⟨U+202E⟩');
+  expect(found).not.toContain('\u202e');
 });
 
 test('open payments are counted and named, and are no difference', async () => {

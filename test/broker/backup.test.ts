@@ -119,7 +119,7 @@ async function refusal(promise: Promise<unknown>): Promise<readonly [number, str
 }
 
 describe('a backup', () => {
-  test('holds store, keys, secrets, statements and configuration, for the owner alone', async () => {
+  test('holds store, keys, secrets, statements, configuration, for the owner alone', async () => {
     await backup();
     const names = manifest().files.map(({ name }) => name);
     expect(names).toEqual([

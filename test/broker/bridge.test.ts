@@ -261,7 +261,7 @@ describe('backend', () => {
     expect(stage.risk.asked).toHaveLength(1);
   });
 
-  test('unknown for RESOLVE_FOR_MS: cancelled at the backend, refused only after that', async () => {
+  test('unknown for RESOLVE_FOR_MS: cancelled there, refused only after that', async () => {
     const { stage, request } = await prepared();
     stage.backend.acts.push(...Array<'unknown'>(30).fill('unknown'));
     await stage.deliver('glasses', 'request', request.envelope);
@@ -287,7 +287,7 @@ describe('backend', () => {
     expect(lastTold(stage, request.id)).toEqual(['captured', undefined]);
   });
 
-  test('no answer and no cancel for a week: a person’s, still pending, still reserved', async () => {
+  test('no word and no cancel for a week: a person’s, still pending and reserved', async () => {
     const { stage, request } = await prepared();
     stage.backend.acts.push(...Array<'unknown'>(30_000).fill('unknown'));
     await stage.deliver('glasses', 'request', request.envelope);
@@ -344,7 +344,7 @@ describe('backend', () => {
     expect(stage.backend.calls).toHaveLength(1);
   });
 
-  test('another backend is tried only if the first was never reached, or has cancelled', async () => {
+  test('another backend is tried if the first was never reached, or has cancelled', async () => {
     for (const [act, calls] of [
       ['unsent', 1],
       ['unknown', 1],
@@ -1145,7 +1145,7 @@ describe('a full disk', () => {
     expect(lastTold(stage, request.id)).toEqual(['captured', undefined]);
   });
 
-  test('of the real kind: SQLite says that it is full, and goes on when there is room', async () => {
+  test('of the real kind: SQLite is full, and goes on when there is room', async () => {
     const stage = await createStage();
     const mandate = await putMandate(stage.store);
     const pages = stage.database.prepare('PRAGMA page_count').get()!['page_count'] as bigint;

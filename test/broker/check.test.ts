@@ -161,7 +161,7 @@ describe('what it says is what happens', () => {
     else expect(checked).toMatchObject({ allowed: false, reason });
   });
 
-  test('after payments it tells what is left, and which window of which mandate refuses', async () => {
+  test('it tells what is left, and which window of which mandate refuses', async () => {
     const id = await putMandate(store, {
       windows: [
         { kind: 'total', max: 1_000_00n, count: 9 },

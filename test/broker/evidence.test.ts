@@ -376,10 +376,14 @@ describe('a payment is told', () => {
     expect(told).toMatch(/not made the root states wallet key \w{64}: the root was not at hand/);
   });
 
-  test('bytes that nobody can read are told as hex', async () => {
+  test.each([
+    [[0x41, 0x00, 0x1b], '41001b', 'a control character'],
+    [[0x41, 0xff], '41ff', 'no UTF-8'],
+  ])('bytes %j that nobody can read are told as hex (%s, %s)', async (bytes, hex, _why) => {
     const { stage, ask, text } = await site();
-    answering(stage, Uint8Array.of(0xff, 0x00, 0x1b));
-    expect(flat(await text(await ask({})))).toContain('Received, 3 bytes, as hex ff001b');
+    answering(stage, Uint8Array.from(bytes));
+    const told = flat(await text(await ask({})));
+    expect(told).toContain(`Received, ${bytes.length} bytes, as hex ${hex}`);
   });
 });
 

@@ -136,7 +136,7 @@ test('the queue is bounded while the disk is at work, too', async () => {
 
 type Step = 'add' | 'turn' | 'finish' | 'fail';
 
-test('in whatever order, nobody is told before his commit is durable, and all are told once', () => {
+test('in any order, nobody is told before his commit is durable, and all are told once', () => {
   const STEP = fc.constantFrom<Step>('add', 'add', 'turn', 'turn', 'finish', 'fail');
   return fc.assert(
     fc.asyncProperty(fc.array(STEP, { maxLength: 60 }), async (steps) => {

@@ -224,8 +224,8 @@ async function live(story: readonly Step[], resolvesBy: 'replay' | 'query') {
 }
 
 /**
- * A capture, void or refund whose call was lost cannot be cancelled, and where it cannot be repeated
- * either it waits until a person has looked at the backend.
+ * A capture, void or refund whose call was lost cannot be cancelled, and where it cannot be
+ * repeated either it waits until a person has looked at the backend.
  */
 async function askPeople(stage: Stage): Promise<void> {
   if (stage.open().length === 0) return;

@@ -129,5 +129,5 @@ test(
       'refused limit_window',
     ]);
   },
-  isFull ? 900_000 : 300_000,
+  isFull ? 1_200_000 : 600_000,
 );

@@ -3,7 +3,7 @@
  * files and ports, which a test kills with SIGKILL while customers in its own process ask for
  * money over a real MQTT broker. What came of it is counted in reckoning.ts.
  */
-import { type ChildProcess, spawn } from 'node:child_process';
+import { type ChildProcess, execFile, spawn } from 'node:child_process';
 import { mkdtempSync, rmSync, writeFileSync } from 'node:fs';
 import { createServer } from 'node:net';
 import { tmpdir } from 'node:os';
@@ -14,7 +14,6 @@ import { stringify } from 'yaml';
 import type { AuditReport } from '../../broker/audit.ts';
 import { fromBody, signCall } from '../../broker/hmac.ts';
 import type { Faults } from '../../broker/ledger/service.ts';
-import { operate } from '../../broker/main.ts';
 import { nobleSigner } from '../../device/keys.ts';
 import { toHex } from '../../src/bytes.ts';
 import type { Realm, Signer } from '../../src/cose.ts';
@@ -35,6 +34,7 @@ export const PAYEE = 'cafe';
 const REALM: Realm = { environment: 'sim', ledger: 'storm' };
 const HOST = '127.0.0.1';
 const root = join(import.meta.dirname, '..', '..');
+const cli = join(root, 'src', 'cli.ts');
 
 export type Forecast = Readonly<{
   seed: number;
@@ -53,6 +53,9 @@ export type Forecast = Readonly<{
   /** Called when the test has ended. */
   onFinished: (end: () => Promise<void>) => void;
 }>;
+
+/** The audit as a person runs it. */
+export type Audited = Readonly<{ exit: number | null; report: AuditReport }>;
 
 export type Storm = Awaited<ReturnType<typeof createStorm>>;
 
@@ -176,7 +179,7 @@ export async function createStorm(forecast: Forecast) {
       process.execPath,
       [
         ...(isPlanted ? ['--import', mutants] : []),
-        join(root, 'src', 'cli.ts'),
+        cli,
         ledgers.includes(name) ? 'ledger' : name,
         ...['--config', at(`${name}.yaml`)],
       ],
@@ -324,8 +327,14 @@ export async function createStorm(forecast: Forecast) {
         database.close();
       }
     },
-    /** What `saytap audit` finds; for the time when no bridge runs. */
-    audit: async () => (await operate(at('bridge.yaml'), { ask: 'audit' })) as AuditReport,
+    /** What `saytap audit` finds, and how it ends; for the time when no bridge runs. */
+    audit: () =>
+      new Promise<Audited>((done) => {
+        const args = [cli, 'audit', '--config', at('bridge.yaml'), '--json'];
+        const child = execFile(process.execPath, args, (_, stdout) =>
+          done({ exit: child.exitCode, report: JSON.parse(stdout) as AuditReport }),
+        );
+      }),
   };
 }
 

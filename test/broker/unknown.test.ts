@@ -49,7 +49,7 @@ const faults = (life: number) => ({
 /** The longest that a ledger takes to do what it was asked for. */
 const LATE_MS_MAX = BACKEND_TIMEOUT_MS + 300;
 
-const LONG = isFull ? 900_000 : 300_000;
+const LONG = isFull ? 1_200_000 : 600_000;
 
 test(
   'two hostile backends that recognise a repeated call: books and backends agree',
@@ -86,7 +86,8 @@ test.for([
     console.log(`mutant ${name}: ${found.differing} of ${MUTANT.payments} payments differ`);
     expect(storm.told('planted: ')).toBe(storm.lives('bridge') * planted.length);
     expect(found.differing, 'payments that differ').toBeGreaterThan(0);
-    expect(found.audit.passed, 'the audit of the bridge itself').toBe(false);
+    expect(found.audit.report.passed, 'the audit of the bridge itself').toBe(false);
+    expect(found.audit.exit).not.toBe(0);
   },
 );
 
@@ -144,7 +145,7 @@ async function rage({
         const one = await device.ask({ action, minor, mandate: device.mandate(), payee: PAYEE });
         if (!one) pace.giveBack(i);
         else if (next(8) === 0) {
-          const cancelMs = next(3) === 0 ? 0 : next(2_500);
+          const cancelMs = next(3) === 0 ? 0 : next(2_000);
           setTimeout(() => void device.cancel(one.id), cancelMs);
         }
       } else if (next(8) === 0 && device.asked.length > 0) {
@@ -185,7 +186,7 @@ async function rage({
   await sleep(LATE_MS_MAX);
   await storm.heal();
   let open = await storm.drained();
-  // Every hold gets its end, so that nothing stays reserved. Idle rounds: a mutant may refuse all.
+  // Every hold gets its end, so that nothing stays reserved; a mutant may refuse it for ever.
   const next = seeded(SEED - 200);
   for (let idle = 0; open.length === 0 && idle < 5 && holdsOf(storm).length > 0;) {
     const before = holdsOf(storm).length;
@@ -197,9 +198,10 @@ async function rage({
   const found = await reckon(storm, open);
 
   const seconds = Math.round((performance.now() - begun) / 1000);
+  const name = planted.join(', ') || 'as it is';
   const story = [...found.outcomes].map(([outcome, times]) => `${outcome} ${times}`).join(', ');
   console.log(
-  // Every hold gets its end, so that nothing stays reserved; a mutant may refuse every end.
+    `${name}: ${seconds} s, ${pace.kills()} kills, ${pace.requests()} payments, ` +
       `${kiosk.asked.length} acts of the kiosk, left open by kills ${leftOpen}, ` +
       `unknown ${storm.told('backend gave no answer, asking again')}, ` +
       `cancels ${storm.told('backend gives no definite word, cancelling')}, ` +
@@ -231,7 +233,7 @@ async function act(
 ): Promise<void> {
   for (const one of [...holdsOf(storm), ...refundable(storm)]) {
     if (kiosk.outbox.open().length >= OPEN_MAX) return;
-    const action = one.action === 'pay' ? 'refund' : next(3) === 0 ? 'void' : 'capture';
+    const action = one.action === 'pay' ? 'refund' : next(2) === 0 ? 'void' : 'capture';
     const isPart = action !== 'void' && one.minor > 1n && next(2) === 0;
     const minor = isPart ? 1n + BigInt(next(Number(one.minor) - 1)) : one.minor;
     const mandate = one.customer.mandate();
@@ -239,7 +241,7 @@ async function act(
   }
 }
 
-/** Captured payments that the kiosk gives back, each once: one in twelve, by chance. */
+/** Captured payments that the kiosk gives back, each once: one in six, by chance. */
 function refundable(storm: Storm): readonly Asked[] {
   const asked = storm.customers.flatMap((customer) => customer.asked);
   const refunds = asked.filter(({ action }) => action === 'refund');
@@ -248,7 +250,7 @@ function refundable(storm: Storm): readonly Asked[] {
     ({ id, action, customer }) =>
       action === 'pay' &&
       !refunded.has(id) &&
-      Number.parseInt(id.slice(0, 4), 16) % 12 === 0 &&
+      Number.parseInt(id.slice(0, 4), 16) % 6 === 0 &&
       customer.finals(id)[0]?.receipt.outcome === 'captured',
   );
 }
@@ -260,7 +262,7 @@ function expectRough(found: Reckoning, storm: Storm, payments: number): void {
   expect(storm.told('backend gives no definite word, cancelling')).toBeGreaterThan(0);
   expect(found.failovers).toBeGreaterThan(0);
   expect(found.duplicates).toBeGreaterThan(0);
-  expect(outcomes.get('captured')).toBeGreaterThan(payments / 3);
+  expect(outcomes.get('captured')).toBeGreaterThan(payments / 4);
   expect(outcomes.get('voided')).toBeGreaterThan(0);
   expect(outcomes.get('refunded')).toBeGreaterThan(0);
   expect(outcomes.get('refused cancelled')).toBeGreaterThan(0);

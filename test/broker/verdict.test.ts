@@ -719,7 +719,7 @@ describe('what a refusal says in words', () => {
     ],
     [
       'limit_window',
-      '(per day, Asia/Shanghai) of mandate aaaaaaaa has 9.99 yuan of 50.00 yuan left, 10.00 yuan is',
+      '(per day, Asia/Shanghai) of mandate aaaaaaaa has 9.99 yuan of 50.00 yuan left, 10.00',
       {},
       used(1, { amount: 40_01n, count: 1 }),
     ],

@@ -2,8 +2,8 @@
  * Windows: which day, week, month, quarter or year a moment belongs to, to the millisecond.
  *
  * Method: one row per moment, given in UTC, with the label that a person in the zone would read off
- * a calendar on the wall. Then every change of label at its very millisecond: the last one before and
- * the first one after, and the length of the day that ends there.
+ * a calendar on the wall. Then every change of label at its very millisecond: the last one before
+ * and the first one after.
  */
 import fc from 'fast-check';
 import { describe, expect, test } from 'vitest';

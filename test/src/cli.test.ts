@@ -21,7 +21,10 @@ import { EXITS } from '../../src/errors.ts';
 import { clock, files, random } from '../../src/node/platform.ts';
 import { orderUri } from '../../device/sense/uri.ts';
 
-const COMMANDS = 'start bridge device risk ledger keygen root wallet inspect verify'.split(' ');
+const COMMANDS = (
+  'start bridge device risk ledger keygen root wallet mandate ' +
+  'payments evidence audit keys inspect verify'
+).split(' ');
 type Ended = Readonly<{ code: number | null; out: string; err: string }>;
 
 const CLI = join(import.meta.dirname, '../../src/cli.ts');
@@ -68,7 +71,7 @@ beforeAll(async () => {
     folder: 'bridge',
     mqtt: { listen },
     risk: service('risk'),
-    backend: { kind: 'ledger', ...service('ledger') },
+    backends: [{ kind: 'ledger', ...service('ledger') }],
     log: 'warn',
   });
 });

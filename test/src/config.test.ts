@@ -17,7 +17,7 @@ statements: statements
 policy: platform.policy
 mqtt: { listen: { host: 127.0.0.1, port: 0 } }
 risk: { url: "http://127.0.0.1:7100", secret: risk.secret }
-backend: { kind: ledger, url: "http://127.0.0.1:7200", secret: ledger.secret }
+backends: [{ kind: ledger, url: "http://127.0.0.1:7200", secret: ledger.secret }]
 `;
 
 function refusal(text: string, schema: z.ZodMiniType = bridgeConfig): string {
@@ -42,7 +42,9 @@ test('a good file gives its values with the defaults, frozen', () => {
     policy: 'platform.policy',
     mqtt: { listen: { host: '127.0.0.1', port: 0 } },
     risk: { url: 'http://127.0.0.1:7100', secret: 'risk.secret' },
-    backend: { kind: 'ledger', url: 'http://127.0.0.1:7200', secret: 'ledger.secret' },
+    backends: [
+      { kind: 'ledger', name: 'ledger', url: 'http://127.0.0.1:7200', secret: 'ledger.secret' },
+    ],
     log: 'info',
   });
   expect(Object.isFrozen(config)).toBe(true);

@@ -74,7 +74,7 @@ test('English', () => {
       'At least 5 minutes between two payments.',
       'Payees: Luckin Coffee or Noodle Bar, and of these only category 5814, ' +
         'and of these only terminal till-1.',
-      'Never: terminal till-9 or category 0742.',
+      'Never: category 0742 or terminal till-9.',
       'Ways to ask: by voice, by itself, with nobody asked.',
       `Handed on from mandate ${'12'.repeat(16)}: whatever that one limits stays limited.`,
     ]),
@@ -101,7 +101,7 @@ test('Chinese', () => {
       '单笔 5.00元 至 200.00元。',
       '两笔之间至少间隔 5 分钟。',
       '收款方：Luckin Coffee、Noodle Bar，并且仅限类别 5814，并且仅限终端 till-1。',
-      '禁止：终端 till-9、类别 0742。',
+      '禁止：类别 0742、终端 till-9。',
       '方式：语音、自动，不经人确认。',
       `转授自授权 ${'12'.repeat(16)}：其一切限制继续有效。`,
     ]),
@@ -216,7 +216,7 @@ describe.each(['en', 'zh'] as const)('in %s every field is told', (language) => 
         const isSame = meaning(field, one) === meaning(field, other);
         expect(text(one) === text(other)).toBe(isSame);
       }),
-      { numRuns: 200 },
+      { numRuns: 500 },
     );
   });
 });

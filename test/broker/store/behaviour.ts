@@ -661,7 +661,7 @@ export function describeStore(name: string, open: OpenStore): void {
           for (const link of last.chain) expectSums(link, model, nowMs);
           await store.close();
         }),
-        { numRuns: process.env['SAYTAP_FULL'] ? 1_000 : 100 },
+        { numRuns: process.env['SAYTAP_FULL'] ? 1_000 : 40 },
       );
     });
   });

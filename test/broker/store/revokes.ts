@@ -76,7 +76,7 @@ export function describeRevokes(name: string, open: OpenStore): void {
       await expect(asked).rejects.toMatchObject({ reason: 'mandate_unknown' });
     });
 
-    test('an epoch that leaps is refused and changes nothing; the furthest step is good', async () => {
+    test('an epoch that leaps is refused and changes nothing; the last step is good', async () => {
       const { store, mandate } = await opened(open, { epoch: 7 });
       const leap = store.revoke(await revocationOf({ epoch: 7 + EPOCH_STEP_MAX + 1 }));
       await expect(leap).rejects.toMatchObject({ reason: 'malformed' });

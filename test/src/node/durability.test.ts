@@ -109,7 +109,7 @@ test('a disk that has become fast again is waited for on the loop again', async 
   durability.close();
 });
 
-test('who cannot wait gets a sync of his own, and a worker that ends later takes nothing back', async () => {
+test('who cannot wait gets a sync of his own, which a later worker does not undo', async () => {
   const staged = stage();
   const { state, workers, durability } = staged;
   await slowDown(staged);

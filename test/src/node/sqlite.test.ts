@@ -461,7 +461,7 @@ test('kill -9 loses nothing that was promised, and the next start has it on disk
   database.close();
 });
 
-test('another program is refused, also after commits and after this one closed another', async () => {
+test('another program is refused, also when this one closed another database', async () => {
   const other = openDatabase(join(folder, 'b.db'));
   const database = openDatabase(join(folder, 'a.db'));
   database.exec(TABLE);
