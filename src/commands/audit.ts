@@ -26,7 +26,7 @@ export type Report = Readonly<{
 }>;
 
 export const command = defineCommand({
-  summary: 'counts everything again: evidence, limits, receipts, the money at the backends',
+  summary: 'counts evidence, limits, receipts and money at backends again',
   about:
     'Follows the chain of evidence from its beginning, counts every limit from its payments, ' +
     'asks each backend what became of each payment, and compares what backends list. Payments ' +

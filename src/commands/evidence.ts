@@ -58,7 +58,7 @@ export const command = defineCommand({
     html: { value: 'FILE', says: 'a page written there (mode 0600), instead of text' },
   },
   examples: [
-    'evidence 0123456789abcdef0123456789abcdef --config /tmp/demo/bridge.yaml --html dispute.html',
+    'evidence 0123456789abcdef0123456789abcdef --config bridge.yaml --html dispute.html',
   ],
   async run({ options, inputs }, context) {
     const { config, html } = options;

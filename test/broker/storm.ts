@@ -329,11 +329,12 @@ export async function createStorm(forecast: Forecast) {
     },
     /** What `saytap audit` finds, and how it ends; for the time when no bridge runs. */
     audit: () =>
-      new Promise<Audited>((done) => {
+      new Promise<Audited>((done, fail) => {
         const args = [cli, 'audit', '--config', at('bridge.yaml'), '--json'];
-        const child = execFile(process.execPath, args, (_, stdout) =>
-          done({ exit: child.exitCode, report: JSON.parse(stdout) as AuditReport }),
-        );
+        const child = execFile(process.execPath, args, (_, stdout, stderr) => {
+          if (stdout === '') fail(new Error(`the audit says only: ${stderr}`));
+          else done({ exit: child.exitCode, report: JSON.parse(stdout) as AuditReport });
+        });
       }),
   };
 }
