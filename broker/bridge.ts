@@ -164,7 +164,8 @@ export function createBridge(parts: Parts): Bridge {
       const { number, state } = run.attempts.at(-1)!;
       if (state === 'submitting') {
         const change = { state: 'cancelling' } as const;
-        const progress = { number, change, received: undefined, source: 'patience' } as const;
+        const told = { received: undefined, source: 'patience' } as const;
+        const progress = { number, from: state, change, ...told };
         run = await store.progress(run.id, progress, clock.nowMs());
       }
       run = await move(run, false);
@@ -223,7 +224,7 @@ export function createBridge(parts: Parts): Bridge {
       wasRefused = heard.input.kind === 'cancel' && heard.input.answer.kind === 'declined';
       const change = transition(attempt, heard.input, backend.capabilities);
       if (change) {
-        const progress = { number: attempt.number, change, ...heard };
+        const progress = { number: attempt.number, from: attempt.state, change, ...heard };
         const isEnd = change.state === 'done' || (change.state === 'declined' && !run.refusal);
         if (isEnd) {
           const ending =

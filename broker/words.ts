@@ -4,7 +4,7 @@
  */
 import { utf8 } from '../src/bytes.ts';
 import { PaymentError } from '../src/errors.ts';
-import { REFERENCE_BYTES_MAX } from '../src/limits.ts';
+import { REFERENCE_BYTES_MAX, WORD_LOOKS } from '../src/limits.ts';
 import type { Clock, HttpQuestion } from '../src/platform.ts';
 import { type Attempt, type Input, transition } from './attempt.ts';
 import type { Backend } from './backends/port.ts';
@@ -29,10 +29,9 @@ export async function takeNotification(
   const notification = backend.parseNotification(question);
   if (!notification) return undefined;
   const { key, state } = notification;
-  const attempt = (await parts.store.run(key))?.attempts.at(-1);
-  if (attempt?.backend !== name) return undefined;
-  const source = 'notification';
-  return take(parts, key, attempt, backend, { kind: 'state', state }, state.received, source);
+  const { received } = state;
+  const input = { kind: 'state', state } as const;
+  return take(parts, key, { input, by: name, received, source: 'notification' });
 }
 
 /**
@@ -47,23 +46,10 @@ export async function takeWord(parts: Parts, id: string, word: Word): Promise<vo
   if (outcome !== undefined && outcome !== fitting) {
     throw new PaymentError('malformed', `${run?.request.action ?? 'this'} cannot be ${outcome}`);
   }
-  const attempt = run?.attempts.at(-1);
-  const backend = parts.backends.find(({ name }) => name === attempt?.backend);
   const reference = `person:${by}`.replace(/[^!-~]/g, '_').slice(0, REFERENCE_BYTES_MAX);
   const received = utf8(JSON.stringify({ by, why }));
-  const taken =
-    attempt &&
-    backend &&
-    (await take(
-      parts,
-      id,
-      attempt,
-      backend,
-      { kind: 'person', outcome, reference },
-      received,
-      'person',
-    ));
-  if (taken === undefined) {
+  const input = { kind: 'person', outcome, reference } as const;
+  if ((await take(parts, id, { input, received, source: 'person' })) === undefined) {
     throw new PaymentError('original_unknown', `no payment ${id} waits for a person`);
   }
 }
@@ -77,18 +63,23 @@ const OUTCOMES: Readonly<Record<string, Attempt['outcome']>> = Object.freeze({
   refund: 'refunded',
 });
 
+/** Looks again when another word came between the look and the record. */
 async function take(
-  { store, clock }: Parts,
+  { store, backends, clock }: Parts,
   id: string,
-  attempt: Attempt,
-  backend: Backend,
-  input: Input,
-  received: Uint8Array | undefined,
-  source: Progress['source'],
+  told: Readonly<{ input: Input; by?: string }> & Pick<Progress, 'received' | 'source'>,
 ): Promise<string | undefined> {
-  const change = transition(attempt, input, backend.capabilities);
-  if (!change) return undefined;
-  const { number } = attempt;
-  await store.progress(id, { number, change, received, source }, clock.nowMs());
-  return id;
+  const { input, by, ...rest } = told;
+  for (let look = 0; look < WORD_LOOKS; look++) {
+    const attempt = (await store.run(id))?.attempts.at(-1);
+    const backend = backends.find(({ name }) => name === attempt?.backend);
+    if (!attempt || !backend || (by !== undefined && by !== backend.name)) return undefined;
+    const change = transition(attempt, input, backend.capabilities);
+    if (!change) return undefined;
+    const { number, state: from } = attempt;
+    const run = await store.progress(id, { number, from, change, ...rest }, clock.nowMs());
+    const now = run.attempts.at(-1);
+    if (now?.number === number && now.state === change.state) return id;
+  }
+  throw new PaymentError('unavailable', 'too much happens to this payment at once');
 }

@@ -109,6 +109,8 @@ export const ROLLING_S_MAX = 400 * 86_400;
 export const BRIDGE_RUNS_MAX = 2_000;
 /** Accepted requests of one key that may be open at once; a device has OUTBOX_WINDOW in flight. */
 export const RUNS_PER_KEY_MAX = 64;
+/** How often a notification or a person's word is tried again when another word came first. */
+export const WORD_LOOKS = 4;
 /** Requests that a key may cancel before they were seen, within BRIDGE_KEEP_MS. */
 export const TOMBSTONES_PER_KEY_MAX = 1_000;
 /** How far a revoke may raise a payer's epoch above the highest that is in use. */

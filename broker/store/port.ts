@@ -13,7 +13,7 @@ import type { Mandate, Window } from '../../src/objects/mandate.ts';
 import type { Order } from '../../src/objects/order.ts';
 import type { Outcome, Remaining } from '../../src/objects/receipt.ts';
 import type { Channel, Request } from '../../src/objects/request.ts';
-import type { Attempt, Change, Operation } from '../attempt.ts';
+import type { Attempt, AttemptState, Change, Operation } from '../attempt.ts';
 
 export type KeyStatus = 'active' | 'suspended' | 'revoked';
 
@@ -181,6 +181,8 @@ export type Opening = Readonly<{ backend: string; key: string; operation: Operat
 /** A change of the latest attempt, with the bytes that caused it. */
 export type Progress = Readonly<{
   number: number;
+  /** The state that the change was made for; in another one it is not made. */
+  from: AttemptState;
   change: Change;
   /** What was heard, as it came, for the evidence; `source` says how. */
   received: Uint8Array | undefined;
@@ -357,7 +359,10 @@ export type Store = Readonly<{
    * is live (the database itself refuses it) and when the run is over.
    */
   attempt: (id: string, opening: Opening, nowMs: number) => Promise<Run>;
-  /** Records a change of an attempt that is not over; what is over stays as it is. */
+  /**
+   * Records a change of an attempt, unless another word has changed it meanwhile. Returns the run as
+   * it stands.
+   */
   progress: (id: string, progress: Progress, nowMs: number) => Promise<Run>;
   /** Ends a run: settles, keeps (held) or voids its reservations. Returns the run that counts. */
   conclude: (run: Run, conclusion: Conclusion) => Promise<Run>;

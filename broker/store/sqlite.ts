@@ -236,17 +236,19 @@ export function createSqliteStore(database: Database, timers: Timers, random: Ra
     );
   }
 
-  /** Returns whether it changed anything: what is over stays as it is. */
-  function change(id: string, { number, change, received, source }: Progress, nowMs: number) {
+  /** Returns whether it changed anything: what another word has changed meanwhile stays as it is. */
+  function change(id: string, { number, from, change, received, source }: Progress, nowMs: number) {
     const changed = write(
       `UPDATE attempts SET state = ?, outcome = ?, reference = ?, reason = ?
-       WHERE run = ? AND number = ? AND state NOT IN ('done', 'declined', 'unsent', 'cancelled')`,
+       WHERE run = ? AND number = ? AND state = ?
+         AND state NOT IN ('done', 'declined', 'unsent', 'cancelled')`,
       change.state,
       change.outcome ?? null,
       change.reference ?? null,
       change.reason ?? null,
       id,
       BigInt(number),
+      from,
     );
     const text = received && Buffer.from(received).toString('base64');
     if (changed === 1) {

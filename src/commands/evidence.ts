@@ -57,9 +57,7 @@ export const command = defineCommand({
     config: CONFIG,
     html: { value: 'FILE', says: 'a page written there (mode 0600), instead of text' },
   },
-  examples: [
-    'evidence 0123456789abcdef0123456789abcdef --config bridge.yaml --html dispute.html',
-  ],
+  examples: ['evidence 0123456789abcdef0123456789abcdef --config bridge.yaml --html dispute.html'],
   async run({ options, inputs }, context) {
     const { config, html } = options;
     const id = requireId(inputs[0]!, 'an id');

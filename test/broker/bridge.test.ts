@@ -344,6 +344,41 @@ describe('backend', () => {
     expect(stage.backend.calls).toHaveLength(1);
   });
 
+  test('a hold’s notice that was read before its cancel does not undo the cancel', async () => {
+    const stage = await createStage();
+    let gate: Promise<void> | undefined;
+    const slow = {
+      ...stage.store,
+      async run(id: string) {
+        const run = await stage.store.run(id);
+        const wait = gate;
+        gate = undefined;
+        await wait;
+        return run;
+      },
+    };
+    stage.restart(new Power(), { store: slow });
+    const mandate = await putMandate(stage.store);
+    const hold = await stage.request({ mandate, action: 'hold' });
+    stage.backend.acts.push('lost', 'lost');
+    await stage.deliver('glasses', 'request', hold.envelope);
+    let open = () => {};
+    gate = new Promise((done) => (open = done));
+    const state = { kind: 'done', outcome: 'held', reference: 'told' };
+    const body = new TextEncoder().encode(JSON.stringify({ key: hold.id, state }));
+    const question = { method: 'POST', path: '/', headers: {}, body };
+    const told = stage.bridge().notified('ledger', question);
+    await settle();
+    const cancel = await stage.query({ question: 'cancel', subject: hold.id });
+    await stage.deliver('glasses', 'query', cancel.envelope);
+    expect(stage.attempts(hold.id)).toMatchObject([{ state: 'cancelling' }]);
+    open();
+    await told;
+    await stage.time.advance(RESOLVE_MS_MAX);
+    expect(lastTold(stage, hold.id)).toEqual(['refused', 'cancelled']);
+    expect(stage.backend.moved.size).toBe(0);
+  });
+
   test('another backend is tried if the first was never reached, or has cancelled', async () => {
     for (const [act, calls] of [
       ['unsent', 1],

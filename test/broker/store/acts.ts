@@ -128,7 +128,8 @@ export function word(
   change: Progress['change'],
   source: Progress['source'] = 'answer',
 ): Progress {
-  return { number: run.attempts.at(-1)!.number, change, received: undefined, source };
+  const { number, state: from } = run.attempts.at(-1)!;
+  return { number, from, change, received: undefined, source };
 }
 
 /** The backend did it: the run ends as its action says. */

@@ -204,11 +204,11 @@ export function describeAttempts(name: string, open: OpenStore): void {
 
     test('what waits for a person is nobody’s until they have spoken', async () => {
       const { store, run, bring } = await begun();
-      await bring('person');
+      const asked = await bring('person');
       const laterMs = NOW_MS + 2 * LEASE_MS;
       expect(await store.claim(mine(laterMs), 9, laterMs)).toEqual([]);
       const spoken = { state: 'cancelled', reference: 'person:eve' } as const;
-      const after = await store.progress(run.id, word(run, spoken, 'person'), laterMs);
+      const after = await store.progress(run.id, word(asked, spoken, 'person'), laterMs);
       expect(await store.claim(mine(laterMs), 9, laterMs)).toEqual([after]);
     });
 

@@ -353,8 +353,9 @@ export function describeHolds(name: string, open: OpenStore): void {
         store,
         await accepted(store, follow('refund', run.id, 40_00n), 'kiosk'),
       );
-      await store.progress(refund.id, word(refund, { state: 'unknown' }), NOW_MS);
-      await store.progress(refund.id, word(refund, { state: 'person' }), NOW_MS);
+      const unknown = word(refund, { state: 'unknown' });
+      const asked = await store.progress(refund.id, unknown, NOW_MS);
+      await store.progress(refund.id, word(asked, { state: 'person' }), NOW_MS);
       expect((await send(store, follow('refund', run.id, 1n), 'till')).refusal).toBe(
         'refund_exceeds',
       );
