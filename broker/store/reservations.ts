@@ -50,36 +50,24 @@ export function createReservations(database: Database) {
    * nothing.
    */
   function release(run: string, to: 'settled' | 'voided', minor?: bigint): void {
-    const rows = database
-      .prepare(`SELECT * FROM reservations WHERE run = ? AND state = 'reserved'`)
-      .all(run);
-    for (const row of rows) {
-      const reserved = row['minor'] as bigint;
-      const spent = to === 'voided' ? 0n : (minor ?? reserved);
-      if (row['label'] !== null) {
-        write(
-          `UPDATE windows SET reserved = reserved - ?, reserved_count = reserved_count - 1,
-             settled = settled + ?, settled_count = settled_count + ?
-           WHERE mandate = ? AND place = ? AND label = ?`,
-          reserved,
-          spent,
-          to === 'settled' ? 1n : 0n,
-          row['mandate']!,
-          row['place']!,
-          row['label']!,
-        );
-      }
-    }
-    if (rows.length === 0) return;
-    if (to === 'settled' && minor !== undefined) {
-      write(
-        `UPDATE reservations SET state = 'settled', minor = ? WHERE run = ? AND state = 'reserved'`,
-        minor,
-        run,
-      );
-    } else {
-      write(`UPDATE reservations SET state = ? WHERE run = ? AND state = 'reserved'`, to, run);
-    }
+    const spent = to === 'voided' ? 0n : (minor ?? null);
+    write(
+      `UPDATE windows SET reserved = reserved - r.minor, reserved_count = reserved_count - 1,
+         settled = settled + coalesce(?2, r.minor), settled_count = settled_count + ?3
+       FROM reservations r
+       WHERE r.run = ?1 AND r.state = 'reserved' AND r.label IS NOT NULL
+         AND windows.mandate = r.mandate AND windows.place = r.place AND windows.label = r.label`,
+      run,
+      spent,
+      to === 'settled' ? 1n : 0n,
+    );
+    write(
+      `UPDATE reservations SET state = ?2, minor = coalesce(?3, minor)
+       WHERE run = ?1 AND state = 'reserved'`,
+      run,
+      to,
+      to === 'voided' ? null : spent,
+    );
   }
 
   return { reserve, release };

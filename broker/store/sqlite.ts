@@ -68,12 +68,21 @@ export function createSqliteStore(database: Database, timers: Timers, random: Ra
     // What the bridge asks for itself has no counter: its id is fixed by what it ends.
     const isOwn = device === '';
     const counter = BigInt(request.counter);
-    const highest = one('SELECT highest FROM identities WHERE name = ?', key)?.['highest'];
     const identity = facts.identity('name', key);
-    assert(identity && highest !== undefined, 'verified under a key that is not enrolled');
-    const isReused =
-      !isOwn && one('SELECT 1 FROM runs WHERE key = ? AND counter = ?', key, counter) !== undefined;
-    const tombstone = one('SELECT receipt FROM tombstones WHERE key = ? AND id = ?', key, id);
+    const own = one(
+      `SELECT highest,
+         EXISTS (SELECT 1 FROM runs WHERE key = ?1 AND counter = ?2) AS reused,
+         (SELECT count(*) FROM runs WHERE key = ?1 AND receipt IS NULL AND refusal IS NULL) AS open,
+         (SELECT receipt FROM tombstones WHERE key = ?1 AND id = ?3) AS tombstone
+       FROM identities WHERE name = ?1`,
+      key,
+      counter,
+      id,
+    );
+    assert(identity && own, 'a request was verified under a key that is not enrolled');
+    const highest = own['highest'] as bigint;
+    const isReused = !isOwn && own['reused'] === 1n;
+    const tombstone = own['tombstone'];
     const original = request.original === undefined ? undefined : facts.original(request.original);
 
     const verdict: Verdict = tombstone
@@ -81,13 +90,7 @@ export function createSqliteStore(database: Database, timers: Timers, random: Ra
       : judge({
           identity,
           highestCounter: isOwn ? request.counter : Number(highest),
-          openRuns: Number(
-            one(
-              `SELECT count(*) AS open FROM runs
-               WHERE key = ? AND receipt IS NULL AND refusal IS NULL`,
-              key,
-            )!['open'],
-          ),
+          openRuns: Number(own['open']),
           isCounterReused: isReused,
           chain: facts.chain(original?.request.mandate ?? request.mandate, nowMs),
           order: request.order === undefined ? undefined : facts.order(request.order),
@@ -142,11 +145,11 @@ export function createSqliteStore(database: Database, timers: Timers, random: Ra
     chain.append(id, 'verdict', verdictRow(verdict), nowMs);
 
     // A counter far ahead must not raise the bar: then a clone could shut its owner out.
-    const ahead = counter - (highest as bigint);
+    const ahead = counter - highest;
     if (!isOwn && ahead > 0n && ahead <= BigInt(COUNTER_GAP_MAX)) {
       write('UPDATE identities SET highest = ? WHERE name = ?', counter, key);
     }
-    const buried = tombstone && bury(run, tombstone['receipt'] as Uint8Array, nowMs);
+    const buried = tombstone instanceof Uint8Array ? bury(run, tombstone, nowMs) : undefined;
     // Only what is active is suspended: a revoked key stays revoked.
     const suspended =
       isReused &&
