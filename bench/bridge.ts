@@ -10,6 +10,7 @@ import { createSqliteStore } from '../broker/store/sqlite.ts';
 import { createNonces } from '../broker/tick.ts';
 import { takeMandate } from '../broker/mandates.ts';
 import type { Backend } from '../broker/backends/port.ts';
+import { startServices } from './services.ts';
 import type { Disk } from '../src/node/durability.ts';
 import { connectLink } from '../src/node/link.ts';
 import { clock, random, timers } from '../src/node/platform.ts';
@@ -20,8 +21,16 @@ import { nodeSigner, readPrivatePem, readPublicPem } from '../src/signer.ts';
 import { UP_FILTER } from '../src/topics.ts';
 import { type BridgeSetting, REALM } from './plant.ts';
 
-/** A bridge at work on its broker; `riskMs` is how long the risk service thinks. */
-export async function runBridge(setting: BridgeSetting, disk: Disk, riskMs: number) {
+/**
+ * A bridge at work on its broker; `riskMs` is how long the risk service thinks. `isWhole`: with the
+ * real risk service and ledger in this process.
+ */
+export async function runBridge(
+  setting: BridgeSetting,
+  disk: Disk,
+  riskMs: number,
+  isWhole: boolean,
+) {
   const root = readPublicPem(setting.root);
   const database = openDatabase(join(setting.folder, 'bridge.db'), disk);
   const commitsMs: number[] = [];
@@ -37,7 +46,9 @@ export async function runBridge(setting: BridgeSetting, disk: Disk, riskMs: numb
   const store = createSqliteStore(timed, timers, random);
   const identities = createIdentities(store, REALM, root, clock);
   for (const statement of setting.statements) await identities.enrol(statement);
-  const backends = [instantBackend()];
+  const { funding, wallet } = setting;
+  const services = isWhole ? startServices(setting.folder, { funding, wallet }) : undefined;
+  const backends = [services?.backend ?? instantBackend()];
   for (const mandate of setting.mandates) {
     await takeMandate({ store, identities, backends }, mandate, clock.nowMs());
   }
@@ -47,7 +58,7 @@ export async function runBridge(setting: BridgeSetting, disk: Disk, riskMs: numb
     realm: REALM,
     store,
     identities,
-    risk: {
+    risk: services?.risk ?? {
       assess: async () => {
         if (riskMs > 0) await new Promise<void>((done) => timers.after(riskMs, done));
         return allowed;
@@ -88,6 +99,7 @@ export async function runBridge(setting: BridgeSetting, disk: Disk, riskMs: numb
       await bridge.close();
       await link.close();
       await store.close();
+      services?.close();
     },
   };
 }

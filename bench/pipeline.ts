@@ -17,9 +17,9 @@ export async function measurePipeline(write: (line: string) => void): Promise<vo
   write(`\n${row('Bridge at full durability', 32, ...heads)}`);
   const tell = (title: string, { cpuUs, rate, p50, p99 }: Cost) =>
     write(row(title, 32, cpuUs.toFixed(0), rate.toFixed(0), p50.toFixed(2), p99.toFixed(2)));
-  const alone = async (inFlight: number, count: number) =>
+  const alone = async (inFlight: number, count: number, isWhole = false) =>
     withBridge(
-      {},
+      { isWhole },
       async (running) => (await costsOf([await sideOf(running, inFlight, count)]))[0]!,
     );
 
@@ -33,10 +33,14 @@ export async function measurePipeline(write: (line: string) => void): Promise<vo
   );
   tell(`${IN_FLIGHT} in flight`, bridge!);
   tell(`the floor, ${IN_FLIGHT} in flight`, floor!);
+  const whole = await alone(IN_FLIGHT, 6_000, true);
+  tell(`${IN_FLIGHT}, and risk and ledger`, whole);
   write(`  group commit: ${IN_FLIGHT} in flight ÷ 1 = ${(bridge!.rate / one.rate).toFixed(1)}`);
   write(`\n${row('Bridge ÷ floor', 48, 'goal', 'figure')}`);
   const ratio = bridge!.cpuUs / floor!.cpuUs;
   write(goalRow(`CPU, ${IN_FLIGHT} in flight`, 2.5, ratio, 'SQL of the store'));
+  const all = whole.cpuUs / floor!.cpuUs;
+  write(goalRow('with the real risk and ledger in process', 2.5, all, 'two more databases'));
 }
 
 async function sideOf(running: Running, inFlight: number, count: number): Promise<Side> {
@@ -59,7 +63,8 @@ export async function withBridge<T>(
   const password = toHex(random(16));
   const broker = await startBroker({ host: '127.0.0.1', port: 0, bridgePassword: password });
   const setting = settingOf(plant, { url: broker.url, password });
-  const all: BridgeOptions = { setting, riskMs: 0, slowMs: 0, isLoopOnly: false, ...options };
+  const plain = { riskMs: 0, slowMs: 0, isLoopOnly: false, isWhole: false };
+  const all: BridgeOptions = { setting, ...plain, ...options };
   const program = await startMeasured<{ nonce: Uint8Array }>('bridge', all);
   const devices = await connectDevices(broker.url, plant);
   try {

@@ -61,6 +61,9 @@ export type BridgeSetting = Readonly<{
   statements: readonly Uint8Array[];
   policy: Uint8Array;
   mandates: readonly Uint8Array[];
+  funding: string;
+  /** Thumbprint of the payers' wallet. */
+  wallet: string;
 }>;
 
 /** The setting of this plant on a broker. */
@@ -73,6 +76,8 @@ export function settingOf(plant: Plant, broker: BridgeSetting['broker']): Bridge
     statements: plant.statements,
     policy: plant.policy,
     mandates: plant.payers.map(({ mandateEnvelope }) => mandateEnvelope),
+    funding: 'acct-bench',
+    wallet: plant.wallet.key.name,
   };
 }
 

@@ -11,6 +11,8 @@ export type BridgeOptions = Readonly<{
   slowMs: number;
   /** The loop waits for every sync, however long, as it would without workers. */
   isLoopOnly: boolean;
+  /** With the real risk service and ledger in the process; else they answer at once. */
+  isWhole: boolean;
 }>;
 
 serveMeasured<BridgeOptions, { nonce: Uint8Array }>(async (options) => {
@@ -18,7 +20,7 @@ serveMeasured<BridgeOptions, { nonce: Uint8Array }>(async (options) => {
   const chosen = options.isLoopOnly
     ? { ...disk, sync: async (file: number) => disk.syncNow(file) }
     : disk;
-  const bridge = await runBridge(options.setting, chosen, options.riskMs);
+  const bridge = await runBridge(options.setting, chosen, options.riskMs, options.isWhole);
   return {
     said: { nonce: bridge.nonce },
     figures: () => ({ commitsMs: bridge.commitsMs() }),

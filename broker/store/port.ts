@@ -360,8 +360,8 @@ export type Store = Readonly<{
    */
   attempt: (id: string, opening: Opening, nowMs: number) => Promise<Run>;
   /**
-   * Records a change of an attempt, unless another word has changed it meanwhile. Returns the run as
-   * it stands.
+   * Records a change of an attempt, unless another word has changed it meanwhile. Returns the run
+   * as it stands.
    */
   progress: (id: string, progress: Progress, nowMs: number) => Promise<Run>;
   /** Ends a run: settles, keeps (held) or voids its reservations. Returns the run that counts. */

@@ -239,7 +239,7 @@ export function createSqliteStore(database: Database, timers: Timers, random: Ra
     );
   }
 
-  /** Returns whether it changed anything: what another word has changed meanwhile stays as it is. */
+  /** Returns whether it changed anything: what another word has changed stays as it is. */
   function change(id: string, { number, from, change, received, source }: Progress, nowMs: number) {
     const changed = write(
       `UPDATE attempts SET state = ?, outcome = ?, reference = ?, reason = ?
