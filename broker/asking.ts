@@ -74,6 +74,12 @@ const OPERATIONS = Object.freeze({
   refund: 'refund',
 } as const satisfies Record<string, Operation>);
 
+/** The backend of an attempt is not there any more, so nobody but a person can find out. */
+export function leftToPeople({ number, state }: Attempt): Progress {
+  const change = { state: 'person' } as const;
+  return { number, from: state, change, received: undefined, source: 'patience' };
+}
+
 /** What an operator reads when an attempt changes. */
 export function newsOf(run: Run, attempt: Attempt, { state }: Change): Parameters<Log> {
   const about = { request: run.id, backend: attempt.backend };

@@ -139,6 +139,14 @@ export function nextStep(
   }
 }
 
+/** Whether a person's finding ended an attempt. */
+export function isByPerson({ reference }: Attempt): boolean {
+  return reference?.startsWith(BY_PERSON) === true;
+}
+
+/** How the reference of what a person found begins. */
+export const BY_PERSON = 'person:';
+
 /** Whether nothing can change an attempt any more. */
 export function isOver(state: AttemptState): boolean {
   return state === 'done' || state === 'declined' || state === 'unsent' || state === 'cancelled';
@@ -149,6 +157,14 @@ export function cancelKeyOf(key: IdempotencyKey): IdempotencyKey {
   const digest = createHash('sha256').update(`saytap/1 cancel ${key}`).digest();
   return toHex(digest.subarray(0, 16));
 }
+
+/** What an operation can come to; a word about something else is none about this attempt. */
+const FITTING: Readonly<Record<Operation, readonly string[]>> = Object.freeze({
+  authorise: ['captured', 'held', 'voided'],
+  capture: ['captured'],
+  void: ['voided'],
+  refund: ['refunded'],
+});
 
 function answered(
   attempt: Attempt,
@@ -174,7 +190,9 @@ function heard(
   capabilities: Capabilities,
 ): Change | undefined {
   if (state.kind === 'declined') return { state: 'declined', reason: state.reason };
-  if (state.kind !== 'done') return undefined;
+  if (state.kind !== 'done' || !FITTING[attempt.operation].includes(state.outcome)) {
+    return undefined;
+  }
   if (attempt.operation === 'authorise' && state.outcome === 'voided') {
     return { state: 'cancelled', reference: state.reference };
   }

@@ -46,7 +46,7 @@ const DATABASE = 'bridge.db';
 
 const manifestJson = z.strictObject({
   version: z.literal(1),
-  madeAt: z.string(),
+  madeAt: z.string().check(z.regex(/^[0-9TZ:.-]{1,30}$/)),
   environment: z.enum(['sim', 'live']),
   ledger: z.string(),
   generation: z.int(),
@@ -272,6 +272,7 @@ function raise(
     const { madeAt, head } = manifest;
     database.transaction(() => {
       setMeta(database, 'tick_generation', String(generation));
+      setMeta(database, 'restored_ms', String(clock.nowMs()));
       const said = { restored: madeAt, head, generation };
       createChain(database, random).append('restore', 'note', said, clock.nowMs());
     });

@@ -11,6 +11,7 @@ import { encodeCbor } from '../src/cbor.ts';
 import { type Realm, type Signer, identify } from '../src/cose.ts';
 import { PaymentError, REASONS, type Reason } from '../src/errors.ts';
 import {
+  BARRING_MAX,
   BRIDGE_RUNS_MAX,
   HOLD_FOR_MS,
   LEASE_MS,
@@ -32,9 +33,10 @@ import {
   type Timers,
 } from '../src/platform.ts';
 import { UNSIGNED, downTopic, parseTopic, tickTopic } from '../src/topics.ts';
-import { ask, newsOf, openingAt } from './asking.ts';
-import { type Attempt, type Change, isOver, transition } from './attempt.ts';
+import { ask, leftToPeople, newsOf, openingAt } from './asking.ts';
+import { type Attempt, type Change, isByPerson, isOver, transition } from './attempt.ts';
 import type { Backend } from './backends/port.ts';
+import { mayBeForgotten, mayStillBeNew } from './forgotten.ts';
 import { endOfHold } from './holds.ts';
 import type { Identities } from './identities.ts';
 import { takeMandate } from './mandates.ts';
@@ -45,7 +47,7 @@ import { createReceipts } from './receipts.ts';
 import { takeRevoke } from './revokes.ts';
 import { type RiskClient, decisionOf } from './risk/client.ts';
 import { Closed, createRunning } from './running.ts';
-import type { Conclusion, Decision, Progress, Run, Store } from './store/port.ts';
+import type { Conclusion, Decision, Original, Progress, Run, Store } from './store/port.ts';
 import type { Nonces } from './tick.ts';
 import { type Rules, judge, judgeOwn } from './verdict.ts';
 import { type Word, takeNotification, takeWord } from './words.ts';
@@ -63,8 +65,8 @@ export type Parts = Readonly<{
   nonces: Nonces;
   /** Names this process in the claims on its runs. */
   owner: string;
-  /** The store came from a backup, so that it may lack what was paid after that. */
-  isRestored?: boolean;
+  /** When the store was restored from a backup: it lacks what was paid after that. */
+  restoredMs?: number;
   /** ms after which an authorisation without a definite word is cancelled (RESOLVE_FOR_MS). */
   patienceMs?: number;
   clock: Clock;
@@ -110,6 +112,10 @@ export function createBridge(parts: Parts): Bridge {
     if (running.has(id)) return repeat(device, id);
 
     const nowMs = clock.nowMs();
+    if (!mayStillBeNew(value.exp, nowMs)) return retell(id);
+    if (mayBeForgotten(parts, value.exp, nowMs) && running.count() >= BARRING_MAX) {
+      return log('warn', 'many requests of before the restore, one left to be sent again');
+    }
     const { run, fresh, suspended } = await store
       .admit(
         { id, key: key.name, device, request: value, envelope, nowMs, lease: leaseAt(nowMs) },
@@ -131,6 +137,12 @@ export function createBridge(parts: Parts): Bridge {
     throw error;
   }
 
+  /** So old that it may have been paid and forgotten: only what is still known of it is told. */
+  async function retell(id: string): Promise<void> {
+    const run = await store.run(id);
+    if (run) guard(work(run));
+  }
+
   async function advance(start: Run): Promise<Run> {
     if (start.receipt) return start;
     if (start.refusal) return refuse(start, start.refusal);
@@ -141,7 +153,8 @@ export function createBridge(parts: Parts): Bridge {
     if (run.refusal || !decision) return conclude(run, refusedAs(run.refusal ?? 'unavailable'));
     if (decision.kind === 'refuse') return conclude(run, refusedAs(decision.reason));
 
-    if (run.request.action !== 'access') return move(run, isFirst);
+    // The end of a hold is nobody's to ask for again: a backend that is away is waited for.
+    if (run.request.action !== 'access') return move(run, isFirst && run.device !== '');
     const granted = await conclude(run, { outcome: 'granted' });
     // It was cancelled or revoked at the last moment.
     return granted.refusal && !granted.receipt
@@ -155,9 +168,10 @@ export function createBridge(parts: Parts): Bridge {
    */
   async function refuse(start: Run, reason: Reason): Promise<Run> {
     let run = start;
-    const mayBeForgotten = parts.isRestored === true && reason === 'stale_nonce';
-    const isPayment = run.request.action === 'pay' || run.request.action === 'hold';
-    for (const { name } of mayBeForgotten && isPayment ? parts.backends : []) {
+    const { action, exp } = run.request;
+    const isPayment = action === 'pay' || action === 'hold';
+    const mayBePaid = isPayment && mayBeForgotten(parts, exp, clock.nowMs());
+    for (const { name } of mayBePaid ? parts.backends : []) {
       if (!run.attempts.some(({ backend }) => backend === name)) {
         run = await store.attempt(run.id, openingAt(run, name), clock.nowMs());
       }
@@ -202,17 +216,26 @@ export function createBridge(parts: Parts): Bridge {
       if (isOver(attempt.state) && run.refusal) return run; // It was only to be barred there.
       if (attempt.state === 'declined') return conclude(run, refusedAs(attempt.reason!));
       if (isOver(attempt.state)) {
-        const next = nextRoute(run);
         if (run.cancelAskedMs !== undefined) return conclude(run, refusedAs('cancelled'));
+        // What the person confirmed was for then: later, or after a person's word, it is not tried.
+        const isLate = clock.nowMs() >= run.request.exp * 1000;
+        const next = isLate || isByPerson(attempt) ? undefined : nextRoute(run);
         if (next === undefined) return conclude(run, refusedAs('unavailable'));
         run = await store.attempt(run.id, openingAt(run, next), clock.nowMs());
+        if (run.refusal) return conclude(run, refusedAs(run.refusal));
         isFirst = true;
         continue;
       }
-      const backend = backends.get(attempt.backend);
-      if (attempt.state === 'person' || !backend) {
+      if (attempt.state === 'person') {
         await tellPending(run, 'backend_unknown');
         return run;
+      }
+      const backend = backends.get(attempt.backend);
+      if (!backend) {
+        const progress = leftToPeople(attempt);
+        log(...newsOf(run, attempt, progress.change));
+        run = await store.progress(run.id, progress, clock.nowMs());
+        continue;
       }
 
       const heard = await ask(run, attempt, backend, {
@@ -226,6 +249,11 @@ export function createBridge(parts: Parts): Bridge {
       if (change) {
         const progress = { number: attempt.number, from: attempt.state, change, ...heard };
         const isEnd = change.state === 'done' || (change.state === 'declined' && !run.refusal);
+        if (change.state === 'declined' && run.device === '') {
+          log('error', 'a hold was not released: its payee must void it', {
+            request: run.original!,
+          });
+        }
         if (isEnd) {
           const ending =
             change.state === 'done' ? movedBy(change) : refusedAs(change.reason ?? 'malformed');
@@ -256,13 +284,14 @@ export function createBridge(parts: Parts): Bridge {
       outcome: ending.outcome,
       ...(ending.reason && { reason: REASONS[ending.reason] }),
       ...(isMoved && request.amount && { amount: request.amount }),
-      ...(isMoved && request.order && { order: request.order }),
+      ...(isMoved && run.original === undefined && request.order && { order: request.order }),
       ...(ending.reference && { reference: ending.reference }),
       ...(isMoved && run.remaining.length > 0 && { remaining: run.remaining }),
       ...(decision?.kind === 'refuse' &&
         decision.reasons.length > 0 && { riskReasons: decision.reasons }),
     });
-    const order = isMoved && request.order ? await store.order(request.order) : undefined;
+    const isOrder = isMoved && run.original === undefined && request.order !== undefined;
+    const order = isOrder ? await store.order(request.order!) : undefined;
     const terminalReceipt = order && {
       device: order.device,
       receipt: await receipts.sign({
@@ -374,6 +403,7 @@ export function createBridge(parts: Parts): Bridge {
 
   async function answerMandate(device: string, envelope: Uint8Array): Promise<void> {
     const { id, refusal } = await takeMandate(parts, envelope, clock.nowMs());
+    if (refusal && !noise.mayTell(device)) return;
     if (refusal) log('info', 'mandate refused', { mandate: id, why: refusal.message });
     const iat = Math.floor(clock.nowMs() / 1000);
     const answer = refusal
@@ -397,9 +427,9 @@ export function createBridge(parts: Parts): Bridge {
     if (answer.kind !== 'run') {
       return parts.send(downTopic(device, answer.kind), answer.envelope, 1);
     }
-    const { run } = answer;
+    const { run, isNews } = answer;
     if (run.receipt) return tell(run);
-    await stir(run.id);
+    if (isNews) await stir(run.id);
     const told = running.told(run.id) ?? (await receipts.pending(run.id, 'in_progress'));
     parts.send(downTopic(device, 'receipt'), told, 1);
   }
@@ -449,8 +479,9 @@ export function createBridge(parts: Parts): Bridge {
   }
 
   /** Asks for the end of a hold, as a request of the bridge's own. */
-  async function endHold(original: Parameters<typeof endOfHold>[0], nowMs: number): Promise<void> {
-    const request = endOfHold(original);
+  async function endHold(original: Original, nowMs: number): Promise<void> {
+    const own = (await store.runsOn(original.id)).filter(({ device }) => device === '');
+    const request = endOfHold(original, own.length);
     const envelope = await seal(requestKind, request, realm, parts.signer);
     const { id } = identify(envelope, realm, requestKind.name);
     const key = parts.signer.key.name;
@@ -458,8 +489,7 @@ export function createBridge(parts: Parts): Bridge {
       { id, key, device: '', request, envelope, nowMs, lease: leaseAt(nowMs) },
       (facts) => judgeOwn(request, facts),
     );
-    if (run.receipt) log('error', 'a hold cannot be released', { request: original.id });
-    else guard(work(run));
+    guard(work(run));
   }
 
   const taking = new Set<Promise<void>>();
@@ -482,8 +512,11 @@ export function createBridge(parts: Parts): Bridge {
       if (id !== undefined) await stir(id);
     },
     async resolve(id, word) {
-      await takeWord(parts, id, word);
-      await stir(id);
+      try {
+        await takeWord(parts, id, word);
+      } finally {
+        await stir(id); // Also when the backend's own word was heard instead.
+      }
     },
     async sweep() {
       const nowMs = clock.nowMs();
@@ -492,7 +525,7 @@ export function createBridge(parts: Parts): Bridge {
       const taken = room > 0 ? await store.claim(leaseAt(nowMs), room, nowMs) : [];
       const open = taken.filter((run) => !running.has(run.id));
       for (const run of open) guard(work(run));
-      for (const hold of await store.expiredHolds(nowMs, SWEEP_MAX)) await endHold(hold, nowMs);
+      for (const hold of await store.expiredHolds(nowMs, SWEEP_MAX)) guard(endHold(hold, nowMs));
       return open.length;
     },
     async tick() {

@@ -64,6 +64,8 @@ export function createIdentities(
     async enrol(envelope) {
       const verified = open(keyStatement, envelope, realm, () => root);
       const key = loadKey(verified.value.key);
+      const known = await store.identity(key.name);
+      if (known && isOlder(verified.value, known.statement)) return verified;
       await store.putIdentity(key.name, verified.value, envelope, clock.nowMs());
       return verified;
     },
@@ -72,4 +74,10 @@ export function createIdentities(
     openAny: async (kind, envelope) =>
       openBy(kind, envelope, await store.identityOfKid(toHex(kidOf(envelope)))),
   };
+}
+
+/** A statement that began earlier, or as early and ends earlier, says nothing new about its key. */
+function isOlder(statement: KeyStatement, known: KeyStatement): boolean {
+  if (statement.nbf !== known.nbf) return statement.nbf < known.nbf;
+  return statement.exp < known.exp;
 }

@@ -233,6 +233,8 @@ async function assemble(
     const store = createSqliteStore(database, timers, random);
     const identities = createIdentities(store, realm, root, clock);
     const statements = await enrolAll(identities, at(config.statements));
+    const isNew = (await store.meta('installed')) === undefined;
+    if (!isNew) requireFiles(configFile, config);
     const keys = openBridgeKeys(files, folder);
     const nowS = Math.floor(clock.nowMs() / 1000);
     const key = chooseBridgeKey(keys, statements, nowS);
@@ -244,6 +246,7 @@ async function assemble(
       );
     }
     const generation = Number((await store.meta('tick_generation')) ?? '1');
+    const restoredMs = await store.meta('restored_ms');
     const tickSecret = openSecretFile(files, random, join(folder, 'tick.secret'), 32);
     const nonces = createNonces(tickSecret, generation);
     const { http, close: closeHttp } = createHttp();
@@ -252,6 +255,7 @@ async function assemble(
     const backends = config.backends.map(({ name, url, secret }) =>
       createLedgerBackend({ ...ports, name, url, secret: secretOf(secret) }),
     );
+    if (isNew) await store.setMeta('installed', '1');
     const { url, secret } = config.risk;
     const rules = { policy, isFresh: nonces.isFresh };
     const bridge = createBridge({
@@ -264,7 +268,7 @@ async function assemble(
       rules,
       nonces,
       owner: toHex(random(8)),
-      isRestored: generation > 1,
+      ...(restoredMs !== undefined && { restoredMs: Number(restoredMs) }),
       ...(config.cancelAfterSeconds !== undefined && {
         patienceMs: config.cancelAfterSeconds * 1000,
       }),
@@ -293,6 +297,20 @@ async function assemble(
   } catch (error) {
     database.close();
     throw error;
+  }
+}
+
+/**
+ * On its first start a bridge makes what it needs. Later a key or secret that is gone was lost: a
+ * new one would be unknown to everybody else.
+ */
+function requireFiles(configFile: string, config: BridgeConfig): void {
+  const at = (path: string) => resolve(dirname(configFile), path);
+  const own = ['bridge.key.pem', 'tick.secret'].map((name) => join(at(config.folder), name));
+  const shared = [config.risk, ...config.backends].map(({ secret }) => at(secret));
+  for (const path of [...own, ...shared]) {
+    if (files.read(path)) continue;
+    throw new OperatorError('key', `${path} is missing: put it back, from a backup or the other side`);
   }
 }
 

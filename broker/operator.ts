@@ -170,6 +170,10 @@ export async function operate(parts: OperatorParts, asked: unknown): Promise<unk
     case 'keys':
       return (await store.identities(question.after ?? '', OPERATOR_PAGE_ROWS)).map(viewOfKey);
     case 'set key': {
+      const identity = await store.identity(question.name);
+      if (identity?.statement.role === 'bridge') {
+        throw new PaymentError('role_forbidden', 'a bridge’s key is changed by bridge rotate');
+      }
       const changed = await store.setIdentityStatus(question.name, question.status, nowMs);
       await note(question.name, question);
       return { changed };

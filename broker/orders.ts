@@ -6,13 +6,19 @@
  */
 import { REASONS } from '../src/errors.ts';
 import { order as orderKind } from '../src/objects/order.ts';
+import { mayBePaidOrder } from './forgotten.ts';
 import { type Identities, standing } from './identities.ts';
 import type { Receipts } from './receipts.ts';
 import type { Store } from './store/port.ts';
 
 /** The receipt for the terminal: pending while it can be paid, else the last word. */
 export async function takeOrder(
-  parts: Readonly<{ store: Store; identities: Identities; receipts: Receipts }>,
+  parts: Readonly<{
+    store: Store;
+    identities: Identities;
+    receipts: Receipts;
+    restoredMs?: number;
+  }>,
   device: string,
   envelope: Uint8Array,
   nowMs: number,
@@ -26,7 +32,9 @@ export async function takeOrder(
   const refusal = fault && (await receipts.refused(id, fault));
   const stored = await store.putOrder(id, device, envelope, nowMs, refusal);
   if (stored.receipt) return stored.receipt;
-  if (stored.state === 'open' && nowMs / 1000 >= value.exp) {
+  // After a restore it may have been paid and forgotten: then nobody may say that it was not.
+  const isUnsure = mayBePaidOrder(parts, value.exp, nowMs);
+  if (stored.state === 'open' && nowMs / 1000 >= value.exp && !isUnsure) {
     const expired = await receipts.sign({
       iat: Math.floor(nowMs / 1000),
       subject: id,

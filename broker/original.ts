@@ -19,6 +19,10 @@ export function judgeOriginal(request: Request, facts: Facts): Verdict {
   if (!original || original.request.payee !== request.payee) {
     throw refused('original_unknown', 'this payee has no such payment');
   }
+  // What was paid for an order is told to its terminal when it is paid, and never again.
+  if (request.order !== undefined) {
+    throw refused('order_mismatch', 'only a payment names an order');
+  }
   requireAuthority(request, facts, original);
   const { payment, backend } = original;
   if (!payment || backend === undefined) {
@@ -60,7 +64,7 @@ function requireAuthority(request: Request, facts: Facts, original: Original): v
   requireChain(request, facts);
 }
 
-function requireMoney(request: Request, payment: Payment, { identity, nowMs }: Facts): void {
+function requireMoney(request: Request, payment: Payment, { nowMs }: Facts): void {
   const minor = request.amount!.minor;
   const { held, captured, refunding, refunded, holdUntilMs, acting } = payment;
   if (request.action === 'refund') {
@@ -71,7 +75,8 @@ function requireMoney(request: Request, payment: Payment, { identity, nowMs }: F
   }
   if (held === 0n) throw refused('not_held', 'nothing is held any more');
   if (acting !== undefined) throw refused('original_busy', 'a capture or void of it is under way');
-  if (nowMs >= holdUntilMs && identity.statement.role !== 'bridge') {
+  // Giving the money back is never too late.
+  if (nowMs >= holdUntilMs && request.action === 'capture') {
     throw refused('expired', 'the hold is over');
   }
   if (minor > held || (request.action === 'void' && minor !== held)) {

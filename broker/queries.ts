@@ -8,6 +8,7 @@ import { PaymentError } from '../src/errors.ts';
 import { seal } from '../src/objects/kind.ts';
 import { query as queryKind } from '../src/objects/query.ts';
 import { tick as tickKind } from '../src/objects/tick.ts';
+import { isSoonAfter } from './forgotten.ts';
 import type { Identities } from './identities.ts';
 import type { Receipts } from './receipts.ts';
 import type { Run, Store } from './store/port.ts';
@@ -16,8 +17,8 @@ import type { Nonces } from './tick.ts';
 export type QueryAnswer =
   /** An addressed tick that echoes the boot's random and tells the highest counter seen. */
   | Readonly<{ kind: 'tick'; envelope: Uint8Array }>
-  /** The device's own request, as far as it has got. */
-  | Readonly<{ kind: 'run'; run: Run }>
+  /** The device's own request, as far as it has got; `isNews` when it was cancelled just now. */
+  | Readonly<{ kind: 'run'; run: Run; isNews: boolean }>
   /** Pending: the request is not known here, which is no final word. Or the tombstone's, final. */
   | Readonly<{ kind: 'receipt'; envelope: Uint8Array }>;
 
@@ -29,13 +30,14 @@ export async function takeQuery(
     receipts: Receipts;
     signer: Signer;
     nonces: Nonces;
+    restoredMs?: number;
   }>,
   device: string,
   envelope: Uint8Array,
   nowMs: number,
 ): Promise<QueryAnswer> {
   const { store, realm } = parts;
-  const { value, key } = await parts.identities.openFrom(device, queryKind, envelope);
+  const { id, value, key } = await parts.identities.openFrom(device, queryKind, envelope);
   if (value.question === 'boot') {
     const tick = {
       iat: Math.floor(nowMs / 1000),
@@ -48,17 +50,20 @@ export async function takeQuery(
   }
   const subject = value.subject!;
   if (value.question === 'cancel') {
-    const receipt = await parts.receipts.refused(subject, 'cancelled');
-    const asked = { subject, key: key.name, envelope, receipt, nowMs };
-    const answer = await store.cancel(asked).catch(async (error: unknown) => {
+    // An answer about the question itself: a receipt about the request would be one for everybody.
+    const receipt = await parts.receipts.refused(id, 'cancelled');
+    const { restoredMs } = parts;
+    const asked = { id, subject, key: key.name, envelope, receipt, nowMs };
+    const isUnsure = restoredMs !== undefined && isSoonAfter(restoredMs, nowMs);
+    const answer = await store.cancel({ ...asked, isUnsure }).catch((error: unknown) => {
       if (!(error instanceof PaymentError) || error.reason !== 'rate_limited') throw error;
-      return { receipt: await parts.receipts.pending(subject, 'rate_limited') };
+      return { pending: 'rate_limited' } as const;
     });
-    return 'run' in answer
-      ? { kind: 'run', run: answer.run }
-      : { kind: 'receipt', envelope: answer.receipt };
+    if ('run' in answer) return { kind: 'run', ...answer };
+    if ('receipt' in answer) return { kind: 'receipt', envelope: answer.receipt };
+    return { kind: 'receipt', envelope: await parts.receipts.pending(subject, answer.pending) };
   }
   const run = await store.run(subject);
-  if (run?.device === device) return { kind: 'run', run };
+  if (run?.device === device) return { kind: 'run', run, isNews: false };
   return { kind: 'receipt', envelope: await parts.receipts.pending(subject, 'not_seen') };
 }

@@ -80,6 +80,7 @@ export function rotate(
   const before = latest(statementsOf(old.name, statements), nowS);
   if (nowS >= own.nbf && !before) {
     files.replace(old.path, requireBytes(files, next.path), 0o600);
+    files.replace(`${old.path}.pub`, utf8(publicPem(next.signer.key)), 0o644);
     write(
       `the old key's statement has ended: ${next.path} is now ${old.path}; this rotation is over`,
     );

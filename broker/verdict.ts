@@ -47,6 +47,7 @@ export function judge(request: Request, facts: Facts, rules: Rules): Verdict {
     const sellers = requirePayee(request, facts);
     requireOrder(request, facts);
     for (const link of facts.chain) requireScope(request, channel, link, sellers);
+    for (const link of facts.chain) requireAmount(request, link);
     requirePresence(request, presence, facts, rules.policy);
     for (const link of facts.chain) requireRoom(request, link, facts.nowMs);
     const amount = request.amount?.minor ?? 0n;
@@ -242,18 +243,21 @@ function isForThisAlone(chain: readonly ChainLink[], { order, amount }: Request)
   );
 }
 
-/** Every limit of one mandate: per payment, gap, and amount and count of each window. */
+/** Before presence: an amount that no confirmation could permit is refused for what it is. */
+function requireAmount({ amount }: Request, link: ChainLink): void {
+  if (!amount) return;
+  const { perPaymentMax, perPaymentMin = 1n, currency } = link.mandate;
+  if (amount.minor >= perPaymentMin && amount.minor <= perPaymentMax) return;
+  const money = (minor: bigint) => formatMoney({ currency, minor }, 'en');
+  const range = `from ${money(perPaymentMin)} to ${money(perPaymentMax)}`;
+  throw refused('limit_per_payment', `${nameOf(link)} allows payments ${range}`);
+}
+
+/** What is left of one mandate: gap, and amount and count of each window. */
 function requireRoom({ amount }: Request, link: ChainLink, nowMs: number): void {
   const { mandate, usage, lastMs } = link;
   const minor = amount?.minor ?? 0n;
   const money = (units: bigint) => formatMoney({ currency: mandate.currency, minor: units }, 'en');
-  if (amount) {
-    const { perPaymentMax, perPaymentMin = 1n } = mandate;
-    if (minor > perPaymentMax || minor < perPaymentMin) {
-      const range = `from ${money(perPaymentMin)} to ${money(perPaymentMax)}`;
-      throw refused('limit_per_payment', `${nameOf(link)} allows payments ${range}`);
-    }
-  }
   if (mandate.gap !== undefined && lastMs !== undefined && nowMs < lastMs + mandate.gap * 1000) {
     const until = instant(lastMs / 1000 + mandate.gap);
     throw refused('limit_gap', `${nameOf(link)} allows the next payment at ${until}`);

@@ -7,8 +7,8 @@
  */
 import { bytesEqual } from '../src/bytes.ts';
 import { decodeCbor } from '../src/cbor.ts';
-import type { Realm, Signer } from '../src/cose.ts';
-import { PaymentError, type Reason, reasonName } from '../src/errors.ts';
+import { type Realm, type Signer, identify } from '../src/cose.ts';
+import { PaymentError, REASONS, type Reason, reasonName } from '../src/errors.ts';
 import {
   OUTBOX_WINDOW,
   RESEND_FOR_MS,
@@ -189,15 +189,30 @@ export function createDeviceLink(parts: LinkParts, events: LinkEvents): DeviceLi
 
   function hearReceipt(envelope: Uint8Array): void {
     const { value } = trust.openFromBridge(receiptKind, envelope);
-    const item = sending.get(value.subject);
+    const item = sending.get(value.subject) ?? cancelledBy(value);
     if (!item) return;
-    const isFirst = outbox.get(value.subject)?.receipt === undefined;
+    const { id, kind, cancel } = item.entry;
+    const isFirst = outbox.get(id)?.receipt === undefined;
     if (isFinal(value.outcome)) {
-      outbox.close(value.subject, envelope, clock.nowMs());
-      sending.delete(value.subject);
+      outbox.close(id, envelope, clock.nowMs());
+      sending.delete(id);
+    } else if (cancel && value.reason === REASONS.not_seen) {
+      // The bridge cannot be sure of what it has not seen: it needs the request to cancel it.
+      link.publish(upTopic(device, kind), item.entry.envelope, 1);
     }
     pump();
-    events.receipt(value.subject, value, envelope, isFirst);
+    events.receipt(id, value, envelope, isFirst);
+  }
+
+  /**
+   * What was cancelled before the bridge saw it is answered about the question to cancel, which
+   * only this device can have signed; a receipt about the request itself could be had by others.
+   */
+  function cancelledBy({ subject, outcome, reason }: Receipt): Sending | undefined {
+    if (outcome !== 'refused' || reason !== REASONS.cancelled) return undefined;
+    return [...sending.values()].find(
+      ({ entry: { cancel } }) => cancel && identify(cancel, realm, queryKind.name).id === subject,
+    );
   }
 
   function hearTick(envelope: Uint8Array, isAddressed: boolean): void {

@@ -83,6 +83,8 @@ export const CONFIRM_MS = 20_000;
 export const CONFIRM_READ_MS = 500;
 /** After this long without a receipt the person is told "not confirmed yet". */
 export const RECEIPT_PATIENCE_MS = 8_000;
+/** Who leaves in the middle of a payment waits this long for its receipt: a person at a prompt. */
+export const LEAVE_MS = 3_000;
 
 /** The outbox sends the same bytes again after this long, growing to the second figure. */
 export const RESEND_MS = 2_000;
@@ -109,6 +111,8 @@ export const ROLLING_S_MAX = 400 * 86_400;
 export const BRIDGE_RUNS_MAX = 2_000;
 /** Accepted requests of one key that may be open at once; a device has OUTBOX_WINDOW in flight. */
 export const RUNS_PER_KEY_MAX = 64;
+/** Requests of before a restore that are barred at the backends at once. */
+export const BARRING_MAX = 64;
 /** How often a notification or a person's word is tried again when another word came first. */
 export const WORD_LOOKS = 4;
 /** Requests that a key may cancel before they were seen, within BRIDGE_KEEP_MS. */
@@ -124,6 +128,8 @@ export const DECODED_KEPT_MAX = 20_000;
 /** A question of the operator's commands to a running bridge, and its answer (a dispute file). */
 export const OPERATOR_QUESTION_BYTES_MAX = 64 * 1024;
 export const OPERATOR_ANSWER_BYTES_MAX = 64 * 1024 * 1024;
+/** A command that has not put its whole question by then is cut off. */
+export const OPERATOR_SLOW_MS = 10_000;
 /** Rows of one page that the operator's commands show. */
 export const OPERATOR_PAGE_ROWS = 100;
 /** How often the command looks for the end of a payment that a person has just resolved. */

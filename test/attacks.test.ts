@@ -384,7 +384,7 @@ describe('7 an agent that was talked into something', () => {
 
   test('more than one payment may be, another payee, a level that it does not have', async () => {
     const { asks } = await agentStage();
-    expect(await asks({ amount: yuan(30_01n), presence: 0 })).toEqual(refused('presence_too_low'));
+    expect(await asks({ amount: yuan(30_01n), presence: 0 })).toEqual(refused('limit_per_payment'));
     expect(await asks({ amount: yuan(20_00n), payee: 'bazaar' })).toEqual(refused('scope_payee'));
     const transcript = new Uint8Array(32);
     expect(await asks({ amount: yuan(26_00n), presence: 3, transcript })).toEqual(

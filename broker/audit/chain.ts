@@ -1,6 +1,7 @@
 /** The chain of evidence, followed from its beginning to its head. */
 import { toHex } from '../../src/bytes.ts';
 import { AUDIT_PAGE_ROWS } from '../../src/limits.ts';
+import { rowName } from '../dispute/checks.ts';
 import { faultsOf } from '../proof.ts';
 import { GENESIS, linkOf } from '../store/chain.ts';
 import type { Difference, EvidenceRow, Store } from '../store/port.ts';
@@ -32,7 +33,7 @@ export async function checkChain(
     if (toHex(found) !== notedLink) {
       differ({
         what: 'the link that was noted earlier',
-        where: rowName(number),
+        where: placeName(number),
         expected: notedLink!,
         found: toHex(found),
       });
@@ -46,7 +47,7 @@ export async function checkChain(
       const { number } = first;
       differ({
         what: 'number of a row',
-        where: rowName(number),
+        where: placeName(number),
         expected: 'above 0',
         found: `${number}`,
       });
@@ -62,7 +63,7 @@ export async function checkChain(
           if (!Number.isSafeInteger(row.number)) break chain;
         }
         const faults = faultsOf(row, before);
-        differ(...faults);
+        differ(...faults.map((fault) => ({ ...fault, where: `evidence ${rowName(row)}` })));
         rows++;
         if (row.body === undefined) erased++;
         recorded += erasedBy(row);
@@ -77,7 +78,7 @@ export async function checkChain(
     if (noted !== undefined && !isNotedMet) {
       differ({
         what: 'the link that was noted earlier',
-        where: rowName(Number(notedNumber)),
+        where: placeName(Number(notedNumber)),
         expected: notedLink!,
         found: 'no such row',
       });
@@ -100,14 +101,14 @@ export async function checkChain(
 /** Below every number that a row can have. */
 const BELOW_ALL = -(2 ** 63);
 
-function rowName(number: number): string {
+function placeName(number: number): string {
   return `evidence row ${number}`;
 }
 
 function misplaced({ number }: EvidenceRow, expected: number): Difference {
   return {
     what: 'number of a row',
-    where: rowName(expected),
+    where: placeName(expected),
     expected: String(expected),
     found: `${number} comes next`,
   };

@@ -12,13 +12,13 @@ import { short } from './events.ts';
 import type { Granted } from './grounds.ts';
 import { type Prover, faultsOf } from '../proof.ts';
 import { type Told, signatoryIn, valueIn } from './readings.ts';
-import { GENESIS } from '../store/chain.ts';
-import type { Run, Store } from '../store/port.ts';
+import { GENESIS, linkOf } from '../store/chain.ts';
+import type { EvidenceRow, Run, Store } from '../store/port.ts';
 
 /** Something that was proved again; `holds` undefined: it could not be looked at. */
 export type Check = Readonly<{ what: string; holds: boolean | undefined; why?: string }>;
 
-/** A row's place in the chain. */
+/** A row as it stands in the chain, with what proves its place again; bytes are in hex. */
 export type Place = Readonly<{
   number: number;
   atMs: number;
@@ -27,28 +27,109 @@ export type Place = Readonly<{
   digest: string;
   link: string;
   state: 'holds' | 'erased' | 'broken';
+  /** What is wrong with it; nothing unless it is broken. */
+  faults: readonly string[];
+  /** The link before it, where the row before is not in the file. */
+  previous: string | undefined;
+  salt: string | undefined;
+  bytes: string | undefined;
+  /** The name of the key that the contents say they are signed by. */
+  signer: string | undefined;
 }>;
 
-/** Where rows stand, and whether each follows from the row before it and the next one from it. */
-export async function placesOf(store: Store, told: readonly Told[]) {
+/** "row 12 (decision about payment 1c25…)": enough to ask for the file about it. */
+export function rowName(row: Readonly<{ number: number; subject: string; kind: string }>): string {
+  const noun = Object.hasOwn(SUBJECTS, row.kind) ? SUBJECTS[row.kind] : undefined;
+  return `row ${row.number} (${row.kind} about ${noun ? `${noun} ` : ''}${row.subject})`;
+}
+
+/** What the subject of a row is an id of, where its kind alone tells. */
+const SUBJECTS: Readonly<Record<string, string>> = Object.freeze({
+  key: 'key',
+  mandate: 'mandate',
+  revoke: 'revoke',
+  order: 'order',
+  request: 'payment',
+  verdict: 'payment',
+  decision: 'payment',
+  attempt: 'payment',
+  answer: 'payment',
+});
+
+/**
+ * Where rows stand, and whether each follows from the row before it and the next one from it.
+ * `rows` are in the order of the chain; `signers`: whose signature a row carries, by its number.
+ */
+export async function placesOf(
+  store: Store,
+  rows: readonly EvidenceRow[],
+  signers: ReadonlyMap<number, string>,
+): Promise<readonly Place[]> {
+  const told = new Set(rows.map(({ number }) => number));
   const places: Place[] = [];
-  for (const { row } of told) {
-    // The row before, this one and the next: neither side can be changed alone.
-    const near = await store.evidencePage(row.number - 2, 3);
-    const before = near.find(({ number }) => number === row.number - 1);
-    const next = near.find(({ number }) => number === row.number + 1);
-    const previous = row.number === 1 ? GENESIS : before?.link;
-    const isBroken =
-      previous === undefined ||
-      faultsOf(row, [previous]).length > 0 ||
-      (next !== undefined && faultsOf(next, [row.link]).some(({ what }) => what === 'link'));
-    const { number, atMs, subject, kind, digest, link, body } = row;
+  for (const row of rows) {
+    const { number, atMs, subject, kind, digest, link, salt, body } = row;
+    // Two rows before, this one and the next: neither side can be changed alone.
+    const near = await store.evidencePage(number - 3, 4);
+    const linkBefore = (at: number) =>
+      at === 1 ? GENESIS : near.find((one) => one.number === at - 1)?.link;
+    const previous = linkBefore(number);
+    const faults = faultsBetween(row, near, previous, linkBefore(number - 1), told);
     places.push({
-      ...{ number, atMs, subject, kind, digest: toHex(digest), link: toHex(link) },
-      state: isBroken ? 'broken' : body === undefined ? 'erased' : 'holds',
+      ...{ number, atMs, subject, kind, digest: toHex(digest), link: toHex(link), faults },
+      state: faults.length > 0 ? 'broken' : body === undefined ? 'erased' : 'holds',
+      previous: previous && !told.has(number - 1) ? toHex(previous) : undefined,
+      salt: salt && toHex(salt),
+      bytes: body && toHex(body),
+      signer: signers.get(number),
     });
   }
-  return { places, chainHolds: places.every(({ state }) => state !== 'broken') };
+  return places;
+}
+
+/** What is wrong with a row, its own contents first. A fault of a row that is told is its own. */
+function faultsBetween(
+  row: EvidenceRow,
+  near: readonly EvidenceRow[],
+  previous: Uint8Array | undefined,
+  beforePrevious: Uint8Array | undefined,
+  told: ReadonlySet<number>,
+): readonly string[] {
+  const { number } = row;
+  const before = near.find((one) => one.number === number - 1);
+  const next = near.find((one) => one.number === number + 1);
+  const links = previous ? [previous] : undefined;
+  // After a wrong link this row tells which one was right.
+  if (links && before && beforePrevious && told.has(before.number)) {
+    links.push(linkOf(beforePrevious, before));
+  }
+  const faults = faultsOf(row, links).map(({ what }) => FAULTS[what]?.(number) ?? what);
+  if (!previous) faults.push(`row ${number - 1} is missing`);
+  const isNextWrong =
+    next &&
+    !told.has(next.number) &&
+    faultsOf(next, [row.link]).some(({ what }) => what === 'link');
+  if (isNextWrong) faults.push(`row ${next.number} does not follow from it`);
+  return faults;
+}
+
+const FAULTS: Readonly<Record<string, (number: number) => string>> = Object.freeze({
+  contents: () => 'its contents and their salt are not both there',
+  digest: () => 'its contents are not those that its digest covers',
+  link: (number: number) => `its link is not what follows from row ${number - 1}`,
+});
+
+/** One check for all rows, or one for each that does not hold. */
+export function rowChecks(places: readonly Place[]): readonly Check[] {
+  const broken = places.filter(({ state }) => state === 'broken');
+  if (broken.length === 0) {
+    return [{ what: `the ${places.length} rows have their digests and links`, holds: true }];
+  }
+  return broken.map((place) => ({
+    what: `${rowName(place)} is as it was written`,
+    holds: false,
+    why: place.faults.join('; '),
+  }));
 }
 
 /** Every signature, whether it is about what its row says, and whether the root knows its key. */
@@ -67,10 +148,11 @@ export function signatureChecks(
     const what = `row ${row.number}: signature of the ${row.kind}`;
     checks.push(fault === undefined ? { what, holds: true } : { what, holds: false, why: fault });
     if (fault === undefined) {
-      const names = row.kind === 'receipt' || row.kind === 'cancel';
-      const subject = names ? (value as { subject?: string }).subject : id;
-      if (subject !== row.subject) {
-        const why = `it is about ${String(subject)}`;
+      const named = (value as { subject?: string }).subject;
+      // A cancel that came before its request lies under its own id, like what it was told.
+      const subjects = { receipt: [named], cancel: [named, id] }[row.kind as string] ?? [id];
+      if (!subjects.includes(row.subject)) {
+        const why = `it is about ${String(subjects[0])}`;
         checks.push({ what: `row ${row.number} is about ${row.subject}`, holds: false, why });
       }
     }

@@ -5,11 +5,14 @@
  * It is read from the chain of evidence; the tables only lead to it, and where both speak they are
  * compared. Everything that can be proved again is proved again while it is gathered.
  */
+import { toHex } from '../../src/bytes.ts';
 import type { Realm } from '../../src/cose.ts';
 import { PaymentError } from '../../src/errors.ts';
 import type { VerifyKey } from '../../src/keys.ts';
+import type { Money } from '../../src/money.ts';
 import type { Order } from '../../src/objects/order.ts';
-import type { Receipt } from '../../src/objects/receipt.ts';
+import type { Query } from '../../src/objects/query.ts';
+import { type Receipt, receipt as receiptKind } from '../../src/objects/receipt.ts';
 import type { Action, Request } from '../../src/objects/request.ts';
 import type { Clock } from '../../src/platform.ts';
 import { reasonWords, spokenMoney, utc } from '../../src/sentences.ts';
@@ -20,6 +23,7 @@ import {
   authorityChecks,
   consistency,
   placesOf,
+  rowChecks,
   signatureChecks,
 } from './checks.ts';
 import {
@@ -31,6 +35,7 @@ import {
   short,
   timeOf,
 } from './events.ts';
+import { type Copy, type RootKey, rootKeyOf } from './exhibits.ts';
 import {
   type Granted,
   type Payee,
@@ -42,7 +47,7 @@ import {
   shown,
 } from './grounds.ts';
 import { type Prover, createProver } from '../proof.ts';
-import { type Told, record, signatoryIn, tellAll, valueIn } from './readings.ts';
+import { type Told, record, tellAll, valueIn } from './readings.ts';
 import type { Run, Store } from '../store/port.ts';
 
 export type Dispute = Readonly<{
@@ -59,9 +64,10 @@ export type Dispute = Readonly<{
   happenings: readonly Happening[];
   money: readonly Fact[];
   checks: readonly Check[];
-  /** Every row of this file follows from the row before it, and the next row from it. */
-  chainHolds: boolean;
+  /** Every row that is told, and every statement of the keys that signed in them. */
   places: readonly Place[];
+  copies: readonly Copy[];
+  root: RootKey | undefined;
 }>;
 
 /** `root` lets the statements of keys be verified too. */
@@ -110,22 +116,28 @@ export async function collect(parts: DisputeParts, asked: string): Promise<Dispu
     ...relatives.flatMap((one) => one.told),
     ...own,
   ].sort((a, b) => a.row.number - b.row.number);
+  const payment = request?.original === undefined ? request : family[0]?.request;
+  const known = { mandates, mandate: payment?.mandate };
   const happenings = [
-    ...granted.flatMap((one) => eventsOf(one.told, undefined, mandates, '')),
-    ...eventsOf(orders, undefined, mandates, ''),
+    ...granted.flatMap((one) => eventsOf(one.told, undefined, known, '')),
+    ...eventsOf(orders, undefined, known, ''),
     ...relatives.flatMap((one) =>
-      eventsOf(one.told, one.request, mandates, `${one.request?.action} ${short(one.id)}: `),
+      eventsOf(one.told, one.request, known, `${one.request?.action} ${short(one.id)}: `),
     ),
-    ...eventsOf(own, request, mandates, ''),
+    ...eventsOf(own, request, known, ''),
   ].sort((a, b) => a.number - b.number);
-  const { places, chainHolds } = await placesOf(store, told);
+  const copies = await copiesOf(prover, run);
+  const places = await placesWithKeys(store, told, [
+    ...(payee?.key === undefined ? [] : [payee.key]),
+    ...copies.map(({ signer }) => signer),
+  ]);
   const receipt = finalOf(own);
 
   return {
     id,
     realm,
     writtenMs: clock.nowMs(),
-    ...endOf(request, run, receipt, own, payee),
+    ...endOf(request, run, receipt, own, payee, family),
     summary: await summaryOf(store, { id, request, run, receipt, own, payee }),
     sections: [
       authority(granted, await namesIn(store, granted), root),
@@ -135,12 +147,14 @@ export async function collect(parts: DisputeParts, asked: string): Promise<Dispu
     happenings,
     money: moneyOf(family.length > 0 ? family : [{ id, request, outcome: outcomeOf(own, run) }]),
     checks: [
+      ...rowChecks(places),
       ...signatureChecks(told, root),
       ...authorityChecks(granted, request, own),
       ...(await consistency(prover, { run, request, own, order, receipt })),
     ],
-    chainHolds,
     places,
+    copies,
+    root: root && rootKeyOf(root),
   };
 }
 
@@ -178,10 +192,44 @@ async function familyOf(
   return members;
 }
 
+/** What the tables alone have: the receipt that a terminal is given about its order. */
+async function copiesOf(prover: Prover, run: Run | undefined): Promise<readonly Copy[]> {
+  if (!run?.terminalReceipt) return [];
+  const { device, receipt } = run.terminalReceipt;
+  const { signatory } = await prover.prove(receiptKind, receipt, Infinity);
+  const what = `The receipt that terminal ${device} is given`;
+  const signer = signatory?.name ?? 'a key that is not known here';
+  return [{ what, kind: 'receipt', signer, bytes: toHex(receipt) }];
+}
+
+/** The rows that are told, and the statements of every key that signed in them or is named. */
+async function placesWithKeys(
+  store: Store,
+  told: readonly Told[],
+  named: readonly string[],
+): Promise<readonly Place[]> {
+  const signers = new Map<number, string>();
+  for (const { row, reading } of told) {
+    if (reading.kind !== 'signed' || !reading.signatory) continue;
+    signers.set(row.number, reading.signatory.name);
+  }
+  const rows = new Map(told.map(({ row }) => [row.number, row]));
+  for (const name of new Set([...signers.values(), ...named])) {
+    for (const row of await store.evidence(name)) {
+      if (row.kind === 'key') rows.set(row.number, row);
+    }
+  }
+  return placesOf(
+    store,
+    [...rows.values()].sort((a, b) => a.number - b.number),
+    signers,
+  );
+}
+
 function eventsOf(
   told: readonly Told[],
   request: Request | undefined,
-  mandates: About['mandates'],
+  known: Pick<About, 'mandates' | 'mandate'>,
   prefix: string,
 ): readonly Happening[] {
   const backends = new Map<number, string>();
@@ -193,11 +241,9 @@ function eventsOf(
     if (row.kind !== 'decision' && row.kind !== 'attempt') continue;
     if (typeof backend === 'string') backends.set(Number(value['number'] ?? 1), backend);
   }
-  const foreign = strangers(told);
   return told.map((one) => {
-    const happening = happeningOf(one, { request, mandates, backends });
-    const who = foreign.has(one.row.number) ? 'Somebody else, who named this id: ' : '';
-    return { ...happening, title: prefix + who + happening.title };
+    const happening = happeningOf(one, { ...known, request, backends });
+    return { ...happening, title: prefix + happening.title };
   });
 }
 
@@ -205,29 +251,10 @@ function eventsOf(
 
 /** The last receipt about a payment that is itself in the chain. */
 function finalOf(told: readonly Told[]): Receipt | undefined {
-  const foreign = strangers(told);
   const receipts = told.flatMap(({ row, reading }) =>
-    row.kind === 'receipt' && reading.kind === 'signed' && !foreign.has(row.number)
-      ? [reading.value as Receipt]
-      : [],
+    row.kind === 'receipt' && reading.kind === 'signed' ? [reading.value as Receipt] : [],
   );
   return receipts.findLast((one) => one && one.outcome !== 'pending');
-}
-
-/**
- * Rows of those who cancelled this id without having asked for it, and of the answers that they
- * got: anybody may name an id, and learns nothing by it.
- */
-function strangers(told: readonly Told[]): ReadonlySet<number> {
-  const numbers = new Set<number>();
-  const asker = signatoryIn(told, 'request')?.name;
-  for (const { row, reading } of told) {
-    const isCancel = row.kind === 'cancel' && reading.kind === 'signed';
-    const isForeign = isCancel && asker !== undefined && reading.signatory?.name !== asker;
-    if (isForeign) numbers.add(row.number);
-    if (row.kind === 'receipt' && numbers.has(row.number - 1)) numbers.add(row.number);
-  }
-  return numbers;
 }
 
 function outcomeOf(told: readonly Told[], run: Run | undefined): string | undefined {
@@ -250,6 +277,7 @@ function endOf(
   receipt: Receipt | undefined,
   own: readonly Told[],
   payee: Payee | undefined,
+  family: readonly Member[],
 ): Readonly<{ headline: string; tone: Happening['tone'] }> {
   const outcome = receipt?.outcome ?? run?.outcome;
   const isErased = own.length > 0 && own.every(({ reading }) => reading.kind === 'erased');
@@ -267,8 +295,28 @@ function endOf(
     return { headline: `${ENDS[outcome]!}: ${asked}`, tone: 'bad' };
   }
   const end = ENDS[outcome] ?? outcome;
-  return { headline: `${end}${amount && `:${amount}`} · ${who}`, tone: 'good' };
+  const since = request.original === undefined ? sinceWords(family) : '';
+  return { headline: `${end}${amount && `:${amount}`}${since} · ${who}`, tone: 'good' };
 }
+
+/** ", 23.00 yuan (CNY) refunded": what acts upon a payment did to it, each sum once. */
+function sinceWords(family: readonly Member[]): string {
+  const sums = new Map<string, Money>();
+  for (const { request, outcome } of family) {
+    if (!request?.amount || request.original === undefined || outcome === undefined) continue;
+    const words = SINCE[request.action]?.[outcome];
+    if (words === undefined) continue;
+    const { currency, minor } = request.amount;
+    sums.set(words, { currency, minor: minor + (sums.get(words)?.minor ?? 0n) });
+  }
+  return [...sums].map(([words, sum]) => `, ${spokenMoney(sum)} ${words}`).join('');
+}
+
+const SINCE: Readonly<Partial<Record<Action, Readonly<Record<string, string>>>>> = Object.freeze({
+  capture: { captured: 'paid out of it' },
+  void: { voided: 'released' },
+  refund: { refunded: 'refunded' },
+});
 
 type Known = Readonly<{
   id: string;
@@ -284,8 +332,11 @@ async function summaryOf(store: Store, known: Known): Promise<readonly Fact[]> {
   const first = own[0]?.row.atMs ?? run?.admittedMs;
   const attempt = run?.attempts.at(-1);
   const waits = run && !run.receipt && attempt;
+  const asked = request ? undefined : (valueIn(own, 'cancel') as Query | undefined)?.subject;
+  const name = valueIn(own, 'order') && !request ? 'Order' : 'Payment';
   return [
-    fact(request || !valueIn(own, 'order') ? 'Payment' : 'Order', id),
+    fact(asked === undefined ? name : 'Question', id),
+    ...(asked === undefined ? [] : [fact('Asks to cancel', asked)]),
     ...(request?.order === undefined ? [] : [fact('Order', request.order)]),
     ...(request?.original === undefined ? [] : [fact('Acts on', request.original)]),
     ...(first === undefined ? [] : [fact('Began', timeOf(first))]),

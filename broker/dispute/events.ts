@@ -17,6 +17,7 @@ import { presenceWords, reasonWords, spokenMoney, utc } from '../../src/sentence
 import type { Signatory } from '../proof.ts';
 import { type Reading, type Told, isRecord, record } from './readings.ts';
 import type { EvidenceKind, EvidenceRow } from '../store/port.ts';
+import type { RiskCode } from '../risk/service.ts';
 import { periodOf } from '../verdict.ts';
 
 /** Something to know; `isRaw` is for what came over a wire. */
@@ -41,6 +42,8 @@ export type Happening = Readonly<{
 export type About = Readonly<{
   request: Request | undefined;
   mandates: ReadonlyMap<string, Mandate>;
+  /** The one that counts: of the original for what acts upon one. */
+  mandate: string | undefined;
   /** Backends by the number of their attempt, as far as they were recorded. */
   backends: ReadonlyMap<number, string>;
 }>;
@@ -95,7 +98,7 @@ function tell(row: EvidenceRow, reading: Reading, about: About): Telling {
 function tellSigned(
   row: EvidenceRow,
   { value, signatory, fault }: Extract<Reading, { kind: 'signed' }>,
-  { request }: About,
+  { request, mandate }: About,
 ): Telling {
   const icon = ICONS[row.kind] ?? 'person';
   const tone: Tone = fault === undefined ? 'plain' : 'bad';
@@ -118,7 +121,7 @@ function tellSigned(
       const asked = value as Request;
       const amount = asked.amount ? ` ${spokenMoney(asked.amount)}` : '';
       const title = `${capital(who)} asks: ${asked.action}${amount}`;
-      return { icon, tone, title, facts: requestFacts(asked) };
+      return { icon, tone, title, facts: requestFacts(asked, mandate) };
     }
     case 'cancel':
       return {
@@ -149,7 +152,7 @@ function tellVerdict(value: Readonly<Record<string, unknown>>, about: About): Te
       icon: 'verdict',
       tone: 'bad',
       title: `The bridge refuses: ${text(reason)}`,
-      facts: [fact('Reason', reasonOf(reason)), fact('Why', text(value['why']))],
+      facts: [fact('Reason', reasonOf(reason)), fact('Why', inMoney(text(value['why']), about))],
     };
   }
   const debits = list(value['reservations']).map((item) => debitLine(item, about));
@@ -192,7 +195,7 @@ function tellDecision(value: Readonly<Record<string, unknown>>, { request }: Abo
   const reasons = list0(value['reasons']).map(text);
   const facts = [
     fact('Score', text(value['score'])),
-    fact('Reasons', reasons.length > 0 ? reasons.join(', ') : 'none'),
+    { name: 'Reasons', lines: reasons.length > 0 ? reasons.map(riskWords) : ['none'] },
   ];
   if (value['kind'] !== 'allow') {
     const reason = value['reason'];
@@ -279,13 +282,15 @@ export function orderFacts({ amount, lines, payee, terminal, exp }: Order): read
   ];
 }
 
-function requestFacts(request: Request): readonly Fact[] {
+function requestFacts(request: Request, mandate: string | undefined): readonly Fact[] {
+  // What acts upon an earlier payment repeats that one's id there, and it is not looked at.
+  const under = request.original === undefined ? request.mandate : mandate;
   return [
     fact('Payee', request.payee),
     ...optional('Terminal', request.terminal),
     ...optional('Order', request.order),
     ...optional('Acts on', request.original),
-    fact('Under mandate', request.mandate),
+    fact('Under mandate', under ?? 'that of the earlier payment, which is not known here'),
     fact('Counter', String(request.counter)),
     fact('Valid until', utc(request.exp)),
   ];
@@ -312,7 +317,7 @@ function receiptFacts(receipt: Receipt, request: Request | undefined): readonly 
           },
         ]
       : []),
-    ...(riskReasons ? [fact('Risk saw', riskReasons.join(', '))] : []),
+    ...(riskReasons ? [{ name: 'Risk saw', lines: riskReasons.map(riskWords) }] : []),
     ...(running ? [{ name: 'Still running', lines: running }] : []),
   ];
 }
@@ -411,6 +416,26 @@ function money(minor: unknown, currency: string | undefined): string {
   const amount: Money = { currency, minor: BigInt(digits) };
   return spokenMoney(amount);
 }
+
+/** The refusals of the bridge count in minor units. */
+function inMoney(why: string, { request }: About): string {
+  const currency = request?.amount?.currency;
+  return why.replace(/\b([0-9]+) minor units/g, (_all, minor) => money(minor, currency));
+}
+
+/** "VELOCITY_10M: many payments within 10 minutes"; another risk service has other codes. */
+function riskWords(code: string): string {
+  return Object.hasOwn(RISK_WORDS, code) ? `${code}: ${RISK_WORDS[code as RiskCode]}` : code;
+}
+
+const RISK_WORDS: Readonly<Record<RiskCode, string>> = Object.freeze({
+  VELOCITY_10M: 'many payments of this payer within 10 minutes',
+  VELOCITY_1H: 'many payments, or an unusual sum, of this payer within an hour',
+  NEW_PAYEE_FOR_PAYER: 'this payer never paid this payee before',
+  AMOUNT_ABOVE_PAYER_NORM: 'far more than this payer pays on average',
+  AMOUNT_ABOVE_PAYER_MAX: 'more than this payer ever paid at once',
+  COLD_START: 'too few payments of this payer are known to say what is usual',
+});
 
 function reasonOf(value: unknown): string {
   const name = text(value);

@@ -86,8 +86,14 @@ export async function namesIn(store: Store, granted: readonly Granted[]) {
   return names;
 }
 
-/** A payee by the name that people are shown; `says`: whose word that name is. */
-export type Payee = Readonly<{ id: string; name: string; names: readonly string[]; says: string }>;
+/** A payee by the name that people are shown; `says`: whose word it is, `key`: that one's key. */
+export type Payee = Readonly<{
+  id: string;
+  name: string;
+  names: readonly string[];
+  says: string;
+  key?: string;
+}>;
 
 /** The name that a device shows: only the root's statement about a terminal has it. */
 export async function payeeOf(
@@ -114,7 +120,8 @@ export async function payeeOf(
           .identityOfDevice(statement.device)
           .then((identity) => identity && prover.signatory(identity.name, Infinity)));
   const says = signatory ? signatoryWords(signatory) : `terminal ${statement.terminal}`;
-  return { id, name: statement.names[0]![1], names, says };
+  const key = signatory && { key: signatory.name };
+  return { id, name: statement.names[0]![1], names, says, ...key };
 }
 
 /** What was to be paid to whom, in the words that a device shows. */

@@ -4,16 +4,18 @@
  * Every value passes through `html`, which escapes what stands in braces, so no name, order line or
  * answer becomes markup; a policy in the page forbids scripts and requests a second time.
  */
-import type { Check, Place } from './checks.ts';
+import { type Check, type Place, rowName } from './checks.ts';
 import type { Dispute } from './dispute.ts';
 import { type Fact, type Happening, type Icon, timeOf } from './events.ts';
+import { type Copy, copyFacts, exhibitFacts, howToProve, rootFacts } from './exhibits.ts';
 import { visible } from './glyphs.ts';
-import { checkWords } from './sheet.ts';
+import { checkWords, rowsWords } from './sheet.ts';
 
 /** The whole page. */
 export function pageOf(dispute: Dispute): string {
-  const { id, realm, headline, tone, writtenMs, checks, chainHolds } = dispute;
+  const { id, realm, headline, tone, writtenMs, checks, places } = dispute;
   const allHold = checks.every(({ holds }) => holds !== false);
+  const rowsHold = places.every(({ state }) => state !== 'broken');
   return html`<!doctype html>
     <html lang="en">
       <head>
@@ -31,11 +33,11 @@ export function pageOf(dispute: Dispute): string {
         </style>
       </head>
       <body>
-        <header class="${markup(tone)}">
+        <header class="${markup(allHold ? tone : 'bad')}">
           <p class="over">Evidence of a payment · ledger ${realm.ledger} (${realm.environment})</p>
           <h1>${headline}</h1>
           <p class="badges">
-            ${badge(chainHolds, chainHolds ? 'chain holds' : 'chain does not hold')}
+            ${badge(rowsHold, rowsHold ? 'these rows hold' : rowsWords(places))}
             ${badge(allHold, checkWords(checks))}
           </p>
         </header>
@@ -63,8 +65,14 @@ export function pageOf(dispute: Dispute): string {
           </section>
           <section>
             <details>
-              <summary>Rows of the chain (${String(dispute.places.length)})</summary>
-              ${dispute.places.map(place)}
+              <summary>
+                Rows of the chain (${String(places.length)}): bytes and keys to prove it without
+                this program
+              </summary>
+              ${howToProve(realm).map((line) => html`<p>${line}</p> `)}
+              <h3>The root's public key</h3>
+              ${factList(rootFacts(dispute.root))} ${places.map(place)}
+              ${dispute.copies.map(copied)}
             </details>
           </section>
         </main>
@@ -153,16 +161,18 @@ function check({ what, holds, why }: Check): Markup {
 
 const STATES = Object.freeze({ holds: 'holds', erased: 'holds, erased', broken: 'BROKEN' });
 
-function place({ number, atMs, subject, kind, digest, link, state }: Place): Markup {
-  const facts = [
-    { name: 'Subject', lines: [subject] },
-    { name: 'Digest', lines: [digest] },
-    { name: 'Link', lines: [link] },
-  ];
-  const tone = state === 'broken' ? 'bad' : 'good';
-  return html`<div class="place ${markup(tone)}">
-    <h3>${String(number)} · ${kind} · ${timeOf(atMs)} · <b>${STATES[state]}</b></h3>
-    ${factList(facts)}
+function place(row: Place): Markup {
+  const { atMs, state } = row;
+  return html`<div class="place ${markup(state === 'broken' ? 'bad' : 'good')}">
+    <h3>${rowName(row)} · ${timeOf(atMs)} · <b>${STATES[state]}</b></h3>
+    ${factList(exhibitFacts(row))}
+  </div> `;
+}
+
+function copied(copy: Copy): Markup {
+  return html`<div class="place">
+    <h3>${copy.what}</h3>
+    ${factList(copyFacts(copy))}
   </div> `;
 }
 

@@ -59,7 +59,7 @@ export async function readRow(prover: Prover, row: EvidenceRow): Promise<Told> {
 /** The value of a signed row of this kind, if it can be read. */
 export function valueIn(
   told: readonly Told[],
-  kind: 'mandate' | 'order' | 'request' | 'receipt',
+  kind: 'mandate' | 'order' | 'request' | 'cancel' | 'receipt',
 ): unknown {
   for (const { row, reading } of told) {
     if (row.kind === kind && reading.kind === 'signed' && reading.value) return reading.value;

@@ -1,7 +1,8 @@
 /** A dispute file as plain text of at most COLUMNS columns, for terminals and printers. */
-import type { Check, Place } from './checks.ts';
+import { type Check, type Place, rowName } from './checks.ts';
 import type { Dispute } from './dispute.ts';
 import { type Fact, timeOf } from './events.ts';
+import { copyFacts, exhibitFacts, howToProve, rootFacts } from './exhibits.ts';
 import { columnsOf, visible } from './glyphs.ts';
 
 const COLUMNS = 96;
@@ -10,13 +11,14 @@ const VALUE_COLUMN = 24;
 
 /** The whole file, ending with a line break. */
 export function sheetOf(dispute: Dispute): string {
-  const { id, realm, writtenMs, checks, chainHolds, happenings, places } = dispute;
+  const { id, realm, writtenMs, checks, happenings, places } = dispute;
   const lines = [
     ...box(dispute.headline),
     '',
     ...factLines(dispute.summary, 0),
     '',
-    `${chainHolds ? 'CHAIN HOLDS' : 'THE CHAIN DOES NOT HOLD'} · ${checkWords(checks)}`,
+    ...wrap(visible(rowsWords(places)), 0, 0),
+    checkWords(checks),
     ...dispute.sections.flatMap(({ title, facts }) => [
       '',
       ...heading(title),
@@ -42,12 +44,44 @@ export function sheetOf(dispute: Dispute): string {
       `Written ${timeOf(writtenMs)} from the evidence of ledger ${visible(realm.ledger)} ` +
         `(${realm.environment}) about ${visible(id)}. ` +
         'Each row is bound to all rows before it; saytap audit ' +
-        'follows the chain from its beginning.',
+        'follows the chain from its beginning. The bytes to prove these rows without this ' +
+        'program are in the page, and in the text with --raw.',
       0,
       0,
     ),
   ];
   return `${lines.join('\n')}\n`;
+}
+
+/** What proves it again without this program, to stand after the sheet; ends with a line break. */
+export function appendixOf({ realm, root, places, copies }: Dispute): string {
+  const lines = [
+    ...heading('To prove it without this program'),
+    ...howToProve(realm).flatMap((line) => wrap(visible(line), 0, 0)),
+    '',
+    ...heading("The root's public key"),
+    ...factLines(rootFacts(root), 0),
+    ...places.flatMap((place) => [
+      '',
+      ...wrap(visible(capital(rowName(place))), 0, 4),
+      ...factLines(exhibitFacts(place), 4),
+    ]),
+    ...copies.flatMap((copy) => [
+      '',
+      ...wrap(visible(copy.what), 0, 4),
+      ...factLines(copyFacts(copy), 4),
+    ]),
+  ];
+  return `${lines.join('\n')}\n`;
+}
+
+/** Whether the rows of the file hold; what does not is named. */
+export function rowsWords(places: readonly Place[]): string {
+  const broken = places.filter(({ state }) => state === 'broken').map(rowName);
+  if (broken.length === 0) return 'THESE ROWS HOLD';
+  const [first, ...others] = broken;
+  const last = others.length === 0 ? 'DOES NOT HOLD' : 'DO NOT HOLD';
+  return `${[first!.replace(/^row/, 'ROW'), ...others].join(', ')} ${last}`;
 }
 
 /** How the checks went, in a few words. */
@@ -56,7 +90,7 @@ export function checkWords(checks: readonly Check[]): string {
   const [bad, open] = [count(false), count(undefined)];
   return [
     `${count(true)} of ${checks.length} checks hold`,
-    ...(bad > 0 ? [`${bad} DO NOT HOLD`] : []),
+    ...(bad > 0 ? [`${bad} ${bad === 1 ? 'DOES' : 'DO'} NOT HOLD`] : []),
     ...(open > 0 ? [`${open} could not be made`] : []),
   ].join(', ');
 }
@@ -106,9 +140,13 @@ function placeLines({
   return [
     ...wrap(`${number}  ${timeOf(atMs)}  ${visible(kind)}  ${STATES[state]}`, 0, 4),
     ...wrap(`subject ${visible(subject)}`, 4, 12),
-    `    digest  ${digest}`,
-    `    link    ${link}`,
+    ...wrap(visible(`digest  ${digest}`), 4, 12),
+    ...wrap(visible(`link    ${link}`), 4, 12),
   ];
+}
+
+function capital(word: string): string {
+  return word.charAt(0).toUpperCase() + word.slice(1);
 }
 
 /** Lines that begin with `first` blanks, and the others with `rest`; long words are cut. */

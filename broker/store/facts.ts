@@ -225,7 +225,8 @@ export function createFacts(database: Database) {
 }
 
 /** Mandates with the statement of their signer, for `toMandate`. */
-export const MANDATE = `SELECT m.*, i.status AS issuer_status, i.envelope AS issuer_envelope
+export const MANDATE = `SELECT m.rowid AS place, m.*,
+    i.status AS issuer_status, i.envelope AS issuer_envelope
   FROM mandates m JOIN identities i ON i.name = m.issuer`;
 
 const NOTHING: Payment = Object.freeze({

@@ -367,19 +367,28 @@ export type Store = Readonly<{
   /** Ends a run: settles, keeps (held) or voids its reservations. Returns the run that counts. */
   conclude: (run: Run, conclusion: Conclusion) => Promise<Run>;
   /**
-   * A device wants a request undone. Not seen yet: a tombstone with `receipt`, which the request
-   * gets when it comes. Seen without an attempt: refused. Under way: noted. Returns the run, or the
-   * tombstone's receipt. Throws `rate_limited` beyond TOMBSTONES_PER_KEY_MAX.
+   * A device wants a request undone. Not seen yet: a tombstone with `receipt`, which answers this
+   * question again and makes the request refused when it comes; when that cannot be sure (after a
+   * restore), and for another key's request, `not_seen`. Seen without an attempt: refused. Under
+   * way: noted; `isNews` the first time. Throws `rate_limited` beyond TOMBSTONES_PER_KEY_MAX.
    */
   cancel: (
     cancellation: Readonly<{
+      /** Of the question. */
+      id: string;
       subject: string;
       key: string;
       envelope: Uint8Array;
       receipt: Uint8Array;
+      /** What was not seen here may have been seen. */
+      isUnsure: boolean;
       nowMs: number;
     }>,
-  ) => Promise<Readonly<{ run: Run }> | Readonly<{ receipt: Uint8Array }>>;
+  ) => Promise<
+    | Readonly<{ run: Run; isNews: boolean }>
+    | Readonly<{ receipt: Uint8Array }>
+    | Readonly<{ pending: Extract<Reason, 'not_seen'> }>
+  >;
   run: (id: string) => Promise<Run | undefined>;
   /** Captures, voids and refunds that name this run as their original, in the order they came. */
   runsOn: (original: string) => Promise<readonly Run[]>;

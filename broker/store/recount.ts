@@ -25,7 +25,12 @@ export function recount(database: Database, facts: Facts, after: string): Recoun
   const limit = BigInt(AUDIT_PAGE_ROWS);
   if (table !== 'runs') {
     const rows = all(`${MANDATE} WHERE m.id > ? ORDER BY m.id LIMIT ?`, position, limit);
-    for (const row of rows) countMandate(database, facts.toMandate(row, 0), row, differ);
+    const revoked = rows.length > 0 ? revocationsIn(database) : [];
+    for (const row of rows) {
+      const stored = facts.toMandate(row, 0);
+      countMandate(database, stored, row, differ);
+      compareMandate(database, stored, row, revoked, differ);
+    }
     const last = rows.at(-1);
     return { differences, next: last ? `mandates:${String(last['id'])}` : 'runs:0' };
   }
@@ -40,6 +45,14 @@ export function recount(database: Database, facts: Facts, after: string): Recoun
 }
 
 type Differ = (what: string, where: string, expected: unknown, found: unknown) => void;
+
+/** Reservations of old payments are forgotten before the payments are. */
+function isForgotten(database: Database, { admittedMs }: Run): boolean {
+  const before = database
+    .prepare(`SELECT value FROM meta WHERE name = 'forgotten_before_ms'`)
+    .get()?.['value'];
+  return before !== undefined && admittedMs < Number(before);
+}
 
 function countMandate(
   database: Database,
@@ -95,6 +108,64 @@ function countMandate(
   }
 }
 
+type Revocation = Readonly<{ payer: string; mandate?: string; epoch?: number }>;
+
+/** Every revoke that was acknowledged, out of the chain. */
+function revocationsIn(database: Database): readonly Revocation[] {
+  return database
+    .prepare(
+      `SELECT e.body FROM revokes r JOIN evidence e ON e.subject = r.id
+       WHERE e.kind = 'status' AND e.body IS NOT NULL`,
+    )
+    .all()
+    .map(({ body }) => JSON.parse(new TextDecoder().decode(body as Uint8Array)) as Revocation);
+}
+
+/** The table says of a mandate what the chain says: what was signed, and that it was revoked. */
+function compareMandate(
+  database: Database,
+  { id, payer, mandate, status }: StoredMandate,
+  row: SqlRow,
+  revoked: readonly Revocation[],
+  differ: Differ,
+): void {
+  const where = `mandate ${id}`;
+  const signed = evidenceOf(database, id, 'mandate');
+  if (signed.isMissing && isChained(database, 'mandates', row)) {
+    differ('evidence of a mandate', where, 'a row', 'none');
+  } else if (signed.body && !bytesEqual(signed.body, row['envelope'] as Uint8Array)) {
+    differ(
+      'what the payer signed',
+      where,
+      toHex(signed.body),
+      toHex(row['envelope'] as Uint8Array),
+    );
+  }
+  const isEnded = revoked.some(
+    (one) =>
+      one.payer === payer &&
+      (one.mandate === id || (one.epoch !== undefined && mandate.epoch < one.epoch)),
+  );
+  if (isEnded) differ('a revoked mandate', where, 'revoked', status);
+}
+
+/** A store of version 1 has rows from before its chain began; `place` is the rowid. */
+function isChained(database: Database, table: 'runs' | 'mandates', row: SqlRow): boolean {
+  const last = database
+    .prepare('SELECT value FROM meta WHERE name = ?')
+    .get(`${table}_before_chain`)?.['value'];
+  return (row['place'] as bigint) > BigInt((last ?? '0') as string);
+}
+
+/** The body of a subject's first row of a kind. */
+function evidenceOf(database: Database, subject: string, kind: string) {
+  const row = database
+    .prepare('SELECT body FROM evidence WHERE subject = ? AND kind = ? ORDER BY number LIMIT 1')
+    .get(subject, kind);
+  const body = row?.['body'];
+  return { isMissing: row === undefined, body: body instanceof Uint8Array ? body : undefined };
+}
+
 /** At no moment more than the maximum within the seconds before it. */
 function countRolling(
   reservations: readonly SqlRow[],
@@ -122,7 +193,7 @@ function countPayment(database: Database, run: Run, differ: Differ): void {
   const where = `payment ${run.id}`;
   const sums = database
     .prepare(
-      `SELECT envelope, outcome, funding, receipt IS NULL AS open FROM runs WHERE original = ?`,
+      `SELECT envelope, outcome, backends, receipt IS NULL AS open FROM runs WHERE original = ?`,
     )
     .all(run.id);
   let [captured, refunding, refunded] = [run.outcome === 'captured' ? minorOf(run) : 0n, 0n, 0n];
@@ -132,8 +203,8 @@ function countPayment(database: Database, run: Run, differ: Differ): void {
     const minor = amount?.minor ?? 0n;
     if (action === 'capture' && act['outcome'] === 'captured') captured += minor;
     if (action === 'refund' && act['outcome'] === 'refunded') refunded += minor;
-    // One that was refused on its way in took nothing: it has no funding.
-    if (action === 'refund' && act['open'] === 1n && act['funding'] !== '') refunding += minor;
+    // One that was refused on its way in took nothing: it has no backends.
+    if (action === 'refund' && act['open'] === 1n && act['backends'] !== '[]') refunding += minor;
     if (act['outcome'] === 'captured' || act['outcome'] === 'voided') isEnded = true;
   }
   differ('held', where, isEnded ? 0n : minorOf(run), row['held']);
@@ -149,12 +220,16 @@ function minorOf({ request }: Run): bigint {
 function countRun(database: Database, facts: Facts, row: SqlRow, differ: Differ): void {
   const run = facts.toRun(row);
   const where = `payment ${run.id}`;
-  const states = new Set(
-    database
-      .prepare('SELECT DISTINCT state FROM reservations WHERE run = ?')
-      .all(run.id)
-      .map(({ state }) => state),
-  );
+  const reservations = database
+    .prepare('SELECT state, minor FROM reservations WHERE run = ?')
+    .all(run.id);
+  const states = new Set(reservations.map(({ state }) => state));
+  const sent = evidenceOf(database, run.id, 'request');
+  if (sent.isMissing && isChained(database, 'runs', row)) {
+    differ('evidence of a request', where, 'a row', 'none');
+  } else if (sent.body && !bytesEqual(sent.body, row['envelope'] as Uint8Array)) {
+    differ('what was asked', where, toHex(sent.body), toHex(row['envelope'] as Uint8Array));
+  }
   const done = run.attempts.filter(({ state }) => state === 'done');
   differ('at most one attempt moved money', where, true, done.length <= 1);
   if (!run.receipt) {
@@ -166,6 +241,15 @@ function countRun(database: Database, facts: Facts, row: SqlRow, differ: Differ)
     differ('money moved as the receipt says', where, isMoved, done.length === 1);
   }
   if (isMoved && done[0]) differ('outcome', where, done[0].outcome, run.outcome);
+  const spends = run.request.action === 'pay' || run.request.action === 'access';
+  // One that was paid and forgotten before a restore was never judged, so it reserved nothing.
+  const isCounted = spends && isMoved && run.refusal === undefined && !isForgotten(database, run);
+  if (isCounted) {
+    const minor = run.request.amount?.minor ?? 0n;
+    const isSettled = (one: SqlRow) => one['state'] === 'settled' && one['minor'] === minor;
+    differ('limits that it counts in', where, true, reservations.length > 0);
+    differ('limits count what was paid', where, true, reservations.every(isSettled));
+  }
   differ('reservations of what was refused', where, false, !isMoved && states.has('settled'));
   if (run.outcome !== 'held') {
     differ('reservations that nobody will end', where, false, states.has('reserved'));
@@ -175,6 +259,9 @@ function countRun(database: Database, facts: Facts, row: SqlRow, differ: Differ)
     .prepare(`SELECT body FROM evidence WHERE subject = ? AND kind = 'receipt' ORDER BY number`)
     .all(run.id);
   const told = evidence.map(({ body }) => body).filter((body) => body instanceof Uint8Array);
+  if (evidence.length === 0 && isChained(database, 'runs', row)) {
+    differ('evidence of a receipt', where, 'a row', 'none');
+  }
   if (told.length > 0 && !told.some((body) => bytesEqual(body, run.receipt!))) {
     differ('receipt', where, toHex(told[0]!), toHex(run.receipt));
   }

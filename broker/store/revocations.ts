@@ -34,7 +34,9 @@ export function revoke(database: Database, chain: Chain, asked: Revocation): Rev
     write(`UPDATE mandates SET status = 'revoked' WHERE id = ?`, target.mandate);
   } else {
     const highest = one(
-      `SELECT max(coalesce((SELECT max(epoch) FROM mandates WHERE payer = ?), 0),
+      `SELECT max(
+         -- The epoch of a child is chosen by whoever was given the parent.
+         coalesce((SELECT max(epoch) FROM mandates WHERE payer = ? AND parent IS NULL), 0),
          coalesce((SELECT epoch FROM payers WHERE payer = ?), 0)) AS epoch`,
       payer,
       payer,
@@ -60,7 +62,10 @@ export function revoke(database: Database, chain: Chain, asked: Revocation): Rev
   const touched = all(
     `SELECT DISTINCT r.id, r.receipt IS NULL AS open,
        EXISTS (SELECT 1 FROM attempts a WHERE a.run = r.id) AS attempted
-     FROM mandates m JOIN reservations v ON v.mandate = m.id JOIN runs r ON r.id = v.run
+     FROM (SELECT id FROM runs WHERE receipt IS NULL
+           UNION SELECT id FROM payments WHERE held > 0) c
+     JOIN runs r ON r.id = c.id JOIN reservations v ON v.run = c.id
+     JOIN mandates m ON m.id = v.mandate
      WHERE m.payer = ?1 AND (m.id = ?2 OR m.epoch < ?3) AND v.state = 'reserved'
      ORDER BY r.admitted_ms DESC`,
     payer,

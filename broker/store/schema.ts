@@ -208,6 +208,7 @@ export function prepareSchema(database: Database): void {
       if (step < version) continue;
       database.exec(statements);
       if (step === 1) fillMandates(database);
+      if (step === 1) markBegin(database);
     }
     database.exec(`PRAGMA user_version = ${SCHEMA_STEPS.length}`);
     // This program owns the file alone: whoever worked on these runs is gone.
@@ -221,6 +222,14 @@ function fillMandates(database: Database): void {
   for (const row of database.prepare('SELECT id, envelope FROM mandates').all()) {
     const { epoch, exp } = mandateKind.decode(payloadOf(row['envelope'] as Uint8Array));
     update.run(BigInt(epoch), BigInt(exp), row['id']!);
+  }
+}
+
+/** Rows of before the chain of evidence have none: the audit must know which those are. */
+function markBegin(database: Database): void {
+  for (const table of ['runs', 'mandates']) {
+    const last = database.prepare(`SELECT coalesce(max(rowid), 0) AS last FROM ${table}`).get();
+    setMeta(database, `${table}_before_chain`, String(last!['last']));
   }
 }
 

@@ -73,7 +73,7 @@ export function createSqliteStore(database: Database, timers: Timers, random: Ra
       `SELECT highest,
          EXISTS (SELECT 1 FROM runs WHERE key = ?1 AND counter = ?2) AS reused,
          (SELECT count(*) FROM runs WHERE key = ?1 AND receipt IS NULL AND refusal IS NULL) AS open,
-         (SELECT receipt FROM tombstones WHERE key = ?1 AND id = ?3) AS tombstone
+         EXISTS (SELECT 1 FROM tombstones WHERE key = ?1 AND id = ?3) AS buried
        FROM identities WHERE name = ?1`,
       key,
       counter,
@@ -82,22 +82,22 @@ export function createSqliteStore(database: Database, timers: Timers, random: Ra
     assert(identity && own, 'a request was verified under a key that is not enrolled');
     const highest = own['highest'] as bigint;
     const isReused = !isOwn && own['reused'] === 1n;
-    const tombstone = own['tombstone'];
     const original = request.original === undefined ? undefined : facts.original(request.original);
 
-    const verdict: Verdict = tombstone
-      ? { kind: 'refuse', reason: 'cancelled', why: 'it was cancelled before it came' }
-      : judge({
-          identity,
-          highestCounter: isOwn ? request.counter : Number(highest),
-          openRuns: Number(own['open']),
-          isCounterReused: isReused,
-          chain: facts.chain(original?.request.mandate ?? request.mandate, nowMs),
-          order: request.order === undefined ? undefined : facts.order(request.order),
-          terminals: facts.terminals(request.payee),
-          original,
-          nowMs,
-        });
+    const verdict: Verdict =
+      own['buried'] === 1n
+        ? { kind: 'refuse', reason: 'cancelled', why: 'it was cancelled before it came' }
+        : judge({
+            identity,
+            highestCounter: isOwn ? request.counter : Number(highest),
+            openRuns: Number(own['open']),
+            isCounterReused: isReused,
+            chain: facts.chain(original?.request.mandate ?? request.mandate, nowMs),
+            order: request.order === undefined ? undefined : facts.order(request.order),
+            terminals: facts.terminals(request.payee),
+            original,
+            nowMs,
+          });
     const accepted = verdict.kind === 'accept' ? verdict : undefined;
     const run: Run = {
       id,
@@ -149,7 +149,6 @@ export function createSqliteStore(database: Database, timers: Timers, random: Ra
     if (!isOwn && ahead > 0n && ahead <= BigInt(COUNTER_GAP_MAX)) {
       write('UPDATE identities SET highest = ? WHERE name = ?', counter, key);
     }
-    const buried = tombstone instanceof Uint8Array ? bury(run, tombstone, nowMs) : undefined;
     // Only what is active is suspended: a revoked key stays revoked.
     const suspended =
       isReused &&
@@ -158,7 +157,7 @@ export function createSqliteStore(database: Database, timers: Timers, random: Ra
         key,
       ) === 1;
     if (suspended) chain.append(key, 'status', { status: 'suspended', request: id }, nowMs);
-    return { run: buried ?? run, fresh: true, suspended };
+    return { run, fresh: true, suspended };
   }
 
   /** Takes what an accepted request needs: windows, its order, or part of its original. */
@@ -168,7 +167,7 @@ export function createSqliteStore(database: Database, timers: Timers, random: Ra
     nowMs: number,
   ): void {
     for (const reservation of reservations) reserve(id, reservation, nowMs);
-    if (request.order !== undefined) {
+    if (request.order !== undefined && original === undefined) {
       const claimed = write(
         `UPDATE orders SET state = 'claimed', run = ? WHERE id = ? AND state = 'open'`,
         id,
@@ -195,18 +194,6 @@ export function createSqliteStore(database: Database, timers: Timers, random: Ra
       minor,
     );
     assert.equal(acts, 1, 'a hold was acted upon that was not free');
-  }
-
-  /** A request that was cancelled before it came ends with the receipt that its device has. */
-  function bury(run: Run, receipt: Uint8Array, nowMs: number): Run {
-    write(
-      `UPDATE runs SET outcome = 'refused', reason = 'cancelled', receipt = ?, concluded_ms = ?
-       WHERE id = ?`,
-      receipt,
-      BigInt(nowMs),
-      run.id,
-    );
-    return { ...run, outcome: 'refused', receipt };
   }
 
   // ── and goes on ────────────────────────────────────────────────────────────────────────────
@@ -291,11 +278,14 @@ export function createSqliteStore(database: Database, timers: Timers, random: Ra
   function settle(run: Run, { outcome, terminalReceipt, holdUntilMs }: Conclusion): void {
     const { id, request, original } = run;
     const minor = request.amount?.minor ?? 0n;
-    if (request.order !== undefined) {
+    if (request.order !== undefined && original === undefined) {
+      // One that was paid and forgotten (before a restore) has not claimed its order.
       write(
-        `UPDATE orders SET state = 'paid', receipt = ? WHERE run = ? AND state = 'claimed'`,
+        `UPDATE orders SET state = 'paid', receipt = ?, run = ?2
+         WHERE id = ?3 AND (state = 'open' OR (state = 'claimed' AND run = ?2))`,
         terminalReceipt?.receipt ?? null,
         id,
+        request.order,
       );
     }
     switch (outcome) {
@@ -336,19 +326,32 @@ export function createSqliteStore(database: Database, timers: Timers, random: Ra
     }
   }
 
-  function giveBack({ id, request, original, funding }: Run): void {
+  function giveBack({ id, request, original, backends }: Run): void {
     release(id, 'voided');
     if (request.order !== undefined) {
       write(`UPDATE orders SET state = 'open', run = NULL WHERE run = ? AND state = 'claimed'`, id);
     }
-    // One that was refused on its way in took nothing: it has no funding.
-    if (original === undefined || funding === '') return;
+    // One that was refused on its way in took nothing: it has no backends.
+    if (original === undefined || backends.length === 0) return;
     if (request.action === 'refund') {
       const minor = request.amount!.minor;
       write('UPDATE payments SET refunding = refunding - ? WHERE id = ?', minor, original);
     } else {
       write('UPDATE payments SET acting = NULL WHERE id = ? AND acting = ?', original, id);
     }
+  }
+
+  /** Refuses a run that was cancelled, or whose mandates were revoked; returns whether it did. */
+  function giveUp(id: string): boolean {
+    return (
+      write(
+        `UPDATE runs SET refusal = iif(cancel_asked_ms IS NULL, 'revoked', 'cancelled')
+         WHERE id = ?1 AND (cancel_asked_ms IS NOT NULL OR EXISTS
+           (SELECT 1 FROM reservations v JOIN mandates m ON m.id = v.mandate
+            WHERE v.run = ?1 AND m.status = 'revoked'))`,
+        id,
+      ) === 1
+    );
   }
 
   function known(id: string): Run {
@@ -358,11 +361,11 @@ export function createSqliteStore(database: Database, timers: Timers, random: Ra
   }
 
   function cancel(asked: Parameters<Store['cancel']>[0]): Awaited<ReturnType<Store['cancel']>> {
-    const { subject, key, envelope, receipt, nowMs } = asked;
+    const { id, subject, key, envelope, receipt, nowMs } = asked;
     const owner = one('SELECT key FROM runs WHERE id = ?', subject)?.['key'];
     if (owner === key) {
       const run = known(subject);
-      if (run.receipt || run.cancelAskedMs !== undefined) return { run };
+      if (run.receipt || run.cancelAskedMs !== undefined) return { run, isNews: false };
       write(
         `UPDATE runs SET cancel_asked_ms = ?, refusal = coalesce(refusal, ?) WHERE id = ?`,
         BigInt(nowMs),
@@ -370,11 +373,12 @@ export function createSqliteStore(database: Database, timers: Timers, random: Ra
         subject,
       );
       chain.append(subject, 'cancel', envelope, nowMs);
-      return { run: known(subject) };
+      return { run: known(subject), isNews: true };
     }
-    // Of another's request nothing is learned: the answer is the same as for one never seen.
     const buried = one('SELECT receipt FROM tombstones WHERE key = ? AND id = ?', key, subject);
     if (buried) return { receipt: buried['receipt'] as Uint8Array };
+    // Another's request is answered like one never seen, and like one that may have been forgotten.
+    if (owner !== undefined || asked.isUnsure) return { pending: 'not_seen' };
     const count = one('SELECT count(*) AS count FROM tombstones WHERE key = ?', key)!['count'];
     if (Number(count) >= TOMBSTONES_PER_KEY_MAX) {
       throw new PaymentError('rate_limited', 'too many requests cancelled before they came');
@@ -386,8 +390,9 @@ export function createSqliteStore(database: Database, timers: Timers, random: Ra
       receipt,
       BigInt(nowMs),
     );
-    chain.append(subject, 'cancel', envelope, nowMs);
-    chain.append(subject, 'receipt', receipt, nowMs);
+    // Under the question's own id: nobody writes into what is told of another's payment.
+    chain.append(id, 'cancel', envelope, nowMs);
+    chain.append(id, 'receipt', receipt, nowMs);
     return { receipt };
   }
 
@@ -542,9 +547,12 @@ export function createSqliteStore(database: Database, timers: Timers, random: Ra
     decide: (run, decision, opening, nowMs) => sql(() => decide(run, decision, opening, nowMs)),
     attempt: (id, opening, nowMs) =>
       sql(() => {
-        const { attempts, receipt } = known(id);
+        const { attempts, receipt, refusal } = known(id);
         // A slower bridge must not move money for a run that another has ended.
         if (receipt) throw new ConflictError('the run is over');
+        // Nor does one begin anew what was cancelled or revoked while the last attempt ended. One
+        // that was refused from the start is only barred, not paid.
+        if (!refusal && giveUp(id)) return known(id);
         const number = attempts.length + 1;
         open(id, number, opening, nowMs);
         chain.append(id, 'attempt', { number, ...opening }, nowMs);
@@ -611,7 +619,10 @@ export function createSqliteStore(database: Database, timers: Timers, random: Ra
     expiredHolds: (nowMs, count) =>
       read(() =>
         all(
-          `SELECT id FROM payments WHERE held > 0 AND hold_until_ms <= ? AND acting IS NULL
+          // One whose release was refused waits for its payee or a person, and blocks no other.
+          `SELECT id FROM payments p WHERE held > 0 AND hold_until_ms <= ? AND acting IS NULL
+             AND NOT EXISTS (SELECT 1 FROM runs r
+               WHERE r.original = p.id AND r.device = '' AND r.backends <> '[]')
            ORDER BY hold_until_ms LIMIT ?`,
           BigInt(nowMs),
           BigInt(count),

@@ -6,8 +6,13 @@
  */
 import { chmodSync, rmSync } from 'node:fs';
 import { type Socket, connect, createServer } from 'node:net';
+import { relative } from 'node:path';
 import { OperatorError } from '../errors.ts';
-import { OPERATOR_ANSWER_BYTES_MAX, OPERATOR_QUESTION_BYTES_MAX } from '../limits.ts';
+import {
+  OPERATOR_ANSWER_BYTES_MAX,
+  OPERATOR_QUESTION_BYTES_MAX,
+  OPERATOR_SLOW_MS,
+} from '../limits.ts';
 
 /**
  * Answers each connection's one question (UTF-8, ended by closing that half). A socket file that a
@@ -17,9 +22,15 @@ export async function serveSocket(
   path: string,
   answer: (question: string) => Promise<string>,
 ): Promise<Readonly<{ close: () => Promise<void> }>> {
+  const address = shortest(path);
   rmSync(path, { force: true });
+  const open = new Set<Socket>();
   const server = createServer({ allowHalfOpen: true }, (socket) => {
+    open.add(socket);
+    socket.once('close', () => open.delete(socket));
     socket.on('error', () => socket.destroy());
+    const late = setTimeout(() => socket.destroy(), OPERATOR_SLOW_MS);
+    socket.once('end', () => clearTimeout(late));
     readAll(socket, OPERATOR_QUESTION_BYTES_MAX)
       .then(answer)
       .then((text) => socket.end(text))
@@ -29,20 +40,21 @@ export async function serveSocket(
     server.once('error', (cause) => {
       reject(new OperatorError('address', `cannot listen at ${path}: ${cause.message}`, { cause }));
     });
-    server.listen(path, resolve);
+    server.listen(address, resolve);
   });
   chmodSync(path, 0o600);
   return {
     close: () =>
       new Promise((resolve) => {
         server.close(() => resolve());
+        for (const socket of open) socket.destroy();
       }),
   };
 }
 
 /** Puts one question; undefined when nobody listens there. Throws OperatorError `failed`. */
 export async function askSocket(path: string, question: string): Promise<string | undefined> {
-  const socket = connect({ path, allowHalfOpen: true });
+  const socket = connect({ path: shortest(path), allowHalfOpen: true });
   const isConnected = await new Promise<boolean>((resolve) => {
     socket.once('connect', () => resolve(true));
     socket.once('error', () => resolve(false));
@@ -55,6 +67,19 @@ export async function askSocket(path: string, question: string): Promise<string 
     throw new OperatorError('failed', 'the bridge ended before it answered', { cause });
   }
 }
+
+/** Unix sockets have short names (107 bytes on Linux): a path may fit from here and not in full. */
+function shortest(path: string): string {
+  const near = relative(process.cwd(), path);
+  const address = near.length < path.length ? near : path;
+  if (Buffer.byteLength(address) <= SOCKET_BYTES_MAX) return address;
+  throw new OperatorError(
+    'address',
+    `the path of the operator's socket is too long (${path}): give the bridge a shorter folder`,
+  );
+}
+
+const SOCKET_BYTES_MAX = 107;
 
 function readAll(socket: Socket, bytesMax: number): Promise<string> {
   return new Promise((resolve, reject) => {

@@ -228,7 +228,10 @@ describe('what was changed by hand is named', () => {
           `DELETE FROM evidence WHERE number >= (SELECT max(number) FROM evidence
              WHERE subject = '${ids.declined}')`,
         ),
-      ({ ids }) => [`receipt in the chain | payment ${ids.declined}`],
+      ({ ids }) => [
+        `evidence of a receipt | payment ${ids.declined}`,
+        `receipt in the chain | payment ${ids.declined}`,
+      ],
     ],
     [
       'contents deleted without an erasure',
@@ -239,7 +242,9 @@ describe('what was changed by hand is named', () => {
     [
       'only the salt deleted',
       ({ stage }) => stage.database.exec('UPDATE evidence SET salt = NULL WHERE number = 20'),
-      () => ['contents | evidence row 20'],
+      () => [
+        expect.stringMatching(/^contents \| evidence row 20 \([a-z]+ about .*[0-9a-f]{32}\)$/),
+      ],
     ],
     [
       'a window that says more is left',
@@ -273,13 +278,19 @@ describe('what was changed by hand is named', () => {
           `UPDATE runs SET envelope = (SELECT envelope FROM runs WHERE id = '${ids.denied}')
              WHERE id = '${ids.declined}'`,
         ),
-      ({ ids }) => [`request | payment ${ids.declined}`],
+      ({ ids }) => [
+        `what was asked | payment ${ids.declined}`,
+        `request | payment ${ids.declined}`,
+      ],
     ],
     [
       'a refusal that says captured',
       ({ stage, ids }) =>
         stage.database.exec(`UPDATE runs SET outcome = 'captured' WHERE id = '${ids.denied}'`),
-      ({ ids }) => [`money moved as the receipt says | payment ${ids.denied}`],
+      ({ ids }) => [
+        `money moved as the receipt says | payment ${ids.denied}`,
+        `limits count what was paid | payment ${ids.denied}`,
+      ],
     ],
     [
       'a movement that nobody asked for',

@@ -227,6 +227,13 @@ describe('a restore', () => {
     });
   });
 
+  test('says when it was: what was paid after the backup may be unknown', async () => {
+    await backup();
+    expect(await withStore((store) => store.meta('restored_ms')), 'not restored').toBeUndefined();
+    await restore();
+    expect(await withStore((store) => store.meta('restored_ms'))).toBe(String(clock.nowMs()));
+  });
+
   test('on an empty machine puts back keys, secrets and statements too', async () => {
     await backup();
     for (const name of ['bridge', 'statements', 'root.pub.pem', 'risk.secret', 'ledger.secret']) {

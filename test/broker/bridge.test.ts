@@ -326,6 +326,36 @@ describe('backend', () => {
     },
   );
 
+  test('the backend answers again before a person speaks: its word counts', async () => {
+    const { stage, request } = await prepared();
+    stage.backend.query = 'away';
+    stage.backend.acts.push('lost', ...Array<BackendAct>(30_000).fill('unknown'));
+    await stage.deliver('glasses', 'request', request.envelope);
+    for (let part = 0; part < 10; part++) await stage.time.leap(CANCEL_FOR_MS_MAX / 10);
+    await stage.time.advance(RESOLVE_MS_MAX * 2);
+    stage.backend.query = 'sees';
+    const word = { outcome: undefined, by: 'li', why: 'the provider does not know it' };
+    await expect(stage.bridge().resolve(request.id, word)).rejects.toMatchObject({
+      reason: 'original_unknown',
+      message: 'ledger answers now: captured; that counts',
+    });
+    await settle();
+    expect(lastTold(stage, request.id)).toEqual(['captured', undefined]);
+  });
+
+  test('of a backend that left the configuration it becomes a person’s, who may end it', async () => {
+    const { stage, request } = await prepared();
+    stage.backend.acts.push('unknown');
+    await stage.deliver('glasses', 'request', request.envelope);
+    stage.restart(new Power(), { backends: [stage.other.port] });
+    await stage.bridge().sweep();
+    await settle();
+    expect(stage.attempts(request.id)).toMatchObject([{ state: 'person' }]);
+    await stage.bridge().resolve(request.id, { outcome: 'captured', by: 'li', why: 'their list' });
+    await settle();
+    expect(lastTold(stage, request.id)).toEqual(['captured', undefined]);
+  });
+
   test('its own notification ends a payment at once', async () => {
     const { stage, request } = await prepared();
     stage.backend.acts.push('lost');
@@ -344,7 +374,7 @@ describe('backend', () => {
     expect(stage.backend.calls).toHaveLength(1);
   });
 
-  test('a hold’s notice that was read before its cancel does not undo the cancel', async () => {
+  test('a hold’s notice that was read before its cancel does not undo it', async () => {
     const stage = await createStage();
     let gate: Promise<void> | undefined;
     const slow = {
@@ -480,14 +510,58 @@ describe('what acts on an earlier payment', () => {
     expect(used(stage)).toMatchObject({ reserved: 30_00n });
     await stage.time.leap(1);
     expect(await act('capture', 30_00n, 1)).toEqual(['expired', 'expired']);
+    stage.backend.acts.push(...Array<BackendAct>(8).fill('unsent'));
     await stage.bridge().sweep();
-    await settle();
+    await stage.time.advance(UNSENT_FOR_MS * 2);
+    expect(used(stage), 'an outage does not end it').toMatchObject({ reserved: 30_00n });
+    await stage.time.advance(RESOLVE_MS_MAX * 3);
     await stage.bridge().sweep();
     await settle();
     expect(used(stage)).toMatchObject({ settled: 0n, reserved: 0n });
-    expect(stage.backend.movements.map(({ operation }) => operation)).toEqual(['void']);
+    const asked = new Set(stage.backend.movements.map(({ key, operation }) => operation + key));
+    expect(asked.size, 'one void, under one key').toBe(1);
     expect(await act('capture', 30_00n, 2)).toEqual(['refused', 'not_held']);
   });
+
+  test('a hold whose release is refused is its payee’s to void and blocks none', async () => {
+    const { stage, mandate, hold } = await held();
+    const amount = yuan(30_00n);
+    const second = await stage.request({ mandate, action: 'hold', counter: 2, amount });
+    await stage.deliver('glasses', 'request', second.envelope);
+    await stage.time.leap(HOLD_FOR_MS);
+    stage.backend.acts.push('declined');
+    for (let sweep = 0; sweep < 3; sweep++) {
+      await stage.bridge().sweep();
+      await settle();
+    }
+    expect(stage.logs.filter((line) => line.includes('was not released'))).toHaveLength(1);
+    expect(used(stage)).toMatchObject({ reserved: 30_00n });
+    const outcomes = [];
+    for (const [i, { id: original }] of [hold, second].entries()) {
+      const about = { mandate, action: 'void', amount, original, counter: i + 1 } as const;
+      const request = await stage.request(about, 'kiosk');
+      await stage.deliver('kiosk', 'request', request.envelope);
+      outcomes.push(lastTold(stage, request.id, 'kiosk').join(' '));
+    }
+    expect(outcomes.sort()).toEqual(['refused not_held', 'voided ']);
+    expect(used(stage)).toMatchObject({ reserved: 0n });
+  });
+
+  test.each(['capture', 'refund', 'void'] as const)(
+    'a %s never touches an order, whosever it is',
+    async (action) => {
+      const { stage, mandate, hold } = await held();
+      const order = await stage.order();
+      await stage.deliver('kiosk', 'order', order.envelope);
+      const amount = yuan(action === 'void' ? 30_00n : 1n);
+      const about = { mandate, action, amount, original: hold.id, order: order.id };
+      const request = await stage.request({ ...about, counter: 1 }, 'kiosk');
+      await stage.deliver('kiosk', 'request', request.envelope);
+      expect(lastTold(stage, request.id, 'kiosk')).toEqual(['refused', 'order_mismatch']);
+      expect(stage.told('kiosk', order.id).map(verdictOf)).toEqual([['pending', 'in_progress']]);
+      expect((await stage.store.order(order.id))?.state).toBe('open');
+    },
+  );
 
   test('a terminal names the order that was paid, and refunds that payment', async () => {
     const stage = await createStage();
@@ -532,16 +606,44 @@ describe('what acts on an earlier payment', () => {
 describe('a device cancels', () => {
   const cancelOf = (stage: Stage, subject: string) => stage.query({ question: 'cancel', subject });
 
-  test('what was not seen yet: a fact, and the same bytes when it comes after all', async () => {
+  test('what was not seen yet: a fact, also when it comes after all', async () => {
     const { stage, request } = await prepared();
     const query = await cancelOf(stage, request.id);
     await stage.deliver('glasses', 'query', query.envelope);
-    expect(lastTold(stage, request.id)).toEqual(['refused', 'cancelled']);
+    await stage.deliver('glasses', 'query', query.envelope);
+    expect(lastTold(stage, query.id), 'about the question, not the request').toEqual([
+      'refused',
+      'cancelled',
+    ]);
+    expect(new Set(stage.bytes('glasses')).size).toBe(1);
+    expect(stage.told('glasses', request.id)).toEqual([]);
     await stage.time.advance(5_000);
     await stage.deliver('glasses', 'request', request.envelope);
     await stage.deliver('glasses', 'query', query.envelope);
-    expect(new Set(stage.bytes('glasses')).size).toBe(1);
+    expect(lastTold(stage, request.id)).toEqual(['refused', 'cancelled']);
     expect([stage.risk.asked, stage.backend.calls, used(stage)]).toEqual([[], [], undefined]);
+  });
+
+  test('another device gets no word about a request that is not its own', async () => {
+    const { stage, request } = await prepared();
+    const query = await stage.query({ question: 'cancel', subject: request.id }, 'guest');
+    await stage.deliver('guest', 'query', query.envelope);
+    expect(stage.told('guest', request.id), 'nothing that could be shown to its owner').toEqual([]);
+    await stage.deliver('glasses', 'request', request.envelope);
+    const later = await stage.query({ question: 'cancel', subject: request.id }, 'agent');
+    await stage.deliver('agent', 'query', later.envelope);
+    expect(lastTold(stage, request.id, 'agent')).toEqual(['pending', 'not_seen']);
+    expect(lastTold(stage, request.id)).toEqual(['captured', undefined]);
+  });
+
+  test('asking again and again calls no backend more often', async () => {
+    const { stage, request } = await prepared();
+    stage.backend.acts.push(...Array<BackendAct>(400).fill('unknown'));
+    await stage.deliver('glasses', 'request', request.envelope);
+    const state = await stage.query({ question: 'state', subject: request.id });
+    const calls = stage.backend.calls.length;
+    for (let copy = 0; copy < 50; copy++) await stage.deliver('glasses', 'query', state.envelope);
+    expect(stage.backend.calls).toHaveLength(calls);
   });
 
   test('another device cannot bury a request that is not its own', async () => {
@@ -613,6 +715,25 @@ describe('a revoke', () => {
     const next = await sealed(mandateKind, mandateOf({ epoch: 2 }), CAST.wallet);
     await stage.deliver('glasses', 'mandate', next.envelope);
     expect(lastTold(stage, next.id)).toEqual(['granted', undefined]);
+  });
+
+  test('lets no other backend be tried for what was under way', async () => {
+    const stage = await createStage({ isSecond: true });
+    const value = mandateOf();
+    const mandate = await sealed(mandateKind, value, CAST.wallet);
+    const { name } = CAST.wallet.key;
+    const payer = toHex(PAYER);
+    const both = ['ledger', 'other'];
+    await stage.store.putMandate(mandate.id, value, name, payer, both, mandate.envelope, NOW_MS);
+    stage.backend.acts.push(...Array<BackendAct>(11).fill('unknown'));
+    const request = await stage.request({ mandate: mandate.id });
+    await stage.deliver('glasses', 'request', request.envelope);
+    const revoke = await revokeOf({ mandate: mandate.id });
+    await stage.deliver('guest', 'revoke', revoke.envelope);
+    expect(stage.told('guest', revoke.id)[0]).toMatchObject({ running: [request.id] });
+    await stage.time.advance(RESOLVE_FOR_MS + RESOLVE_MS_MAX * 4);
+    expect(lastTold(stage, request.id)).toEqual(['refused', 'revoked']);
+    expect(stage.other.calls).toEqual([]);
   });
 
   test('voids what has no attempt yet and lists what is under way', async () => {
@@ -1238,16 +1359,69 @@ describe('restored from a backup', () => {
     const amount = yuan(10_00n);
     const paid = { key: request.id, funding: 'acct-1', payee: 'cafe', amount } as const;
     await stage.backend.port.authorise({ ...paid, capture: 'now' });
-    stage.restart(new Power(), { isRestored: true });
+    stage.restart(new Power(), { restoredMs: NOW_MS });
     await stage.deliver('glasses', 'request', request.envelope);
     await settle();
     expect(lastTold(stage, request.id)).toEqual(['captured', undefined]);
     expect(stage.backend.moved.size).toBe(1);
   });
 
+  test.each([
+    ['when it has expired', 301_000, {}],
+    ['when its counter is far ahead', 0, { counter: 90 }],
+    ['when its mandate is unknown here', 0, { mandate: 'ee'.repeat(16) }],
+  ] as const)('and so it is %s', async (_, laterMs, changes) => {
+    const stage = await createStage();
+    const mandate = await putMandate(stage.store);
+    const nonce = createNonces(new Uint8Array(32).fill(9), 1).at(NOW_MS);
+    const request = await stage.request({ mandate, nonce, ...changes });
+    const amount = yuan(10_00n);
+    const paid = { key: request.id, funding: 'acct-1', payee: 'cafe', amount } as const;
+    await stage.backend.port.authorise({ ...paid, capture: 'now' });
+    stage.restart(new Power(), { restoredMs: NOW_MS });
+    await stage.time.leap(laterMs);
+    await stage.deliver('glasses', 'request', request.envelope);
+    await settle();
+    expect(lastTold(stage, request.id)).toEqual(['captured', undefined]);
+  });
+
+  test('a cancel of what is not known here needs the request to be answered', async () => {
+    const { stage, request } = await forgotten();
+    const amount = yuan(10_00n);
+    const paid = { key: request.id, funding: 'acct-1', payee: 'cafe', amount } as const;
+    await stage.backend.port.authorise({ ...paid, capture: 'now' });
+    stage.restart(new Power(), { restoredMs: NOW_MS });
+    const cancel = await stage.query({ question: 'cancel', subject: request.id });
+    await stage.deliver('glasses', 'query', cancel.envelope);
+    expect(lastTold(stage, request.id)).toEqual(['pending', 'not_seen']);
+    await stage.deliver('glasses', 'request', request.envelope);
+    await stage.deliver('glasses', 'query', cancel.envelope);
+    await settle();
+    expect(lastTold(stage, request.id)).toEqual(['captured', undefined]);
+  });
+
+  test('its order is paid then, and cannot be paid again', async () => {
+    const stage = await createStage();
+    const mandate = await putMandate(stage.store);
+    const order = await stage.order();
+    await stage.deliver('kiosk', 'order', order.envelope);
+    const nonce = createNonces(new Uint8Array(32).fill(9), 1).at(NOW_MS);
+    const about = { mandate, order: order.id, terminal: 'till-1', amount: yuan(40_00n) };
+    const first = await stage.request({ ...about, nonce });
+    const key = { key: first.id, funding: 'acct-1', payee: 'cafe', amount: yuan(40_00n) } as const;
+    await stage.backend.port.authorise({ ...key, capture: 'now' });
+    stage.restart(new Power(), { restoredMs: NOW_MS });
+    await stage.deliver('glasses', 'request', first.envelope);
+    await settle();
+    expect(lastTold(stage, order.id, 'kiosk')).toEqual(['captured', undefined]);
+    const second = await stage.request({ ...about, counter: 2 });
+    await stage.deliver('glasses', 'request', second.envelope);
+    expect(lastTold(stage, second.id)).toEqual(['refused', 'order_paid']);
+  });
+
   test('one that was not paid is barred at the backend before it is called refused', async () => {
     const { stage, request } = await forgotten();
-    stage.restart(new Power(), { isRestored: true });
+    stage.restart(new Power(), { restoredMs: NOW_MS });
     stage.backend.acts.push('unknown');
     await stage.deliver('glasses', 'request', request.envelope);
     expect(lastTold(stage, request.id)).toEqual(['pending', 'backend_unknown']);

@@ -5,16 +5,22 @@
  * thing is changed by hand and the file must say so. That no value can become markup, or hide, is
  * shown by drawing files whose every value is arbitrary.
  */
+import { hash } from 'node:crypto';
 import fc from 'fast-check';
 import { describe, expect, test } from 'vitest';
 import type { Backend, BackendAnswer } from '../../broker/backends/port.ts';
 import type { Dispute } from '../../broker/dispute/dispute.ts';
 import { columnsOf, visible } from '../../broker/dispute/glyphs.ts';
 import { pageOf } from '../../broker/dispute/page.ts';
-import { sheetOf } from '../../broker/dispute/sheet.ts';
+import { appendixOf, sheetOf } from '../../broker/dispute/sheet.ts';
 import { disputeFile } from '../../broker/evidence.ts';
 import { toHex, utf8 } from '../../src/bytes.ts';
 import { PaymentError } from '../../src/errors.ts';
+import { payloadOf } from '../../src/cose.ts';
+import { verify } from '../../src/inspect.ts';
+import { loadKey } from '../../src/keys.ts';
+import type { KindName } from '../../src/objects/kinds.ts';
+import { publicPem, readPublicPem } from '../../src/signer.ts';
 import { keyStatement } from '../../src/objects/key.ts';
 import { seal } from '../../src/objects/kind.ts';
 import type { Mandate } from '../../src/objects/mandate.ts';
@@ -55,16 +61,19 @@ async function site(changes: Partial<Mandate> = {}) {
     await stage.deliver('kiosk', 'order', envelope);
     return id;
   }
-  const text = (id: string, form: 'text' | 'html' = 'text') => fileOf(stage, id, form);
+  const text = (id: string, form: 'text' | 'html' = 'text') =>
+    fileAt(stage, id, form).then((file) => file.text);
   return { stage, mandate, ask, order, text };
 }
 type Site = Awaited<ReturnType<typeof site>>;
 
-async function fileOf(stage: Stage, id: string, form: 'text' | 'html' = 'text') {
+async function fileAt(stage: Stage, id: string, form: 'text' | 'html' = 'text') {
   const { store, clock } = stage;
   const root = CAST.root.key;
-  return (await disputeFile({ realm: REALM, store, clock, root }, id, form)).text;
+  return disputeFile({ realm: REALM, store, clock, root }, id, form);
 }
+
+const statedKey = (envelope: Uint8Array) => keyStatement.decode(payloadOf(envelope)).key;
 
 /** The text with every run of blanks as one, so that lines may break anywhere. */
 const flat = (text: string) => text.replace(/\s+/g, ' ');
@@ -94,9 +103,10 @@ describe('a payment is told', () => {
     const told = flat(file);
     const key = (role: Role) => CAST[role].key.name.slice(0, 32);
     for (const line of [
-      'Paid: 40.00 yuan (CNY) · “cafe”',
+      'Paid: 40.00 yuan (CNY), 15.00 yuan (CNY) refunded · “cafe”',
       `Payment ${paid} Order ${basket} Began 2026-10-14 04:00:00 UTC Ended 2026-10-14 04:00:00`,
-      'CHAIN HOLDS · 17 of 17 checks hold',
+      'THESE ROWS HOLD 18 of 18 checks hold',
+      'holds the 16 rows have their digests and links',
       `Root key ${CAST.root.key.name} Mandate ${mandate}`,
       `Signed by wallet key ${key('wallet')} of payer ${toHex(PAYER)}, as the root states`,
       `To the key ${CAST.glasses.key.name}`,
@@ -194,13 +204,13 @@ describe('a payment is told', () => {
     [
       'denied by risk, with its reasons',
       ({ ask, stage }) => {
-        stage.risk.answers.push(decided('deny', 900, ['VELOCITY', 'NEW_PAYEE']));
+        stage.risk.answers.push(decided('deny', 900, ['VELOCITY_1H', 'ANOTHER']));
         return ask({});
       },
       [
         'The risk check ends it: risk_denied',
-        'Score 900 Reasons VELOCITY, NEW_PAYEE',
-        'Risk saw VELOCITY, NEW_PAYEE',
+        'Score 900 Reasons VELOCITY_1H: many payments, or an unusual sum, of this payer within ' +
+          'an hour ANOTHER',
       ],
     ],
     [
@@ -273,7 +283,7 @@ describe('a payment is told', () => {
         return id;
       },
       [
-        'Held: 30.00 yuan (CNY)',
+        'Held: 30.00 yuan (CNY), 20.00 yuan (CNY) paid out of it · ',
         'Held, not yet paid 30.00 yuan (CNY)',
         'Paid to the payee out of the hold 20.00 yuan (CNY)',
         'Paid in the end 20.00 yuan (CNY)',
@@ -300,11 +310,31 @@ describe('a payment is told', () => {
       'cancelled before it came',
       async ({ stage }) => {
         const subject = '77'.repeat(16);
-        const { envelope } = await stage.query({ question: 'cancel', subject });
+        const { id, envelope } = await stage.query({ question: 'cancel', subject });
         await stage.deliver('glasses', 'query', envelope);
-        return subject;
+        return id;
       },
-      ['Cancelled before it came: not charged', 'The bridge signs the receipt: refused, cancelled'],
+      [
+        'Cancelled before it came: not charged',
+        `Asks to cancel ${'77'.repeat(16)}`,
+        'Device glasses asks to cancel',
+        'The bridge signs the receipt: refused, cancelled',
+      ],
+    ],
+    [
+      'cancelled before it came, and it came',
+      async ({ stage, mandate }) => {
+        const { id, envelope } = await stage.request({ mandate, counter: 1 });
+        const question = await stage.query({ question: 'cancel', subject: id });
+        await stage.deliver('glasses', 'query', question.envelope);
+        await stage.deliver('glasses', 'request', envelope);
+        return id;
+      },
+      [
+        'Refused, nothing moved: pay 10.00 yuan (CNY) · “cafe”',
+        'it was cancelled before it came',
+        'The bridge signs the receipt: refused, cancelled',
+      ],
     ],
     [
       'an order that nobody paid',
@@ -339,7 +369,7 @@ describe('a payment is told', () => {
     const played = await site();
     const told = flat(await played.text(await play(played)));
     for (const line of lines) expect(told).toContain(line);
-    expect(told).toContain('CHAIN HOLDS');
+    expect(told).toContain('THESE ROWS HOLD');
     expect(told).not.toContain('NOT HOLD');
   });
 
@@ -347,16 +377,30 @@ describe('a payment is told', () => {
     const { stage, ask, text } = await site();
     const id = await ask({});
     const { envelope } = await stage.query({ question: 'cancel', subject: id }, 'guest');
+    const before = await text(id);
     await stage.deliver('guest', 'query', envelope);
-    const told = flat(await text(id));
-    expect(told).toContain('Paid: 10.00 yuan (CNY)');
-    expect(told).toContain('Somebody else, who named this id: Device guest asks to cancel');
-    expect(told).toContain('Somebody else, who named this id: The bridge signs the receipt');
+    expect(await text(id)).toBe(before);
     // Also when the table has forgotten the payment.
     await stage.store.forget(stage.clock.nowMs() + DAY_MS);
+    const question = await stage.query({ question: 'cancel', subject: id }, 'guest');
+    await stage.deliver('guest', 'query', question.envelope);
     const later = flat(await text(id));
     expect(later).toContain('Paid: 10.00 yuan (CNY)');
+    expect(later).not.toContain('asks to cancel');
     expect(later).not.toContain('NOT HOLD');
+  });
+
+  test('an id that was cancelled and never came is known by the question alone', async () => {
+    const { stage, text } = await site();
+    const subject = '77'.repeat(16);
+    const { id, envelope } = await stage.query({ question: 'cancel', subject });
+    await stage.deliver('glasses', 'query', envelope);
+    await expect(text(subject)).rejects.toMatchObject({ reason: 'original_unknown' });
+    expect(flat(await text(id))).toContain(`Question ${id} Asks to cancel ${subject}`);
+    // Somebody moves the row under another id: it is about neither.
+    const other = '55'.repeat(16);
+    stage.database.exec(`UPDATE evidence SET subject = '${other}' WHERE subject = '${id}'`);
+    expect(flat(await text(other))).toContain(`it is about ${subject}`);
   });
 
   test('an id that is nobody’s is refused with its code', async () => {
@@ -371,7 +415,7 @@ describe('a payment is told', () => {
     const id = await ask({});
     const { store, clock } = stage;
     const told = flat((await disputeFile({ realm: REALM, store, clock }, id, 'text')).text);
-    expect(told).toMatch(/CHAIN HOLDS · \d+ of \d+ checks hold, 3 could not be made/);
+    expect(told).toMatch(/THESE ROWS HOLD \d+ of \d+ checks hold, 3 could not be made/);
     expect(told).toContain('its statement was not checked against the root');
     expect(told).toMatch(/not made the root states wallet key \w{64}: the root was not at hand/);
   });
@@ -402,7 +446,7 @@ test('what was erased is told as erased, by whom, and the chain still holds', as
     'Erasures 2026-11-23 04:00:00 UTC by Ada: what was before 2026-10-19 04:00:00 UTC',
     'Erased: the signed request; only its digest is left',
     'Erased: a receipt; only its digest is left',
-    'CHAIN HOLDS',
+    'THESE ROWS HOLD',
     'request holds, erased',
   ]) {
     expect(told).toContain(line);
@@ -416,28 +460,124 @@ function stage0(): number {
   return Date.UTC(2026, 9, 14, 4);
 }
 
+test('a refund is told under the mandate of its payment, and its refusal in money', async () => {
+  const { ask, order, text, mandate } = await site();
+  const basket = await order();
+  await ask({ order: basket, terminal: 'till-1', amount: yuan(40_00n) });
+  const back = { action: 'refund', original: basket, mandate: basket, presence: 0 } as const;
+  await ask({ ...back, amount: yuan(25_00n) }, 'kiosk');
+  const told = flat(await text(await ask({ ...back, amount: yuan(16_00n) }, 'kiosk')));
+  expect(told).toContain('15.00 yuan (CNY) are left');
+  expect(told.match(/Under mandate \w+/g)).toEqual(Array(3).fill(`Under mandate ${mandate}`));
+  expect(told).not.toMatch(/minor units/);
+});
+
+describe('a third party proves a file again from its own words', () => {
+  const sha = (...parts: readonly Uint8Array[]) => hash('sha256', Buffer.concat(parts), 'hex');
+  const bytesOf = (hex: string) => Buffer.from(hex, 'hex');
+
+  /** Names and values of each row of an appendix, with the bytes as one. */
+  function rowsOf(appendix: string): readonly Readonly<Record<string, string>>[] {
+    return appendix.split('\n\n').flatMap((block) => {
+      const row: Record<string, string> = {};
+      let name = '';
+      for (const line of block.split('\n')) {
+        const [, begun, value] = /^ {4}(.{24})(.*)$/.exec(line) ?? [];
+        if (begun === undefined || value === undefined) continue;
+        name = begun.trim() || name;
+        row[name] = (row[name] ?? '') + value;
+      }
+      return row['Bytes'] === undefined ? [] : [row];
+    });
+  }
+
+  /** A payment by an order, refunded in part, with a row between that the file does not tell. */
+  async function appendix() {
+    const { stage, ask, order } = await site();
+    const basket = await order();
+    const paid = await ask({ order: basket, terminal: 'till-1', amount: yuan(40_00n) });
+    await putMandate(stage.store, { epoch: 9 });
+    await ask({ action: 'refund', original: basket, amount: yuan(15_00n), presence: 0 }, 'kiosk');
+    const file = await fileAt(stage, paid);
+    return { stage, paid, ...file };
+  }
+
+  test('digests, links from the link before each run, and signatures up to the root', async () => {
+    const file = await appendix();
+    const rows = rowsOf(file.appendix);
+    const chained = rows.filter((row) => row['Number'] !== undefined);
+    const links = new Map<number, string>([[0, sha(utf8('saytap/1 evidence'))]]);
+    for (const row of chained) {
+      const number = Number(row['Number']);
+      expect(row['Digest']).toBe(sha(bytesOf(row['Salt']!), bytesOf(row['Bytes']!)));
+      const head = [number, row['Time in ms'], row['Subject'], row['Kind']].join('\n') + '\n';
+      const before = row[`Link of row ${number - 1}`] ?? links.get(number - 1);
+      expect(row['Link']).toBe(sha(bytesOf(before!), utf8(head), bytesOf(row['Digest']!)));
+      links.set(number, row['Link']!);
+    }
+    const runs = chained.filter((row) => !links.has(Number(row['Number']) - 1));
+    expect(runs.length).toBeGreaterThan(0);
+
+    const pem = /-----BEGIN PUBLIC KEY-----[^]*?-----END PUBLIC KEY-----/.exec(file.appendix)![0];
+    const root = readPublicPem(pem.replace(/^ +/gm, ''));
+    const verified = rows.filter((row) => row['Verify as'] !== undefined);
+    expect(new Set(verified.map((row) => row['Verify as']!.slice('--kind '.length)))).toEqual(
+      new Set(['key', 'mandate', 'order', 'request', 'receipt']),
+    );
+    for (const row of verified) {
+      const kind = row['Verify as']!.slice('--kind '.length) as KindName;
+      const statement = rows.find(
+        (one) => one['Kind'] === 'key' && one['Subject'] === row['Signed by'],
+      );
+      const key = kind === 'key' ? root : loadKey(statedKey(bytesOf(statement!['Bytes']!)));
+      expect(verify(bytesOf(row['Bytes']!), kind, REALM, key).key).toBe(key.name);
+    }
+    expect(file.appendix).toContain('--env sim');
+    const width = Math.max(...file.appendix.split('\n').map(columnsOf));
+    expect(width).toBeLessThanOrEqual(COLUMNS);
+  });
+
+  test('the page has the same bytes, folded away', async () => {
+    const { stage, paid, appendix: told } = await appendix();
+    const page = (await fileAt(stage, paid, 'html')).text;
+    const folded = page.slice(page.lastIndexOf('<details>'));
+    const words = folded.replace(/<[^>]*>/g, '').replace(/\s/g, '');
+    for (const row of rowsOf(told)) {
+      for (const name of ['Salt', 'Bytes', 'Digest', 'Link', 'Signed by']) {
+        expect(words).toContain(row[name] ?? '');
+      }
+    }
+    expect(words).toContain(publicPem(CAST.root.key).replace(/\s/g, ''));
+    expect(words).toContain('Digest=SHA-256(salt‖bytes)');
+  });
+});
+
 describe('what somebody changed is told', () => {
   const cases: readonly (readonly [why: string, sql: string, lines: readonly string[]])[] = [
     [
       'the contents of a row',
       `UPDATE evidence SET body = CAST('{"kind":"allow","score":1,"reasons":[]}' AS BLOB)
          WHERE kind = 'decision'`,
-      ['THE CHAIN DOES NOT HOLD', 'decision BROKEN'],
+      [
+        'ROW N (decision about payment ID) DOES NOT HOLD 15 of 16 checks hold, 1 DOES NOT HOLD ',
+        'DOES NOT HOLD row N (decision about payment ID) is as it was written: its contents are',
+        'decision BROKEN',
+      ],
     ],
     [
       'a row that is no JSON any more',
       `UPDATE evidence SET body = x'ff' WHERE kind = 'decision'`,
-      ['THE CHAIN DOES NOT HOLD', 'A row of kind decision that cannot be read'],
+      ['ROW N (decision about payment ID) DOES NOT', 'A row of kind decision that cannot be read'],
     ],
     [
       'a time beyond every calendar',
       `UPDATE evidence SET at_ms = 9000000000000000 WHERE kind = 'decision'`,
-      ['THE CHAIN DOES NOT HOLD', '9000000000000000 ms'],
+      ['ROW N (decision about payment ID) DOES NOT', '9000000000000000 ms'],
     ],
     [
       'a row before that is gone',
       `DELETE FROM evidence WHERE kind = 'order'`,
-      ['THE CHAIN DOES NOT HOLD', 'request BROKEN'],
+      ['ROW N (request about payment ID) DOES NOT HOLD', 'request BROKEN', 'row N is missing'],
     ],
     [
       'a receipt that another payment had',
@@ -458,12 +598,33 @@ describe('what somebody changed is told', () => {
       'the signed request, by one byte',
       `UPDATE evidence SET body = CAST(substr(body, 1, length(body) - 1) || x'00' AS BLOB)
          WHERE kind = 'request'`,
-      ['THE CHAIN DOES NOT HOLD', 'signature of the request: the signature does not hold'],
+      [
+        'ROW N (request about payment ID) DOES NOT',
+        'signature of the request: the signature does not hold',
+      ],
     ],
     [
       'the signed request, by another one of the same key',
       `UPDATE evidence SET subject = (SELECT id FROM orders) WHERE kind = 'receipt'`,
-      ['is about', 'THE CHAIN DOES NOT HOLD'],
+      ['is about', '(receipt about', 'DOES NOT HOLD'],
+    ],
+    [
+      'the link of a row, which no other row is blamed for',
+      `UPDATE evidence SET link = digest WHERE kind = 'verdict'`,
+      [
+        'ROW N (verdict about payment ID) DOES NOT HOLD 15 of 16 checks hold, 1 DOES NOT HOLD',
+        'its link is not what follows from row N',
+      ],
+    ],
+    [
+      'the digest of a row',
+      `UPDATE evidence SET digest = link WHERE kind = 'verdict'`,
+      ['ROW N (verdict about payment ID) DOES NOT HOLD 15 of 16 checks hold, 1 DOES NOT'],
+    ],
+    [
+      'the row after the last that is told',
+      `UPDATE evidence SET link = digest WHERE number = (SELECT max(number) FROM evidence)`,
+      ['ROW N (receipt about ID) DOES NOT HOLD', 'row N does not follow from it'],
     ],
   ];
   test.each(cases)('%s', async (_why, sql, lines) => {
@@ -471,9 +632,20 @@ describe('what somebody changed is told', () => {
     const basket = await order();
     const id = await ask({ order: basket, terminal: 'till-1', amount: yuan(40_00n) });
     expect(await text(id)).not.toContain('NOT HOLD');
+    // A row that the file does not tell.
+    await putMandate(stage.store, { epoch: 9 });
     stage.database.exec(sql);
-    const told = flat(await text(id));
+    const file = await fileAt(stage, id);
+    const told = flat(file.text)
+      .replaceAll(id, 'ID')
+      .replace(/\b(row) [0-9]+/gi, '$1 N');
     for (const line of lines) expect(told).toContain(line);
+    // What is told beside it never says the opposite.
+    expect(file.failed.length).toBeGreaterThan(0);
+    expect(told).toMatch(/checks hold, [0-9]+ DO(ES)? NOT HOLD/);
+    const page = (await fileAt(stage, id, 'html')).text;
+    expect(page).toContain('<header class="bad">');
+    expect(flat(page).includes('these rows hold<')).toBe(told.includes('THESE ROWS HOLD'));
   });
 
   test('a key that the root never stated', async () => {
@@ -530,6 +702,10 @@ describe('hostile values', () => {
     const raw = () => ({ ...fact(), isRaw: true as const });
     const event = { atMs: 0, number: 1, icon: 'bank', tone: 'good' } as const;
     const place = { number: 1, atMs: 0 } as const;
+    const row = () => ({
+      ...{ subject: value(), kind: value(), digest: value(), link: value() },
+      ...{ previous: value(), salt: value(), bytes: value(), signer: value() },
+    });
     return {
       id: value(),
       realm: { environment: 'sim', ledger: value() },
@@ -545,9 +721,11 @@ describe('hostile values', () => {
         { what: value(), holds: false, why: value() },
         { what: value(), holds: undefined, why: value() },
       ],
-      chainHolds: true,
+      copies: [{ what: value(), kind: value(), signer: value(), bytes: value() }],
+      root: { name: value(), pem: [value(), value()] },
       places: [
-        { ...place, subject: value(), kind: value(), digest: 'd', link: 'l', state: 'holds' },
+        { ...place, ...row(), faults: [], state: 'holds' },
+        { ...place, ...row(), faults: [value()], state: 'broken' },
       ],
     };
   };
@@ -578,7 +756,8 @@ describe('hostile values', () => {
   test('never leave their columns in the text, and never hide in it', () => {
     fc.assert(
       fc.property(fc.infiniteStream(ANY), (stream) => {
-        const sheet = sheetOf(disputeWith(() => stream.next().value as string));
+        const dispute = disputeWith(() => stream.next().value as string);
+        const sheet = sheetOf(dispute) + appendixOf(dispute);
         const lines = sheet.split('\n');
         expect(Math.max(...lines.map(columnsOf))).toBeLessThanOrEqual(COLUMNS);
         for (const line of lines) expect(line).toBe(visible(line));
@@ -613,7 +792,7 @@ test('the page stands alone: no script, nothing from elsewhere, also on paper', 
   expect(page).not.toMatch(/<script|<link|<iframe|src=|href=|url\(|@import|https?:/);
   expect(page).toContain('prefers-color-scheme:dark');
   expect(page).toContain('@media print');
-  expect(page).toMatch(/chain\s+holds/);
+  expect(page).toMatch(/these\s+rows\s+hold</);
   expect(page.match(/<li class="(good|bad|plain|waiting)">\s*<span class="dot">/g)).toHaveLength(6);
   expect(page).toContain('<span>Paid in the end</span>');
 });

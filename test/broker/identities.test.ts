@@ -45,6 +45,36 @@ test('a later statement of the root renews a key, and does not reinstate it', as
 });
 
 test.each([
+  [{ nbf: NOW_S - 61 }, false, 'began earlier'],
+  [{ nbf: NOW_S - 61, exp: NOW_S + 9_999_999 }, false, 'began earlier, though it ends later'],
+  [{ exp: NOW_S + 86_399 }, false, 'began with it and ends earlier'],
+  [{}, true, 'of the same times'],
+  [{ exp: NOW_S + 86_401 }, true, 'ends later'],
+  [{ nbf: NOW_S - 59, exp: NOW_S + 1 }, true, 'began later, though it ends earlier'],
+] as const)('a statement %j of a known key: is it new? %s (%s)', async (times, isNew, _why) => {
+  const { store, identities } = await prepared();
+  const enrolled = async (changes: Partial<ReturnType<typeof statementOf>>) => {
+    const { envelope } = await sealed(keyStatement, statementOf('glasses', changes), CAST.root);
+    await identities.enrol(envelope);
+    return envelope;
+  };
+  const { name } = CAST.glasses.key;
+  await enrolled({ nbf: NOW_S - 60, exp: NOW_S + 86_400 });
+  const before = await store.evidence(name);
+  const envelope = await enrolled({
+    nbf: NOW_S - 60,
+    exp: NOW_S + 86_400,
+    ...times,
+    presenceMax: 1,
+  });
+  const { statement } = (await store.identity(name))!;
+  expect(statement.presenceMax === 1).toBe(isNew);
+  const rows = await store.evidence(name);
+  if (isNew) expect(rows.at(-1)).toMatchObject({ kind: 'key', body: envelope });
+  else expect(rows, 'nothing is written of it').toEqual(before);
+});
+
+test.each([
   [{ status: 'active' }, {}, undefined],
   [{ status: 'suspended' }, {}, 'suspended'],
   [{ status: 'revoked' }, { exp: NOW_S }, 'revoked'],

@@ -243,15 +243,31 @@ describe('how much, and when', () => {
     expect(verdict(request, factsOf('kiosk', fit(action)))).toBe('currency_mismatch');
   });
 
-  test('a hold that is over is the bridge’s to release, from that very moment', () => {
+  test('a hold that is over is captured no more, from that very moment; it is released', () => {
     const at = (nowMs: number) => factsOf('kiosk', originalOf(held()), { nowMs });
-    for (const action of ['capture', 'void'] as const) {
-      expect(verdict(ask(action), at(UNTIL_MS - 1))).toBe('accept');
-      expect(verdict(ask(action), at(UNTIL_MS))).toBe('expired');
+    expect(verdict(ask('capture'), at(UNTIL_MS - 1))).toBe('accept');
+    expect(verdict(ask('capture'), at(UNTIL_MS))).toBe('expired');
+    for (const nowMs of [UNTIL_MS - 1, UNTIL_MS, UNTIL_MS + 1_000]) {
+      expect(verdict(ask('void'), at(nowMs)), 'giving back is never too late').toBe('accept');
     }
     const own = judgeOwn(ask('void'), factsOf('bridge', originalOf(held()), { nowMs: UNTIL_MS }));
     expect(own.kind).toBe('accept');
   });
+
+  test.each(['capture', 'void', 'refund'] as const)(
+    'a %s names no order: what was paid for one is told to its terminal once',
+    (action) => {
+      const order = { id: 'ab'.repeat(16), value: undefined, state: 'open' } as unknown;
+      const facts = { order: order as Facts['order'] };
+      const named = ask(action, 40_00n, { order: 'ab'.repeat(16) });
+      expect(verdict(named, factsOf('kiosk', fit(action), facts))).toBe('order_mismatch');
+      expect(verdict(named, factsOf('kiosk', fit(action))), 'an unknown one').toBe(
+        'order_mismatch',
+      );
+      const foreign = factsOf('kiosk', undefined, facts);
+      expect(verdict(named, foreign), 'nothing is learned of it').toBe('original_unknown');
+    },
+  );
 
   test('the bridge’s own request is judged by the hold alone: no counter, time or nonce', () => {
     const old = ask('void', 40_00n, { counter: 1_000, exp: 1 });

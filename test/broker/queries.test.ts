@@ -5,8 +5,7 @@ import { type QueryAnswer, takeQuery } from '../../broker/queries.ts';
 import { createReceipts } from '../../broker/receipts.ts';
 import { createSqliteStore } from '../../broker/store/sqlite.ts';
 import { createNonces } from '../../broker/tick.ts';
-import { toHex } from '../../src/bytes.ts';
-import { TOMBSTONES_PER_KEY_MAX } from '../../src/limits.ts';
+import { RESEND_FOR_MS, TOMBSTONES_PER_KEY_MAX } from '../../src/limits.ts';
 import { random, timers } from '../../src/node/platform.ts';
 import { openDatabase } from '../../src/node/sqlite.ts';
 import { open } from '../../src/objects/kind.ts';
@@ -30,9 +29,15 @@ async function prepared() {
     signer: CAST.bridge,
     nonces,
   };
-  const ask = async (value: Query, role: Role = 'glasses', device: string = role) => {
+  const ask = async (
+    value: Query,
+    role: Role = 'glasses',
+    device: string = role,
+    restoredMs?: number,
+  ) => {
     const { envelope } = await sealed(queryKind, value, CAST[role]);
-    return takeQuery(parts, device, envelope, clock.nowMs());
+    const all = { ...parts, ...(restoredMs !== undefined && { restoredMs }) };
+    return takeQuery(all, device, envelope, clock.nowMs());
   };
   return { store, nonces, advance, ask, mandate: await putMandate(store) };
 }
@@ -71,10 +76,10 @@ describe('state', () => {
   test('the device’s own request, as far as it has got', async () => {
     const { store, ask, mandate } = await prepared();
     const run = await start(store, await accepted(store, { mandate }));
-    expect(await ask(about('state', run.id))).toEqual({ kind: 'run', run });
+    expect(await ask(about('state', run.id))).toEqual({ kind: 'run', run, isNews: false });
     await succeed(store, run);
     const over = await store.run(run.id);
-    expect(await ask(about('state', run.id))).toEqual({ kind: 'run', run: over });
+    expect(await ask(about('state', run.id))).toEqual({ kind: 'run', run: over, isNews: false });
   });
 
   test('not seen: pending, which closes nothing', async () => {
@@ -103,19 +108,32 @@ describe('state', () => {
 });
 
 describe('cancel', () => {
-  test('not seen yet: refused for good, in the same bytes however often it is asked', async () => {
+  test('not seen yet: the question is answered for good, in the same bytes', async () => {
     const { store, ask, advance, mandate } = await prepared();
     const admission = await admissionOf({ mandate });
+    const question = await sealed(queryKind, about('cancel', admission.id), CAST.glasses);
     const first = await ask(about('cancel', admission.id));
     expect(verdictOf(told(first))).toEqual(['refused', 'cancelled']);
-    expect(told(first)).toMatchObject({ subject: admission.id, iat: NOW_S });
+    expect(told(first), 'about the question, which is nobody else’s').toMatchObject({
+      subject: question.id,
+      iat: NOW_S,
+    });
     await advance(5_000);
     const again = await ask(about('cancel', admission.id));
     expect(again).toEqual(first);
     const { run } = await admitTo(store, admission);
-    expect(first.kind === 'receipt' && toHex(run.receipt!)).toBe(
-      first.kind === 'receipt' && toHex(first.envelope),
-    );
+    expect(run).toMatchObject({ refusal: 'cancelled', receipt: undefined });
+  });
+
+  test('after a restore it may have been seen: not_seen, until nobody sends it again', async () => {
+    const { store, ask, mandate } = await prepared();
+    const admission = await admissionOf({ mandate });
+    const restoredMs = (ms: number) => ask(about('cancel', admission.id), 'glasses', 'glasses', ms);
+    const unsure = told(await restoredMs(NOW_MS - RESEND_FOR_MS + 1));
+    expect([unsure.subject, ...verdictOf(unsure)]).toEqual([admission.id, 'pending', 'not_seen']);
+    expect(await store.evidence(admission.id), 'nothing is buried').toEqual([]);
+    const sure = told(await restoredMs(NOW_MS - RESEND_FOR_MS));
+    expect(verdictOf(sure)).toEqual(['refused', 'cancelled']);
   });
 
   test('seen and without an attempt: refused; under way: noted; over: told', async () => {
@@ -126,29 +144,34 @@ describe('cancel', () => {
       run: { refusal: 'cancelled' },
     });
     const running = await start(store, await accepted(store, { mandate }));
-    expect(await ask(about('cancel', running.id))).toEqual({
-      kind: 'run',
-      run: { ...running, cancelAskedMs: NOW_MS },
-    });
+    const noted = { kind: 'run', run: { ...running, cancelAskedMs: NOW_MS } };
+    expect(await ask(about('cancel', running.id))).toEqual({ ...noted, isNews: true });
+    expect(await ask(about('cancel', running.id)), 'again').toEqual({ ...noted, isNews: false });
     const { id } = await succeed(store, await accepted(store, { mandate }));
-    expect(await ask(about('cancel', id))).toEqual({ kind: 'run', run: await store.run(id) });
+    expect(await ask(about('cancel', id))).toEqual({
+      kind: 'run',
+      run: await store.run(id),
+      isNews: false,
+    });
   });
 
-  test('another’s request goes on, and the answer does not tell that it is there', async () => {
+  test('another’s request goes on: nobody gets a refusal that names it', async () => {
     const { store, ask, mandate } = await prepared();
     const run = await start(store, await accepted(store, { mandate }));
-    const [present, absent] = [
-      told(await ask(about('cancel', run.id), 'guest')),
-      told(await ask(about('cancel', 'ee'.repeat(16)), 'guest')),
-    ];
-    expect(verdictOf(present)).toEqual(verdictOf(absent));
+    const present = told(await ask(about('cancel', run.id), 'guest'));
+    expect([present.subject, ...verdictOf(present)]).toEqual([run.id, 'pending', 'not_seen']);
     expect(await store.run(run.id)).toEqual(run);
+    const absent = 'ee'.repeat(16);
+    const buried = told(await ask(about('cancel', absent), 'guest'));
+    expect(verdictOf(buried)).toEqual(['refused', 'cancelled']);
+    expect(buried.subject, 'a refusal of the question alone').not.toBe(absent);
   });
 
   test('beyond what a key may bury: pending, and not remembered', async () => {
     const { store, ask } = await prepared();
     const key = CAST.glasses.key.name;
-    const asked = { key, envelope: Uint8Array.of(1), receipt: Uint8Array.of(2), nowMs: NOW_MS };
+    const bytes = { envelope: Uint8Array.of(1), receipt: Uint8Array.of(2) };
+    const asked = { id: 'c0'.repeat(16), key, ...bytes, isUnsure: false, nowMs: NOW_MS };
     await Promise.all(
       Array.from({ length: TOMBSTONES_PER_KEY_MAX }, (_, i) =>
         store.cancel({ ...asked, subject: i.toString(16).padStart(32, '0') }),

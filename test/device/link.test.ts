@@ -2,8 +2,8 @@
 // pauses" is a list to compare. Every way a receipt can be false is one row; none may close.
 import { describe, expect, test } from 'vitest';
 import { fromHex } from '../../src/bytes.ts';
-import { payloadOf } from '../../src/cose.ts';
-import { PaymentError } from '../../src/errors.ts';
+import { identify, payloadOf } from '../../src/cose.ts';
+import { PaymentError, REASONS } from '../../src/errors.ts';
 import { OUTBOX_WINDOW, RESEND_FOR_MS, RESEND_MS, RESEND_MS_MAX } from '../../src/limits.ts';
 import { open, seal } from '../../src/objects/kind.ts';
 import { order as orderKind } from '../../src/objects/order.ts';
@@ -343,6 +343,83 @@ describe('what is to be cancelled', () => {
     expect(queries(stage)).toHaveLength(count);
     await stage.refuse(entry.id, 'cancelled');
     expect(stage.outbox.open(), 'and listened for').toEqual([]);
+  });
+});
+
+describe('what was cancelled before the bridge saw it', () => {
+  /** An entry whose signed question to cancel is kept; `about` is the question's id. */
+  async function cancelling(stage: Stage, n: number) {
+    const entry = send(stage, n);
+    const question = { question: 'cancel', subject: entry.id } as const;
+    const query = await seal(queryKind, question, REALM, wearer);
+    stage.link.send(stage.outbox.cancel(entry.id, query)!);
+    return { entry, query, about: identify(query, REALM, queryKind.name).id };
+  }
+
+  test('is closed by the refusal of its own question, and nothing else is', async () => {
+    const stage = await readyStage();
+    const { entry, about } = await cancelling(stage, 1);
+    const other = await cancelling(stage, 2);
+    send(stage, 3);
+    await stage.refuse(about, 'cancelled');
+    expect(stage.outbox.open().map(({ id: one }) => one)).toEqual([other.entry.id, id(3)]);
+    expect(stage.heard.map(([one, { subject }]) => [one, subject])).toEqual([[entry.id, about]]);
+    const before = stage.wire.published.length;
+    await stage.refuse(about, 'cancelled');
+    expect(stage.heard, 'once').toHaveLength(1);
+    expect(stage.wire.published).toHaveLength(before);
+    const { receipt } = stage.outbox.get(entry.id)!;
+    expect(open(receiptKind, receipt!, REALM, () => bridge.key).value.subject).toBe(about);
+  });
+
+  test('is closed so after a start too', async () => {
+    const database = openDatabase(':memory:');
+    const { about } = await cancelling(await createStage({ database }), 1);
+    const after = await createStage({ database });
+    await after.ready();
+    await after.refuse(about, 'cancelled');
+    expect(after.outbox.open()).toEqual([]);
+  });
+
+  test.each<[string, (stage: Stage, about: string) => Promise<unknown>]>([
+    ['refused for another reason', (stage, about) => stage.refuse(about, 'expired')],
+    ['captured', (stage, about) => stage.capture(about)],
+    ['pending', (stage, about) => stage.pending(about, 'cancelled')],
+    ['refused, of another question', (stage) => stage.refuse(id(77), 'cancelled')],
+  ])('is not closed by a receipt about its question that is %s', async (_why, tell) => {
+    const stage = await readyStage();
+    const { about } = await cancelling(stage, 1);
+    await tell(stage, about);
+    expect(stage.heard).toEqual([]);
+    expect(stage.outbox.open()).toHaveLength(1);
+  });
+
+  test('is not closed by one that somebody else signed', async () => {
+    const stage = await readyStage();
+    const { about } = await cancelling(stage, 1);
+    await stage.receipt(
+      { subject: about, outcome: 'refused', reason: REASONS.cancelled },
+      stranger,
+    );
+    expect(stage.outbox.open()).toHaveLength(1);
+  });
+
+  test('is sent once more, in the same bytes, when the bridge has not seen it', async () => {
+    const stage = await readyStage();
+    const { entry } = await cancelling(stage, 1);
+    send(stage, 2);
+    const sent = () =>
+      stage.wire.sent('request').filter(({ payload }) => payload.join() === entry.envelope.join());
+    const before = stage.wire.sent('request').length;
+    await stage.pending(id(1), 'in_progress');
+    await stage.pending(id(2), 'not_seen');
+    expect(stage.wire.sent('request'), 'no cause').toHaveLength(before);
+    const count = sent().length;
+    await stage.pending(id(1), 'not_seen');
+    expect(sent()).toHaveLength(count + 1);
+    await stage.time.pass(10 * RESEND_MS_MAX);
+    expect(sent(), 'once for each answer').toHaveLength(count + 1);
+    expect(stage.outbox.open()).toHaveLength(2);
   });
 });
 

@@ -4,13 +4,14 @@
  */
 import { describe, expect, test } from 'vitest';
 import { type AttemptState, LIVE } from '../../../broker/attempt.ts';
-import type { Progress } from '../../../broker/store/port.ts';
+import type { Progress, Run, Store } from '../../../broker/store/port.ts';
 import { LEASE_MS } from '../../../src/limits.ts';
 import { ConflictError } from '../../../src/platform.ts';
-import { NOW_MS } from '../stage.ts';
-import { admissionOf, admitTo } from '../stage.ts';
-import { type OpenStore, accepted, decline, ending, opened, openingOf, refusal } from './acts.ts';
-import { recounted, send, start, succeed, usageOf, word } from './acts.ts';
+import { CAST, NOW_MS } from '../stage.ts';
+import { admissionOf, admitTo, putMandate } from '../stage.ts';
+import { type OpenStore, accepted, close, decline, ending, opened } from './acts.ts';
+import { openingOf, recounted, refusal, revocationOf, send, start, succeed } from './acts.ts';
+import { usageOf, word } from './acts.ts';
 
 const CHANGES: Readonly<Record<AttemptState, Progress['change'] | undefined>> = {
   submitting: undefined,
@@ -58,6 +59,68 @@ export function describeAttempts(name: string, open: OpenStore): void {
         { ...openingOf(run, 'other'), number: 2, state: 'submitting', atMs: NOW_MS + 2 },
       ]);
       expect(await store.run(run.id)).toEqual(next);
+    });
+
+    const asked = ({ id }: Run) => ({
+      ...{
+        id: 'c0'.repeat(16),
+        subject: id,
+        key: CAST.glasses.key.name,
+        isUnsure: false,
+        nowMs: NOW_MS,
+      },
+      ...{ envelope: Uint8Array.of(1), receipt: Uint8Array.of(2) },
+    });
+
+    test.each([
+      ['cancelled', 'cancelled', (store: Store, run: Run) => store.cancel(asked(run))],
+      [
+        'revoked',
+        'its mandate revoked',
+        async (store: Store, { request }: Run) =>
+          store.revoke(await revocationOf({ mandate: request.mandate })),
+      ],
+      [
+        'revoked',
+        'the mandate above it revoked',
+        async (store: Store, _run: Run, parent: string) =>
+          store.revoke(await revocationOf({ mandate: parent })),
+      ],
+      [
+        'cancelled',
+        'both',
+        async (store: Store, run: Run, parent: string) => {
+          await store.revoke(await revocationOf({ mandate: parent }));
+          await store.cancel(asked(run));
+        },
+      ],
+    ] as const)('%s, not tried again: while the last one ended it was %s', async (...row) => {
+      const [refusal, , end] = row;
+      const { store, mandate: parent } = await opened(open, {});
+      const mandate = await putMandate(store, { parent, epoch: 2 }, 'glasses');
+      const run = await start(store, await accepted(store, { mandate }));
+      await end(store, run, parent);
+      await store.progress(run.id, word(run, { state: 'unsent' }), NOW_MS + 1);
+      const before = await store.evidence(run.id);
+      const after = await store.attempt(run.id, openingOf(run, 'other'), NOW_MS + 2);
+      expect(after).toMatchObject({ refusal, attempts: [{ number: 1, state: 'unsent' }] });
+      expect(await store.run(run.id)).toEqual(after);
+      expect(await store.evidence(run.id), 'nothing was begun').toEqual(before);
+      await close(store, after);
+      expect(await usageOf(store, mandate)).toEqual([{ amount: 0n, count: 0 }]);
+      expect(await recounted(store)).toEqual([]);
+    });
+
+    test('what was refused from the start is still barred, cancelled or not', async () => {
+      const { store, mandate } = await opened(open, {});
+      const stale = { kind: 'refuse', reason: 'stale_nonce', why: 'restored' } as const;
+      const { run } = await store.admit(await admissionOf({ mandate }), () => stale);
+      await store.cancel(asked(run));
+      const barred = await store.attempt(run.id, openingOf(run), NOW_MS + 1);
+      expect(barred).toMatchObject({
+        refusal: 'stale_nonce',
+        attempts: [{ number: 1, state: 'submitting' }],
+      });
     });
 
     test('of two that begin at once, one does', async () => {

@@ -371,6 +371,31 @@ export function describeStore(name: string, open: OpenStore): void {
       expect(await store.closeOrder(id, Uint8Array.of(7))).toEqual(Uint8Array.of(9));
     });
 
+    test('is paid by what a restore had forgotten, unless another claims it', async () => {
+      const { store, id, pay } = await ordered();
+      const stale = { kind: 'refuse', reason: 'stale_nonce', why: 'restored' } as const;
+      const barred = async (counter: number) => {
+        const changes = { order: id, terminal: 'till-1', amount: yuan(40_00n), counter };
+        const { run } = await store.admit(await admissionOf(changes), () => stale);
+        return store.attempt(run.id, openingOf(run), NOW_MS);
+      };
+      const [first, second] = [await barred(101), await barred(102)];
+      const claims = await pay(1);
+      const progress = (run: Run) =>
+        word(run, { state: 'done', outcome: 'captured', reference: 'ref' });
+      const terminalReceipt = { device: 'kiosk', receipt: Uint8Array.of(9) };
+      await store.conclude(first, ending({ progress: progress(first), terminalReceipt }));
+      expect((await store.order(id))?.state, 'another’s claim stands').toBe('claimed');
+      expect((await store.runOfOrder(id))?.id).toBe(claims.id);
+      await store.conclude(claims, refusal());
+      expect((await store.order(id))?.state).toBe('open');
+      await store.conclude(second, ending({ progress: progress(second), terminalReceipt }));
+      expect((await store.order(id))?.state).toBe('paid');
+      expect((await store.runOfOrder(id))?.id).toBe(second.id);
+      expect(await store.closeOrder(id, Uint8Array.of(7))).toEqual(Uint8Array.of(9));
+      expect((await pay(2)).refusal).toBe('order_paid');
+    });
+
     test('is open again when the run that claimed it is refused', async () => {
       const { store, id, pay } = await ordered();
       const run = await pay(1);

@@ -1,23 +1,35 @@
 /**
- * Cancels: what was not seen yet is buried under its own key, what has no attempt is refused, what
- * is under way is noted, and of another's request nothing is learned.
+ * Cancels: what was not seen yet is buried under its own key and refused when it comes, what has no
+ * attempt is refused, what is under way is noted, and of another's request nothing is learned.
  */
 import { describe, expect, test } from 'vitest';
 import type { Admission, Store } from '../../../broker/store/port.ts';
 import { COUNTER_GAP_MAX, TOMBSTONES_PER_KEY_MAX } from '../../../src/limits.ts';
 import { CAST, NOW_MS, admissionOf, admitTo, type Role } from '../stage.ts';
 import { type OpenStore, accepted, close, opened, recounted, start, succeed } from './acts.ts';
-import { usageOf, word, yuan } from './acts.ts';
+import { receiptFor, usageOf, word, yuan } from './acts.ts';
 
+const kinds = (rows: readonly { kind: string }[]) => rows.map(({ kind }) => kind);
 const bytes = (text: string) => new TextEncoder().encode(text);
 
-/** A device asks for a cancel; the receipt is what a tombstone would get. */
-function ask(store: Store, subject: string, receipt = 'gone', role: Role = 'glasses') {
+/** The id of the question to cancel. */
+const QUESTION = 'c0'.repeat(16);
+
+/** A device asks for a cancel; the receipt, about this question, is what a tombstone keeps. */
+function ask(
+  store: Store,
+  subject: string,
+  receipt = 'gone',
+  role: Role = 'glasses',
+  isUnsure = false,
+) {
   return store.cancel({
+    id: QUESTION,
     subject,
     key: CAST[role].key.name,
     envelope: bytes(`cancel ${subject}`),
     receipt: bytes(receipt),
+    isUnsure,
     nowMs: NOW_MS,
   });
 }
@@ -27,19 +39,18 @@ const unjudged = (store: Store, admission: Admission) =>
 
 export function describeCancels(name: string, open: OpenStore): void {
   describe(`${name}: cancels`, () => {
-    test('the request that comes later gets those bytes and takes its counter only', async () => {
+    test('the request that comes later is refused in a run of its own', async () => {
       const { store, mandate, reopen } = await opened(open, {});
       const admission = await admissionOf({ mandate, counter: 7 });
       expect(await ask(store, admission.id)).toEqual({ receipt: bytes('gone') });
       const later = await reopen();
       const { run, fresh, suspended } = await unjudged(later, admission);
       expect([fresh, suspended]).toEqual([true, false]);
-      expect(run).toMatchObject({
-        refusal: 'cancelled',
-        outcome: 'refused',
-        receipt: bytes('gone'),
-        funding: '',
-      });
+      expect(run).toMatchObject({ refusal: 'cancelled', backends: [], funding: '' });
+      expect([run.outcome, run.receipt], 'its receipt is still to be signed').toEqual([
+        undefined,
+        undefined,
+      ]);
       expect(await later.highestCounter(CAST.glasses.key.name)).toBe(7);
       expect(await usageOf(later, mandate)).toEqual([{ amount: 0n, count: 0 }]);
       expect(await later.run(admission.id)).toEqual(run);
@@ -49,6 +60,9 @@ export function describeCancels(name: string, open: OpenStore): void {
         await admissionOf({ mandate, counter: 7, amount: yuan(1n) }),
       );
       expect(reuse.run.refusal, 'the counter is used').toBe('counter_reused');
+      const over = await close(later, run);
+      expect(over).toMatchObject({ outcome: 'refused', receipt: receiptFor(admission) });
+      expect(kinds(await later.evidence(admission.id))).toEqual(['request', 'verdict', 'receipt']);
       expect(await recounted(later)).toEqual([]);
     });
 
@@ -56,18 +70,51 @@ export function describeCancels(name: string, open: OpenStore): void {
       const { store, mandate } = await opened(open, {});
       const { id } = await admissionOf({ mandate });
       expect(await ask(store, id, 'first')).toEqual({ receipt: bytes('first') });
-      const evidence = await store.evidence(id);
+      const evidence = await store.evidence(QUESTION);
       expect(await ask(store, id, 'second')).toEqual({ receipt: bytes('first') });
-      expect(await store.evidence(id)).toEqual(evidence);
+      expect(await ask(store, id, 'third', 'glasses', true), 'sure of what it has').toEqual({
+        receipt: bytes('first'),
+      });
+      expect(await store.evidence(QUESTION)).toEqual(evidence);
     });
 
-    test('once the buried request has come, its run answers with the same bytes', async () => {
+    test('what it buries lies under the question, and nothing under the request', async () => {
+      const { store } = await opened(open, {});
+      const subject = 'ee'.repeat(16);
+      await ask(store, subject, 'gone', 'guest');
+      expect(await store.evidence(subject)).toEqual([]);
+      expect(await store.evidence(QUESTION)).toMatchObject([
+        { kind: 'cancel', body: bytes(`cancel ${subject}`) },
+        { kind: 'receipt', body: bytes('gone') },
+      ]);
+    });
+
+    test('once the buried request has come, its run answers', async () => {
       const { store, mandate } = await opened(open, {});
       const admission = await admissionOf({ mandate });
       await ask(store, admission.id, 'first');
-      await unjudged(store, admission);
+      const { run } = await unjudged(store, admission);
       const again = await ask(store, admission.id, 'second');
-      expect(again).toMatchObject({ run: { receipt: bytes('first'), outcome: 'refused' } });
+      expect(again).toMatchObject({ run: { id: run.id, refusal: 'cancelled' }, isNews: true });
+      const over = await close(store, run);
+      expect(await ask(store, admission.id, 'third')).toEqual({
+        run: { ...over, cancelAskedMs: NOW_MS },
+        isNews: false,
+      });
+    });
+
+    test('when it may have been seen and forgotten: not_seen, and nothing is buried', async () => {
+      const { store, mandate } = await opened(open, {});
+      const admission = await admissionOf({ mandate });
+      const answer = await ask(store, admission.id, 'gone', 'glasses', true);
+      expect(answer).toEqual({ pending: 'not_seen' });
+      expect(await store.evidence(QUESTION)).toEqual([]);
+      const { run } = await admitTo(store, admission);
+      expect(run.refusal, 'it comes like any other').toBeUndefined();
+      expect(await ask(store, run.id, 'gone', 'glasses', true), 'and can be cancelled').toEqual({
+        run: { ...run, refusal: 'cancelled', cancelAskedMs: NOW_MS },
+        isNews: true,
+      });
     });
 
     test('a tombstone of another key has no effect, before the request or after', async () => {
@@ -83,24 +130,28 @@ export function describeCancels(name: string, open: OpenStore): void {
       expect(await store.run(admission.id)).toEqual(run);
     });
 
-    test('of another’s request nothing is learned: the answer is that of none', async () => {
+    test('another’s request is not_seen: nobody gets a refusal of it, and it goes on', async () => {
       const { store, mandate } = await opened(open, {});
       const running = await start(store, await accepted(store, { mandate }));
-      const over = await succeed(store, await accepted(store, { mandate }));
-      const absent = 'ee'.repeat(16);
-      const answers = [];
-      for (const id of [running.id, over.id, absent]) {
-        answers.push(await ask(store, id, 'theirs', 'guest'));
+      const { id } = await succeed(store, await accepted(store, { mandate }));
+      const over = await store.run(id);
+      const before = await store.evidencePage(0, 99);
+      for (const known of [running, over!]) {
+        for (const isUnsure of [false, true]) {
+          const answer = await ask(store, known.id, 'theirs', 'guest', isUnsure);
+          expect(answer).toEqual({ pending: 'not_seen' });
+        }
+        expect(await store.run(known.id)).toEqual(known);
       }
-      expect(answers).toEqual(answers.map(() => ({ receipt: bytes('theirs') })));
-      expect(await store.run(running.id)).toEqual(running);
+      expect(await store.evidencePage(0, 99), 'nothing is written of it').toEqual(before);
     });
 
     test('seen without an attempt, it is refused, and no attempt is made any more', async () => {
       const { store, mandate } = await opened(open, {});
       const run = await accepted(store, { mandate });
       const answer = await ask(store, run.id);
-      expect(answer).toEqual({ run: { ...run, refusal: 'cancelled', cancelAskedMs: NOW_MS } });
+      const noted = { ...run, refusal: 'cancelled', cancelAskedMs: NOW_MS };
+      expect(answer).toEqual({ run: noted, isNews: true });
       expect(await start(store, run)).toMatchObject({ refusal: 'cancelled', attempts: [] });
       await close(store, (await store.run(run.id))!);
       expect(await usageOf(store, mandate)).toEqual([{ amount: 0n, count: 0 }]);
@@ -116,9 +167,9 @@ export function describeCancels(name: string, open: OpenStore): void {
       const { store, mandate } = await opened(open, {});
       const run = await start(store, await accepted(store, { mandate }));
       const noted = { ...run, cancelAskedMs: NOW_MS };
-      expect(await ask(store, run.id)).toEqual({ run: noted });
+      expect(await ask(store, run.id)).toEqual({ run: noted, isNews: true });
       const evidence = await store.evidence(run.id);
-      expect(await ask(store, run.id)).toEqual({ run: noted });
+      expect(await ask(store, run.id)).toEqual({ run: noted, isNews: false });
       expect(await store.evidence(run.id)).toEqual(evidence);
       const cancelled = word(run, { state: 'cancelled', reference: 'ref' }, 'cancel');
       await store.progress(run.id, cancelled, NOW_MS);
@@ -129,7 +180,7 @@ export function describeCancels(name: string, open: OpenStore): void {
       const { store, mandate } = await opened(open, {});
       const { id } = await succeed(store, await accepted(store, { mandate }));
       const run = await store.run(id);
-      expect(await ask(store, id)).toEqual({ run });
+      expect(await ask(store, id)).toEqual({ run, isNews: false });
       expect(await store.run(id)).toEqual(run);
     });
 
@@ -142,7 +193,7 @@ export function describeCancels(name: string, open: OpenStore): void {
         await Promise.all((isFirst ? verbs : verbs.reverse()).map((verb) => verb()));
         expect(await store.run(admission.id)).toMatchObject({
           refusal: 'cancelled',
-          receipt: isFirst ? bytes('gone') : undefined,
+          cancelAskedMs: isFirst ? undefined : NOW_MS,
         });
       }
     });
@@ -151,7 +202,7 @@ export function describeCancels(name: string, open: OpenStore): void {
       const { store, mandate } = await opened(open, {});
       const far = await admissionOf({ mandate, counter: COUNTER_GAP_MAX + 1 });
       await ask(store, far.id);
-      expect((await unjudged(store, far)).run.receipt).toEqual(bytes('gone'));
+      expect((await unjudged(store, far)).run.refusal).toBe('cancelled');
       expect(await store.highestCounter(CAST.glasses.key.name)).toBe(0);
     });
 
@@ -161,7 +212,7 @@ export function describeCancels(name: string, open: OpenStore): void {
       const clone = await admissionOf({ mandate, counter: 3, amount: yuan(1n) });
       await ask(store, clone.id);
       const { run, suspended } = await unjudged(store, clone);
-      expect(run.receipt).toEqual(bytes('gone'));
+      expect(run.refusal).toBe('cancelled');
       expect(suspended).toBe(true);
       expect((await store.identity(CAST.glasses.key.name))?.status).toBe('suspended');
     });

@@ -5,7 +5,7 @@
 import { describe, expect, test } from 'vitest';
 import type { Mandate } from '../../../src/objects/mandate.ts';
 import { order as orderKind } from '../../../src/objects/order.ts';
-import type { Store } from '../../../broker/store/port.ts';
+import type { Facts, Store } from '../../../broker/store/port.ts';
 import { judge, judgeOwn } from '../../../broker/verdict.ts';
 import { CAST, NOW_MS, RULES, admissionOf, orderOf, sealed } from '../stage.ts';
 import {
@@ -17,7 +17,17 @@ import {
   factsFor,
   follow,
 } from './acts.ts';
-import { judgeMany, opened, recounted, send, start, succeed, total, usageOf } from './acts.ts';
+import {
+  judgeMany,
+  nextCounter,
+  opened,
+  recounted,
+  send,
+  start,
+  succeed,
+  total,
+  usageOf,
+} from './acts.ts';
 import { word, yuan } from './acts.ts';
 
 const day = { kind: 'calendar', period: 'day', zone: 'UTC', max: 90_00n, count: 9 } as const;
@@ -146,10 +156,12 @@ export function describeHolds(name: string, open: OpenStore): void {
       const { store, hold } = await held();
       const asked = await accepted(store, follow('capture', hold.id, 40_00n), 'kiosk');
       const cancelled = await store.cancel({
+        id: 'c1'.repeat(16),
         subject: asked.id,
         key: CAST.kiosk.key.name,
         envelope: Uint8Array.of(1),
         receipt: Uint8Array.of(2),
+        isUnsure: false,
         nowMs: NOW_MS,
       });
       expect(cancelled).toMatchObject({ run: { refusal: 'cancelled' } });
@@ -222,6 +234,33 @@ export function describeHolds(name: string, open: OpenStore): void {
       });
     });
 
+    test('one whose own release was declined waits for a person, and blocks no other', async () => {
+      const { store, mandate, hold } = await held();
+      const { hold: other } = await held(undefined, store, mandate);
+      const listed = async () =>
+        (await store.expiredHolds(HOLD_UNTIL_MS, 9)).map(({ id }) => id).sort();
+      const release = async (counter: number) => {
+        const request = { ...follow('void', hold.id, 40_00n), counter };
+        const admission = { ...(await admissionOf(request, HOLD_UNTIL_MS, 'bridge')), device: '' };
+        const judged = (facts: Facts) => judgeOwn(admission.request, facts);
+        return (await store.admit(admission, judged)).run;
+      };
+      const void1 = await accepted(store, follow('void', hold.id, 40_00n), 'kiosk', HOLD_UNTIL_MS);
+      expect(await listed(), 'its payee is releasing it').toEqual([other.id]);
+      const early = await release(1);
+      expect(early.refusal, 'refused on its way in').toBe('original_busy');
+      await close(store, early);
+      await decline(store, void1);
+      expect(await listed(), 'so it is tried again').toEqual([hold.id, other.id].sort());
+      const own = await release(2);
+      expect(own.refusal).toBeUndefined();
+      await decline(store, own, HOLD_UNTIL_MS);
+      expect(await listed()).toEqual([other.id]);
+      const void2 = await accepted(store, follow('void', hold.id, 40_00n), 'kiosk', HOLD_UNTIL_MS);
+      expect((await succeed(store, void2)).outcome, 'its payee still can').toBe('voided');
+      expect(await recounted(store)).toEqual([]);
+    });
+
     test('an open one is never forgotten, nor what it reserves', async () => {
       const { store, mandate, hold } = await held();
       await store.forget(NOW_MS + 86_400_000 * 900);
@@ -238,6 +277,52 @@ export function describeHolds(name: string, open: OpenStore): void {
       expect((await store.runOfOrder(id))?.id).toBe(hold.id);
       const capture = await accepted(store, follow('capture', id, 40_00n), 'kiosk');
       expect(capture.original).toBe(hold.id);
+    });
+
+    test.each([
+      ['capture', 'succeeds', succeed],
+      ['refund', 'succeeds', succeed],
+      ['capture', 'is declined', decline],
+    ] as const)('an order that a %s names is untouched when it %s', async (action, _how, end) => {
+      const { store, mandate, id } = await ordered();
+      const { hold } = await held(undefined, store, mandate);
+      const { order: before } = { order: await store.order(id) };
+      if (action === 'refund') {
+        await succeed(store, await accepted(store, follow('capture', hold.id, 40_00n), 'kiosk'));
+      }
+      const named = { ...follow(action, hold.id, 40_00n), order: id, counter: 90 };
+      const admission = await admissionOf(named, NOW_MS, 'kiosk');
+      const { order: _order, ...unnamed } = admission.request;
+      // As if the judge had let it pass: the store itself keeps it away.
+      const { run } = await store.admit(admission, (facts) => judgeMany(unnamed, facts));
+      expect(run.refusal).toBeUndefined();
+      expect(await store.order(id)).toEqual(before);
+      await end(store, run);
+      expect(await store.order(id)).toEqual(before);
+      expect(before?.state).toBe('open');
+    });
+
+    test('what was accepted gives back what it took, also when it names no account', async () => {
+      const { store, hold } = await held();
+      const unfunded = async (action: 'capture' | 'refund', minor: bigint) => {
+        const counter = nextCounter(store, 'kiosk');
+        const request = { ...follow(action, hold.id, minor), counter };
+        const admission = await admissionOf(request, NOW_MS, 'kiosk');
+        const { run } = await store.admit(admission, (facts) => {
+          const found = judgeMany(admission.request, facts);
+          return found.kind === 'accept' ? { ...found, funding: '' } : found;
+        });
+        expect(run).toMatchObject({ refusal: undefined, funding: '', backends: ['ledger'] });
+        return run;
+      };
+      await decline(store, await unfunded('capture', 40_00n));
+      expect(await paymentOf(store, hold.id)).toMatchObject({ held: 40_00n, acting: undefined });
+      await succeed(store, await unfunded('capture', 40_00n));
+      const refund = await unfunded('refund', 30_00n);
+      expect(await recounted(store), 'while it is under way').toEqual([]);
+      await decline(store, refund);
+      expect(await paymentOf(store, hold.id)).toMatchObject({ refunding: 0n, refunded: 0n });
+      expect(await recounted(store)).toEqual([]);
     });
 
     test('what is not known yet, or moved nothing, is no original', async () => {

@@ -111,9 +111,10 @@ export function describeRecords(name: string, open: OpenStore): void {
       await store.putOrder(order, 'kiosk', envelope, NOW_MS);
       const running = await start(store, await accepted(store, { mandate, counter: 1 }));
       const gone = await admissionOf({ mandate, counter: 2 });
-      const cancel = { key, envelope: Uint8Array.of(1), receipt: Uint8Array.of(2), nowMs: NOW_MS };
+      const bytes = { envelope: Uint8Array.of(1), receipt: Uint8Array.of(2) };
+      const cancel = { id: 'c1'.repeat(16), key, ...bytes, isUnsure: false, nowMs: NOW_MS };
       await store.cancel({ ...cancel, subject: gone.id });
-      await store.cancel({ ...cancel, subject: running.id });
+      await store.cancel({ ...cancel, id: 'c2'.repeat(16), subject: running.id });
       await admitTo(store, gone);
       const revocation = await revocationOf({ mandate });
       await store.revoke(revocation);
@@ -127,7 +128,9 @@ export function describeRecords(name: string, open: OpenStore): void {
       expect(await of(CAST.till.key.name)).toEqual(['key', 'status']);
       expect(await of(mandate)).toEqual(['mandate']);
       expect(await of(order)).toEqual(['order']);
-      expect(await of(gone.id)).toEqual(['cancel', 'receipt', 'request', 'verdict']);
+      expect(await of('c1'.repeat(16)), 'one that buries').toEqual(['cancel', 'receipt']);
+      expect(await of('c2'.repeat(16)), 'one of a run').toEqual([]);
+      expect(await of(gone.id)).toEqual(['request', 'verdict']);
       expect(await of(running.id)).toEqual(['request', 'verdict', 'decision', 'cancel', 'note']);
       expect(await of(revocation.id)).toEqual(['revoke', 'status', 'receipt']);
       expect(json((await store.evidence(revocation.id))[1])).toMatchObject({

@@ -5,8 +5,8 @@ import { AUDIT_PAGE_ROWS } from '../../../src/limits.ts';
 import { random, timers } from '../../../src/node/platform.ts';
 import { openDatabase } from '../../../src/node/sqlite.ts';
 import { enrol, putMandate } from '../stage.ts';
-import { accepted, close, decline, follow, recounted, send, start, succeed } from './acts.ts';
-import { total } from './acts.ts';
+import { accepted, close, decline, follow, recounted, revocationOf, send } from './acts.ts';
+import { start, succeed, total } from './acts.ts';
 
 const rolling = { kind: 'rolling', seconds: 60, max: 80_00n, count: 8 } as const;
 
@@ -24,9 +24,14 @@ async function busy() {
   const hold = await succeed(store, await accepted(store, { mandate, action: 'hold' }));
   const open = await start(store, await accepted(store, { mandate }));
   const declined = await decline(store, await accepted(store, { mandate }));
+  const access = await succeed(
+    store,
+    await accepted(store, { mandate, action: 'access', amount: undefined as never }),
+  );
+  const other = await putMandate(store, { epoch: 2 });
   await close(store, await send(store, { mandate, payee: 'nobody' }));
-  const of = { paid, refund, hold, open, declined };
-  return { database, store, mandate, of, change: (sql: string) => void database.exec(sql) };
+  const of = { paid, refund, hold, open, declined, access };
+  return { database, store, mandate, other, of, change: (sql: string) => void database.exec(sql) };
 }
 
 test('nothing differs in a store that nobody tampered with', async () => {
@@ -74,6 +79,37 @@ const tampered: readonly (readonly [string, (part: Busy) => string])[] = [
     'reservations that nobody will end',
     ({ of }) => `UPDATE reservations SET state = 'reserved' WHERE run = '${of.paid.id}'`,
   ],
+  ['evidence of a mandate', () => `DELETE FROM evidence WHERE kind = 'mandate'`],
+  [
+    'what the payer signed',
+    ({ mandate, other }) => `UPDATE mandates
+      SET envelope = (SELECT envelope FROM mandates WHERE id = '${other}') WHERE id = '${mandate}'`,
+  ],
+  ['evidence of a request', ({ of }) => `DELETE FROM evidence WHERE subject = '${of.open.id}'`],
+  [
+    'what was asked',
+    ({ of }) => `UPDATE runs
+      SET envelope = (SELECT envelope FROM runs WHERE id = '${of.paid.id}')
+      WHERE id = '${of.open.id}'`,
+  ],
+  ['limits that it counts in', ({ of }) => `DELETE FROM reservations WHERE run = '${of.paid.id}'`],
+  [
+    'limits that it counts in',
+    ({ of }) => `DELETE FROM reservations WHERE run = '${of.access.id}'`,
+  ],
+  [
+    'limits count what was paid',
+    ({ of }) => `UPDATE reservations SET state = 'voided' WHERE run = '${of.paid.id}'`,
+  ],
+  [
+    'limits count what was paid',
+    ({ of }) =>
+      `UPDATE reservations SET minor = minor - 1 WHERE run = '${of.paid.id}' AND place = 1`,
+  ],
+  [
+    'limits count what was paid',
+    ({ of }) => `UPDATE reservations SET state = 'voided' WHERE run = '${of.access.id}'`,
+  ],
   ['receipt', ({ of }) => `UPDATE runs SET receipt = x'00' WHERE id = '${of.paid.id}'`],
 ];
 
@@ -81,6 +117,27 @@ test.each(tampered)('%s: %#', async (what, sql) => {
   const part = await busy();
   part.change(sql(part));
   expect((await recounted(part.store)).map((difference) => difference.what)).toContain(what);
+});
+
+test.each([
+  ['by its id', ({ mandate }: Busy) => ({ mandate }), ({ mandate }: Busy) => [mandate]],
+  ['by its epoch', () => ({ epoch: 2 }), ({ mandate }: Busy) => [mandate]],
+  ['with all the others', () => ({ epoch: 3 }), ({ mandate, other }: Busy) => [mandate, other]],
+] as const)('a mandate that was revoked %s and is active again', async (_how, target, ended) => {
+  const part = await busy();
+  await part.store.revoke(await revocationOf(target(part)));
+  expect(await recounted(part.store)).toEqual([]);
+  part.change(`UPDATE mandates SET status = 'active'`);
+  expect(await recounted(part.store)).toEqual(
+    ended(part)
+      .toSorted()
+      .map((id) => ({
+        what: 'a revoked mandate',
+        where: `mandate ${id}`,
+        expected: 'revoked',
+        found: 'active',
+      })),
+  );
 });
 
 test('a difference says where, what is right and what is there', async () => {

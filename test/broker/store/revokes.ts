@@ -87,6 +87,33 @@ export function describeRevokes(name: string, open: OpenStore): void {
       expect(await store.revoke(further), 'from the epoch that is in use now').toBeDefined();
     });
 
+    test('a leap is measured from what the wallet signed, not from a child’s epoch', async () => {
+      const { store, mandate } = await opened(open, { epoch: 7 });
+      await putMandate(store, { parent: mandate, epoch: 7 + 9 * EPOCH_STEP_MAX }, 'glasses');
+      const leap = store.revoke(await revocationOf({ epoch: 7 + EPOCH_STEP_MAX + 1 }));
+      await expect(leap).rejects.toMatchObject({ reason: 'malformed' });
+      await store.revoke(await revocationOf({ epoch: 7 + EPOCH_STEP_MAX }));
+      expect((await store.mandate(mandate, NOW_MS))?.status).toBe('revoked');
+    });
+
+    test('a hold is told as long as something of it is held, and no longer', async () => {
+      const { store, mandate } = await opened(open, {});
+      const held = async () =>
+        succeed(store, await accepted(store, { mandate, action: 'hold', amount: yuan(20_00n) }));
+      const [kept, captured, voided, acted] = [
+        await held(),
+        await held(),
+        await held(),
+        await held(),
+      ];
+      await succeed(store, await accepted(store, follow('capture', captured.id, 1_00n), 'kiosk'));
+      await succeed(store, await accepted(store, follow('void', voided.id, 20_00n), 'kiosk'));
+      await start(store, await accepted(store, follow('capture', acted.id, 20_00n), 'kiosk'));
+      const { running, refused } = await store.revoke(await revocationOf({ mandate }));
+      expect([...running].sort()).toEqual([kept.id, acted.id].sort());
+      expect(refused).toEqual([]);
+    });
+
     test('a child ends with its parent, whatever its own epoch', async () => {
       const { store, mandate } = await opened(open, { epoch: 1 });
       const child = await putMandate(store, { parent: mandate, epoch: 9 }, 'glasses');

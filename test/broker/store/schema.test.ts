@@ -16,7 +16,7 @@ import { mandate as mandateKind } from '../../../src/objects/mandate.ts';
 import { order as orderKind } from '../../../src/objects/order.ts';
 import type { Database } from '../../../src/platform.ts';
 import { CAST, ENROLLED, NOW_MS, NOW_S, PAYER, admissionOf, mandateOf } from '../stage.ts';
-import { orderOf, sealed, statementOf } from '../stage.ts';
+import { orderOf, putMandate, sealed, statementOf } from '../stage.ts';
 import { accepted, close, follow, recounted, revocationOf, send, succeed } from './acts.ts';
 import { total, usageOf, yuan } from './acts.ts';
 
@@ -229,8 +229,10 @@ async function migrated() {
   old.exec('PRAGMA user_version = 1');
   const filled = await fill(old);
   old.close();
+  const database = openDatabase(path);
+  const store = createSqliteStore(database, timers, random);
   const open = () => createSqliteStore(openDatabase(path), timers, random);
-  return { ...filled, store: open(), open };
+  return { ...filled, database, store, open };
 }
 
 test('everything of a version 1 store is there, and its books agree', async () => {
@@ -314,6 +316,18 @@ test('its mandates know epoch and end: they are revoked, and erased, like new on
   for (const id of mandates) left.push((await store.mandate(id, NOW_MS)) !== undefined);
   expect(left, 'the first one has runs that are open').toEqual([true, false]);
   expect(await recounted(store)).toEqual([]);
+});
+
+test('its rows are from before the chain; one that came later is missed in it', async () => {
+  const { store, database, mandates } = await migrated();
+  const run = await succeed(store, await accepted(store, { mandate: mandates[0]!, counter: 7 }));
+  const mandate = await putMandate(store, { epoch: 9 });
+  expect(await recounted(store)).toEqual([]);
+  database.exec(`DELETE FROM evidence WHERE kind IN ('request', 'mandate')`);
+  expect(await recounted(store)).toMatchObject([
+    { what: 'evidence of a mandate', where: `mandate ${mandate}`, found: 'none' },
+    { what: 'evidence of a request', where: `payment ${run.id}`, found: 'none' },
+  ]);
 });
 
 test('it is brought up to date once: opened again it is the same', async () => {

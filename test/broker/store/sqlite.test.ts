@@ -171,7 +171,7 @@ describe('group commit', () => {
     disk.isFull = true;
     const receipt = Uint8Array.of(1);
     const { envelope } = await sealed(orderKind, orderOf(), CAST.kiosk);
-    const asked = { subject: run.id, key: CAST.glasses.key.name, envelope, receipt };
+    const asked = { id: 'x', subject: run.id, key: CAST.glasses.key.name, envelope, receipt };
     const lease = { owner: 'test', untilMs: NOW_MS };
     const revocation = await revocationOf({ mandate });
     const verbs: Record<string, () => Promise<unknown>> = {
@@ -180,7 +180,7 @@ describe('group commit', () => {
       attempt: () => store.attempt(run.id, openingOf(run), NOW_MS),
       progress: () => store.progress(started.id, word(started, { state: 'unknown' }), NOW_MS),
       conclude: () => store.conclude(run, refusal()),
-      cancel: () => store.cancel({ ...asked, nowMs: NOW_MS }),
+      cancel: () => store.cancel({ ...asked, isUnsure: false, nowMs: NOW_MS }),
       claim: () => store.claim(lease, 10, NOW_MS * 2),
       renew: () => store.renew([run.id], lease),
       putOrder: () => store.putOrder('x', 'kiosk', envelope, NOW_MS),
