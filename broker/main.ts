@@ -310,7 +310,10 @@ function requireFiles(configFile: string, config: BridgeConfig): void {
   const shared = [config.risk, ...config.backends].map(({ secret }) => at(secret));
   for (const path of [...own, ...shared]) {
     if (files.read(path)) continue;
-    throw new OperatorError('key', `${path} is missing: put it back, from a backup or the other side`);
+    throw new OperatorError(
+      'key',
+      `${path} is missing: put it back, from a backup or the other side`,
+    );
   }
 }
 
@@ -327,8 +330,17 @@ async function toWire(parts: OperatorParts, text: string): Promise<string> {
   }
 }
 
+/** Throws OperatorError for an answer that was cut off in the middle. */
+function parseAnswer(text: string): unknown {
+  try {
+    return JSON.parse(text);
+  } catch (cause) {
+    throw new OperatorError('failed', 'the bridge ended while it answered', { cause });
+  }
+}
+
 function fromWire(text: string): unknown {
-  const told = JSON.parse(text) as Readonly<{ answer?: unknown; reason?: Reason; why?: string }>;
+  const told = parseAnswer(text) as Readonly<{ answer?: unknown; reason?: Reason; why?: string }>;
   if (told.reason !== undefined) throw new PaymentError(told.reason, told.why ?? '');
   if (told.why !== undefined) throw new OperatorError('failed', told.why);
   return told.answer;

@@ -39,22 +39,15 @@ export type Place = Readonly<{
 
 /** "row 12 (decision about payment 1c25…)": enough to ask for the file about it. */
 export function rowName(row: Readonly<{ number: number; subject: string; kind: string }>): string {
-  const noun = Object.hasOwn(SUBJECTS, row.kind) ? SUBJECTS[row.kind] : undefined;
-  return `row ${row.number} (${row.kind} about ${noun ? `${noun} ` : ''}${row.subject})`;
+  const { number, subject, kind } = row;
+  const about = SELVES.has(kind) ? '' : PAYMENTS.has(kind) ? 'about payment ' : 'about ';
+  return `row ${number} (${kind} ${about}${subject})`;
 }
 
-/** What the subject of a row is an id of, where its kind alone tells. */
-const SUBJECTS: Readonly<Record<string, string>> = Object.freeze({
-  key: 'key',
-  mandate: 'mandate',
-  revoke: 'revoke',
-  order: 'order',
-  request: 'payment',
-  verdict: 'payment',
-  decision: 'payment',
-  attempt: 'payment',
-  answer: 'payment',
-});
+/** Kinds of rows whose subject is their own id. */
+const SELVES: ReadonlySet<string> = new Set(['key', 'mandate', 'order', 'revoke']);
+/** Kinds of rows that only payments have. */
+const PAYMENTS: ReadonlySet<string> = new Set('request verdict decision attempt answer'.split(' '));
 
 /**
  * Where rows stand, and whether each follows from the row before it and the next one from it.

@@ -53,7 +53,7 @@ export function erase(
   const idle = `SELECT id FROM orders WHERE ?2 IS NULL AND stored_ms < ?1 AND run IS NULL`;
   const subjects = `SELECT id FROM (${over}) UNION SELECT id FROM (${ended})
     UNION SELECT id FROM orders WHERE run IN (${over}) UNION SELECT id FROM (${idle})
-    UNION SELECT id FROM tombstones WHERE ?2 IS NULL AND at_ms < ?1`;
+    UNION SELECT question FROM tombstones WHERE ?2 IS NULL AND at_ms < ?1`;
   const erased = write(
     `UPDATE evidence SET salt = NULL, body = NULL
      WHERE body IS NOT NULL AND at_ms < ?1 AND subject IN (${subjects})`,

@@ -150,7 +150,8 @@ CREATE INDEX holds_by_end ON payments (hold_until_ms) WHERE held > 0;
 CREATE TABLE tombstones (
   id TEXT NOT NULL,
   key TEXT NOT NULL,
-  receipt BLOB NOT NULL,
+  question TEXT NOT NULL,             -- id of the query, under which its evidence lies
+  receipt BLOB NOT NULL,              -- empty: only the request's own refusal will be final
   at_ms INTEGER NOT NULL,
   PRIMARY KEY (key, id)
 ) STRICT, WITHOUT ROWID;

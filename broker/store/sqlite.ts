@@ -376,24 +376,35 @@ export function createSqliteStore(database: Database, timers: Timers, random: Ra
       return { run: known(subject), isNews: true };
     }
     const buried = one('SELECT receipt FROM tombstones WHERE key = ? AND id = ?', key, subject);
-    if (buried) return { receipt: buried['receipt'] as Uint8Array };
-    // Another's request is answered like one never seen, and like one that may have been forgotten.
-    if (owner !== undefined || asked.isUnsure) return { pending: 'not_seen' };
+    if (buried) {
+      const told = buried['receipt'] as Uint8Array;
+      if (told.length > 0 || asked.isUnsure) return answerOf(told);
+      // By now it is sure.
+      write('UPDATE tombstones SET receipt = ? WHERE key = ? AND id = ?', receipt, key, subject);
+      chain.append(id, 'receipt', receipt, nowMs);
+      return answerOf(receipt);
+    }
+    // Another's request is answered like one that may have been forgotten.
+    if (owner !== undefined) return { pending: 'not_seen' };
     const count = one('SELECT count(*) AS count FROM tombstones WHERE key = ?', key)!['count'];
     if (Number(count) >= TOMBSTONES_PER_KEY_MAX) {
       throw new PaymentError('rate_limited', 'too many requests cancelled before they came');
     }
+    // What may have been paid and forgotten is buried too, or its device would cause a payment by
+    // sending it again; but only its own refusal, when it comes, can be sure.
+    const told = asked.isUnsure ? UNSURE : receipt;
     write(
-      'INSERT INTO tombstones (key, id, receipt, at_ms) VALUES (?, ?, ?, ?)',
+      'INSERT INTO tombstones (key, id, question, receipt, at_ms) VALUES (?, ?, ?, ?, ?)',
       key,
       subject,
-      receipt,
+      id,
+      told,
       BigInt(nowMs),
     );
     // Under the question's own id: nobody writes into what is told of another's payment.
     chain.append(id, 'cancel', envelope, nowMs);
-    chain.append(id, 'receipt', receipt, nowMs);
-    return { receipt };
+    if (!asked.isUnsure) chain.append(id, 'receipt', receipt, nowMs);
+    return answerOf(told);
   }
 
   // ── keys and mandates ──────────────────────────────────────────────────────────────────────
@@ -654,6 +665,13 @@ export function createSqliteStore(database: Database, timers: Timers, random: Ra
       id,
     );
   }
+}
+
+/** The receipt of a tombstone that says nothing final. */
+const UNSURE = new Uint8Array();
+
+function answerOf(receipt: Uint8Array) {
+  return receipt.length === 0 ? ({ pending: 'not_seen' } as const) : { receipt };
 }
 
 /** A verdict as evidence: integers as text, so that no reader rounds them. */

@@ -103,17 +103,17 @@ export function describeCancels(name: string, open: OpenStore): void {
       });
     });
 
-    test('when it may have been seen and forgotten: not_seen, and nothing is buried', async () => {
+    test('when it may have been seen and forgotten: buried, and only its run can be sure', async () => {
       const { store, mandate } = await opened(open, {});
       const admission = await admissionOf({ mandate });
-      const answer = await ask(store, admission.id, 'gone', 'glasses', true);
-      expect(answer).toEqual({ pending: 'not_seen' });
-      expect(await store.evidence(QUESTION)).toEqual([]);
+      const answer = { pending: 'not_seen' };
+      expect(await ask(store, admission.id, 'gone', 'glasses', true)).toEqual(answer);
+      expect(await ask(store, admission.id, 'gone', 'glasses', true), 'again').toEqual(answer);
+      expect((await store.evidence(QUESTION)).map(({ kind }) => kind)).toEqual(['cancel']);
       const { run } = await admitTo(store, admission);
-      expect(run.refusal, 'it comes like any other').toBeUndefined();
-      expect(await ask(store, run.id, 'gone', 'glasses', true), 'and can be cancelled').toEqual({
-        run: { ...run, refusal: 'cancelled', cancelAskedMs: NOW_MS },
-        isNews: true,
+      expect(run.refusal, 'sending it again causes no payment').toBe('cancelled');
+      expect(await ask(store, run.id, 'gone', 'glasses', true)).toMatchObject({
+        run: { refusal: 'cancelled', attempts: [] },
       });
     });
 
