@@ -10,13 +10,14 @@ import { requireBytes, requireFolder, requireText } from '../src/files.ts';
 import { openKeyFile } from '../src/keyfile.ts';
 import { thumbprint } from '../src/keys.ts';
 import { keyStatement } from '../src/objects/key.ts';
-import { type Mandate, mandate as mandateKind } from '../src/objects/mandate.ts';
+import { mandate as mandateKind } from '../src/objects/mandate.ts';
 import { type Receipt, receipt as receiptKind } from '../src/objects/receipt.ts';
 import type { Clock, Connect, Database, Files, Log, Random, Timers } from '../src/platform.ts';
 import { readPublicPem } from '../src/signer.ts';
 import type { DeviceConfig } from './config.ts';
 import { nobleSigner } from './keys.ts';
 import { type DeviceLink, createDeviceLink } from './link.ts';
+import type { HeldMandate } from './mandates.ts';
 import { type Outbox, createOutbox } from './outbox.ts';
 import { createDirectory } from './payees.ts';
 import { type Device, type Surface, createDevice } from './runtime.ts';
@@ -48,6 +49,8 @@ type Running = Readonly<{
   onReceipt: (hear: ReceiptListener) => void;
   /** Resolves once payments are possible: broker reached and a fresh tick heard. */
   ready: () => Promise<void>;
+  /** Waits a moment for what is under way, and tells what is not confirmed yet; then `stop`. */
+  leave: () => Promise<void>;
   stop: () => Promise<void>;
 }>;
 
@@ -167,6 +170,7 @@ export function startDevice(
     onReceipt: (hear) => void listeners.add(hear),
     ready: () =>
       link.state() === 'ready' ? Promise.resolve() : new Promise((done) => waiting.add(done)),
+    leave: () => (device ?? terminal)!.leave(),
     stop: async () => {
       isStopping = true;
       await link.close();
@@ -190,10 +194,10 @@ function believing<T>(run: () => T): T {
   }
 }
 
-type HeldMandate = Readonly<{ id: string; mandate: Mandate; envelope: Uint8Array }>;
+type SignedMandate = HeldMandate & Readonly<{ envelope: Uint8Array }>;
 
 /** The mandates of the folder that name this key; the bridge is who verifies them. */
-function readMandates(files: Files, folder: string, realm: Realm, key: string): HeldMandate[] {
+function readMandates(files: Files, folder: string, realm: Realm, key: string): SignedMandate[] {
   return files
     .list(folder)
     .filter((name) => name.endsWith('.mandate'))

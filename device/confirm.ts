@@ -8,7 +8,7 @@
 import { PaymentError } from '../src/errors.ts';
 import { type Money, formatMoney } from '../src/money.ts';
 import type { Presence } from '../src/objects/key.ts';
-import type { Order } from '../src/objects/order.ts';
+import type { Order, OrderLine } from '../src/objects/order.ts';
 import type { Band, Policy } from '../src/objects/policy.ts';
 import type { Request } from '../src/objects/request.ts';
 import { type Directory, displayName } from './payees.ts';
@@ -62,16 +62,24 @@ export function frameOf(
 ): Frame {
   const payee = directory.byId(terms.payee);
   if (!payee) throw new PaymentError('scope_payee', 'the payee is not in the directory');
-  const { currency } = terms.amount;
   return Object.freeze({
     payee: isolated(displayName(payee, language)),
     amount: formatMoney(terms.amount, language),
-    lines: (order?.lines ?? []).map(
-      ({ text, quantity, total }) =>
-        `${quantity} × ${isolated(text)}  ${formatMoney({ currency, minor: total }, language)}`,
-    ),
+    lines: linesOf(order?.lines ?? [], terms.amount.currency, language),
     needs,
   });
+}
+
+/** Lines of an order as a person reads them: "2 × Latte  40.00 yuan". */
+export function linesOf(
+  lines: readonly OrderLine[],
+  currency: string,
+  language: 'en' | 'zh',
+): readonly string[] {
+  return lines.map(
+    ({ text, quantity, total }) =>
+      `${quantity} × ${isolated(text)}  ${formatMoney({ currency, minor: total }, language)}`,
+  );
 }
 
 /** Whether two frames say the same to a person. */

@@ -5,6 +5,8 @@
  * bridge said so or nothing was ever sent; everything else is "not confirmed yet".
  */
 import { type Reason, reasonName } from '../src/errors.ts';
+import type { Period, Window } from '../src/objects/mandate.ts';
+import { spanText } from '../src/wallet.ts';
 
 export type Language = 'en' | 'zh';
 
@@ -150,6 +152,44 @@ export const phrases = {
           ],
       language,
     ),
+  /** As `ask`, when `open` to the same payee has not ended: amounts, oldest first. */
+  askAgain: (
+    open: readonly string[],
+    amount: string,
+    payee: string,
+    needs: 1 | 2,
+    language: Language,
+  ) =>
+    phrases.notConfirmed(open, payee, language) +
+    pick(
+      needs === 1
+        ? [
+            ` Pay another ${amount}? Say “confirm payment” or tap the temple.`,
+            `要再支付${amount}吗？请说“确认支付”或轻触镜腿。`,
+          ]
+        : [
+            ` Pay another ${amount}? Tap the temple to pay.`,
+            `要再支付${amount}吗？请轻触镜腿支付。`,
+          ],
+      language,
+    ),
+  notConfirmed: (open: readonly string[], payee: string, language: Language) =>
+    pick(
+      [
+        `${open.join(' and ')} to ${payee} ${open.length > 1 ? 'are' : 'is'} not confirmed yet.`,
+        `向${payee}支付的${open.join('、')}尚未确认。`,
+      ],
+      language,
+    ),
+  /** After a “no” to a new question, which is none to what was sent before. */
+  mayCancel: (language: Language) => pick([' You can say “cancel”.', '可以说“取消”。'], language),
+  /** At the end of the program. */
+  leaving: (language: Language) =>
+    pick(
+      [' Do not pay again; it goes on at the next start.', '请勿重复付款，下次启动时会继续处理。'],
+      language,
+    ),
+  stillOpen: (language: Language) => pick(['not confirmed yet', '尚未确认'], language),
   needPress: (language: Language) =>
     pick(['This amount needs a tap on the temple.', '该金额需要轻触镜腿确认。'], language),
   onlyConfirm: (language: Language) =>
@@ -175,7 +215,7 @@ export const phrases = {
   timedOut: (language: Language) =>
     pick(['No answer, so nothing was sent.', '未收到确认，未发送。'], language),
   unconfirmed: (code: number, language: Language) =>
-    reasonPhrase(code, language) + pick([' You can say “cancel”.', '可以说“取消”。'], language),
+    reasonPhrase(code, language) + phrases.mayCancel(language),
   cancelling: (amount: string, payee: string, language: Language) =>
     pick(
       [
@@ -245,6 +285,22 @@ export const phrases = {
         : [`Left: ${amounts.join(' · ')}.`, `剩余额度：${amounts.join(' · ')}。`],
       language,
     ),
+  /** What a window of the mandate has left. */
+  leftOf: (amount: string, window: Window, language: Language) => {
+    switch (window.kind) {
+      case 'total':
+        return pick([`${amount} in all`, `总计${amount}`], language);
+      case 'calendar':
+        return pick(
+          [`${amount} for the ${window.period}`, `当${PERIODS_ZH[window.period]}${amount}`],
+          language,
+        );
+      case 'rolling': {
+        const span = spanText(window.seconds, language);
+        return pick([`${amount} within any ${span}`, `任意${span}内${amount}`], language);
+      }
+    }
+  },
   help: (language: Language) =>
     pick(
       [
@@ -258,7 +314,27 @@ export const phrases = {
   copied: (language: Language) => reasonPhrase('counter_reused', language),
 } as const;
 
+const PERIODS_ZH: Readonly<Record<Period, string>> = {
+  day: '日',
+  week: '周',
+  month: '月',
+  quarter: '季',
+  year: '年',
+};
+
 type Act = 'refund' | 'capture' | 'void';
+
+/** Where a reason means another thing to a clerk than to who pays. */
+const CLERK_REASONS: Readonly<Partial<Record<Reason, Pair>>> = {
+  currency_mismatch: ['The order is in another currency.', '订单为其他货币。'],
+};
+
+/** As `reasonPhrase`, to a clerk. */
+export function clerkReason(code: number | Reason, language: Language): string {
+  const name = typeof code === 'number' ? reasonName(code) : code;
+  const own = name && CLERK_REASONS[name];
+  return own ? pick(own, language) : reasonPhrase(code, language);
+}
 
 /** What a terminal says to the clerk; `order` is as much of the order's id as people read. */
 export const clerkPhrases = {
@@ -332,6 +408,26 @@ export const clerkPhrases = {
       ],
       language,
     ),
+  /** An order as it was understood: its total, which its lines add up to. */
+  total: (amount: string, order: string, language: Language) =>
+    pick([`Order ${order}, total ${amount}.`, `订单${order}，合计${amount}。`], language),
+  /** Leaving in the middle of something. */
+  leaving: (language: Language) =>
+    pick(
+      [
+        'Not confirmed yet. Do not do it again; it goes on at the next start.',
+        '尚未确认，请勿重复操作，下次启动时会继续处理。',
+      ],
+      language,
+    ),
+  /** After an amount that is too much, or when nothing is left. */
+  leftOf: (amount: string | undefined, order: string, language: Language) =>
+    pick(
+      amount === undefined
+        ? [` Nothing of order ${order} is left.`, `订单${order}已无可用金额。`]
+        : [` ${amount} of order ${order} is left.`, `订单${order}还剩${amount}。`],
+      language,
+    ),
   orderPaid: (amount: string, order: string, language: Language) =>
     pick([`Order ${order} is paid: ${amount}.`, `订单${order}已支付${amount}。`], language),
   orderHeld: (amount: string, order: string, language: Language) =>
@@ -347,14 +443,15 @@ export const clerkPhrases = {
   help: (language: Language) =>
     pick(
       [
-        'An order: “2 Latte 40 yuan”. Of one that was paid: “refund last 5 yuan”, ' +
-          '“refund ORDER”; of one that is held: “capture ORDER”, “void ORDER”. ' +
-          'An empty line presses the button.',
-        '下单：“2 拿铁 40元”。已支付：“退款 last 5元”“退款 订单号”；' +
-          '已预授权：“收款 订单号”“解除 订单号”。空行表示按键。',
+        'An order: “2 Latte 40 yuan” (40 for both). Of one that was paid: “refund last 5 yuan”, ' +
+          '“refund ORDER”; of one that is held: “capture ORDER”, “void ORDER”.',
+        '下单：“2 拿铁 40元”（两杯共40元）。已支付：“退款 last 5元”“退款 订单号”；' +
+          '已预授权：“收款 订单号”“解除 订单号”。',
       ],
       language,
     ),
+  emptyLine: (language: Language) =>
+    pick(['An empty line presses the button.', '空行表示按键。'], language),
 } as const;
 
 const MISSES: Readonly<

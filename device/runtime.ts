@@ -9,22 +9,27 @@ import assert from 'node:assert/strict';
 import { decodeCbor } from '../src/cbor.ts';
 import { type Realm, type Signer, identify, payloadOf, signEnvelope } from '../src/cose.ts';
 import { PaymentError, REASONS, type Reason, reasonClass } from '../src/errors.ts';
-import { CONFIRM_MS, RECEIPT_PATIENCE_MS, REQUEST_VALID_S } from '../src/limits.ts';
+import {
+  CONFIRM_MS,
+  LEAVE_MS,
+  RECEIPTS_SHOWN,
+  RECEIPT_PATIENCE_MS,
+  REQUEST_VALID_S,
+} from '../src/limits.ts';
 import { type Money, formatMoney, parseDecimal } from '../src/money.ts';
 import type { Presence } from '../src/objects/key.ts';
 import { seal } from '../src/objects/kind.ts';
-import type { Mandate } from '../src/objects/mandate.ts';
 import type { Order } from '../src/objects/order.ts';
-import type { Band } from '../src/objects/policy.ts';
 import { query as queryKind } from '../src/objects/query.ts';
 import { type Receipt, isFinal, receipt as receiptKind } from '../src/objects/receipt.ts';
 import { type Channel, type Request, request as requestKind } from '../src/objects/request.ts';
 import { within } from '../src/patience.ts';
 import type { Clock, Log, Timers } from '../src/platform.ts';
 import { type Answer, createAnswers } from './answers.ts';
-import { type Frame, type Terms, frameOf, levelNeeded, sameFrame } from './confirm.ts';
+import { type Frame, type Terms, frameOf, sameFrame } from './confirm.ts';
 import { asksToCancel, readUtterance } from './intents/reading.ts';
 import { type DeviceLink, requireOnline } from './link.ts';
+import { type HeldMandate, chooseMandate } from './mandates.ts';
 import { type Entry, type Outbox, noteTold, putConfirmed } from './outbox.ts';
 import { type Directory, displayName } from './payees.ts';
 import { type Language, phrases, reasonPhrase } from './phrases.ts';
@@ -32,7 +37,7 @@ import { createQuestion } from './question.ts';
 import type { CodeReader } from './sense/look.ts';
 import type { Pointer, Sensed } from './sense/sensed.ts';
 import { readTag } from './sense/tap.ts';
-import { receiptLines, remaining } from './statement.ts';
+import { openPayments, receiptLines, remaining, wasDoubted } from './statement.ts';
 import type { Time } from './time.ts';
 import type { Trust } from './trust.ts';
 
@@ -69,6 +74,11 @@ export type Device = Readonly<{
   resume: () => void;
   /** Called by the link when the bridge knows more of this key than this disk. */
   suspend: () => void;
+  /**
+   * Called before the program ends: waits a moment for a payment under way, then tells what is not
+   * confirmed yet. An open question is not waited for: what was not confirmed is not sent.
+   */
+  leave: () => Promise<void>;
 }>;
 
 export type Parts = Readonly<{
@@ -78,7 +88,7 @@ export type Parts = Readonly<{
   /** The most presence that this device's key may claim. */
   presenceMax: Presence;
   /** Mandates that name this key, with their ids. */
-  mandates: readonly Readonly<{ id: string; mandate: Mandate }>[];
+  mandates: readonly HeldMandate[];
   directory: Directory;
   trust: Trust;
   time: Time;
@@ -109,7 +119,8 @@ export function createDevice(parts: Parts): Device {
   const answers = createAnswers();
   /** A payee waiting for an amount. */
   let asked: { payee: string; channel: Channel; untilMs: number } | undefined;
-  let isBusy = false;
+  /** While busy with what a person did: ends with it. */
+  let atWork: Promise<void> | undefined;
   /** While busy: the payment that was sent and whose first receipt is awaited. */
   let underWay: string | undefined;
   /** Payments that the person asked to cancel. */
@@ -124,12 +135,11 @@ export function createDevice(parts: Parts): Device {
   // ── the payment ────────────────────────────────────────────────────────────────────────────
 
   async function pay({ terms, channel, order }: Proposal): Promise<Told> {
-    const { id: mandate, bands } = requireMandate(terms.amount);
-    const needs = levelNeeded([trust.policy], bands, terms.amount, parts.presenceMax);
+    const { id: mandate, needs } = requireMandate(terms, channel);
     requireAble();
 
     const frame = frameOf(terms, order, needs, directory, language);
-    surface.ask(frame, phrases.ask(frame.amount, frame.payee, needs, language));
+    surface.ask(frame, sentenceFor(frame, terms.payee));
     const presence = await question.answer(needs);
     if (presence === 'cancelled' || presence === 'timed_out') {
       return notSent(presence);
@@ -284,7 +294,7 @@ export function createDevice(parts: Parts): Device {
       case 'ask_payee':
         return said(phrases.twoPayees(language));
       case 'balance':
-        return said(phrases.left(remaining(outbox, language), language));
+        return said(phrases.left(remaining(outbox, parts.mandates, language), language));
       case 'receipts':
         return said(receiptLines(outbox, language).join('\n') || phrases.noReceipts(language));
       case 'look':
@@ -334,13 +344,24 @@ export function createDevice(parts: Parts): Device {
     return said(phrases.howMuch(displayName(directory.byId(payee)!, language), language));
   }
 
-  function requireMandate(amount: Money): Readonly<{ id: string; bands: readonly Band[] }> {
-    const now = (time.trustedMs() ?? clock.nowMs()) / 1000;
-    const usable = parts.mandates.find(
-      ({ mandate }) => mandate.currency === amount.currency && now < mandate.exp,
-    );
-    if (!usable) throw new PaymentError('mandate_unknown', 'no mandate for this currency');
-    return { id: usable.id, bands: usable.mandate.bands };
+  function requireMandate(terms: Terms, channel: Channel) {
+    const wanted = {
+      terms,
+      channel,
+      nowS: (time.trustedMs() ?? clock.nowMs()) / 1000,
+      terminals: trust.terminals(terms.payee),
+      policy: trust.policy,
+      presenceMax: parts.presenceMax,
+    };
+    return chooseMandate(parts.mandates, wanted, (id) => wasDoubted(outbox, id, terms.amount));
+  }
+
+  /** The question; whoever has not heard how the last payment ended may take it for the same. */
+  function sentenceFor({ amount, payee, needs }: Frame, id: string): string {
+    const open = openPayments(outbox).filter((one) => one.payee === id);
+    if (open.length === 0) return phrases.ask(amount, payee, needs, language);
+    const amounts = open.map((one) => formatMoney(one.amount, language)).slice(-RECEIPTS_SHOWN);
+    return phrases.askAgain(amounts, amount, payee, needs, language);
   }
 
   /** Glasses pay online only, and not with a key that somebody else may hold. */
@@ -395,7 +416,7 @@ export function createDevice(parts: Parts): Device {
   function notSent(reason: Reason | 'cancelled' | 'timed_out'): Told {
     const sentence =
       reason === 'cancelled'
-        ? phrases.cancelled(language)
+        ? phrases.cancelled(language) + stillToCancel()
         : reason === 'timed_out'
           ? phrases.timedOut(language)
           : phrases.notSent(reasonPhrase(reason, language), language);
@@ -403,14 +424,34 @@ export function createDevice(parts: Parts): Device {
     return { kind: 'not_sent', reason };
   }
 
+  /** A "no" to a question leaves alone what was sent before it: the person is told so. */
+  function stillToCancel(): string {
+    const open = newestOpen();
+    if (!open || calledOff.has(open.id)) return '';
+    const { amount, payee } = earlier(open.id)!;
+    const gap = language === 'en' ? ' ' : '';
+    return gap + phrases.notConfirmed([amount], payee, language) + phrases.mayCancel(language);
+  }
+
+  /** Tells of what goes on without the person, by the payment. */
+  function tellLeft(): void {
+    const open = openPayments(outbox).filter(({ entry }) => !givenUp.has(entry.id));
+    for (const { entry } of open.slice(-RECEIPTS_SHOWN)) {
+      const { amount, payee } = earlier(entry.id)!;
+      const sentence = phrases.notConfirmed([amount], payee, language);
+      surface.say(sentence + phrases.leaving(language), 'waiting');
+    }
+  }
+
   return {
     async sense(sensed) {
       if (question.hear(sensed)) return { kind: 'said' };
-      if (isBusy) {
+      if (atWork) {
         const isCancel = sensed.kind === 'utterance' && asksToCancel(sensed.text);
         return isCancel && underWay ? callOffUnderWay(underWay) : said(phrases.busy(language));
       }
-      isBusy = true;
+      const work = Promise.withResolvers<void>();
+      atWork = work.promise;
       try {
         const understood = await understand(sensed);
         if ('kind' in understood) return understood;
@@ -422,8 +463,9 @@ export function createDevice(parts: Parts): Device {
         log('info', 'nothing was sent', { reason: error.reason, why: error.message });
         return notSent(error.reason);
       } finally {
-        isBusy = false;
+        atWork = undefined;
         underWay = undefined;
+        work.resolve();
       }
     },
     hear(id, receipt) {
@@ -444,6 +486,10 @@ export function createDevice(parts: Parts): Device {
     suspend: () => {
       isSuspended = true;
       surface.say(phrases.copied(language), 'bad');
+    },
+    async leave() {
+      if (atWork && !question.isOpen()) await within(timers, LEAVE_MS, atWork);
+      tellLeft();
     },
   };
 }

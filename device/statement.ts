@@ -1,30 +1,98 @@
-/** What a wearer can look up on the device itself: receipts kept in the outbox, newest first. */
+/** What a wearer can look up on the device itself, from what the outbox keeps, newest first. */
 import { payloadOf } from '../src/cose.ts';
+import { REASONS } from '../src/errors.ts';
 import { RECEIPTS_SEARCHED, RECEIPTS_SHOWN } from '../src/limits.ts';
-import { formatMoney } from '../src/money.ts';
+import { type Money, formatMoney } from '../src/money.ts';
 import { type Receipt, receipt as receiptKind } from '../src/objects/receipt.ts';
-import type { Outbox } from './outbox.ts';
-import type { Language } from './phrases.ts';
+import { type Request, request as requestKind } from '../src/objects/request.ts';
+import type { HeldMandate } from './mandates.ts';
+import type { Entry, Outbox } from './outbox.ts';
+import { type Language, phrases } from './phrases.ts';
 
-/** What each window of the mandate has left, by the newest receipt that says so. */
-export function remaining(outbox: Outbox, language: Language): readonly string[] {
-  const newest = lastReceipts(outbox, RECEIPTS_SEARCHED).find(
-    (receipt) => receipt.remaining && receipt.amount,
-  );
-  return (newest?.remaining ?? []).map(({ amount }) =>
-    formatMoney({ currency: newest!.amount!.currency, minor: amount }, language),
-  );
+/** What each window of a held mandate has left, by the newest receipt under one that says so. */
+export function remaining(
+  outbox: Outbox,
+  held: readonly HeldMandate[],
+  language: Language,
+): readonly string[] {
+  for (const { request, receipt } of lastEnded(outbox)) {
+    const mandate = held.find(({ id }) => id === request.mandate)?.mandate;
+    if (!mandate || !receipt.remaining) continue;
+    const { currency } = mandate;
+    return receipt.remaining.flatMap(({ amount: minor }, i) => {
+      const window = mandate.windows[i];
+      const amount = formatMoney({ currency, minor }, language);
+      return window ? [phrases.leftOf(amount, window, language)] : [];
+    });
+  }
+  return [];
 }
 
-/** The last few payments, a line each: when (UTC), how it ended, how much. */
+/**
+ * The last few payments, a line each: when (UTC), how it ended, how much. Before them those that
+ * have not ended.
+ */
 export function receiptLines(outbox: Outbox, language: Language): readonly string[] {
-  return lastReceipts(outbox, RECEIPTS_SHOWN).map(({ iat, outcome, amount }) => {
-    const at = new Date(iat * 1000).toISOString().slice(0, 16).replace('T', ' ');
-    return `${at}  ${outcome}${amount ? `  ${formatMoney(amount, language)}` : ''}`;
+  const open = openPayments(outbox).slice(-RECEIPTS_SHOWN).reverse();
+  const ended = outbox.recent(RECEIPTS_SHOWN).map(receiptOf);
+  return [
+    ...open.map(({ entry, amount }) =>
+      line(entry.storedMs, phrases.stillOpen(language), amount, language),
+    ),
+    ...ended.map(({ iat, outcome, amount }) => line(iat * 1000, outcome, amount, language)),
+  ];
+}
+
+/** Payments that were confirmed and have no final receipt, oldest first. */
+export function openPayments(
+  outbox: Outbox,
+): readonly Readonly<{ entry: Entry; payee: string; amount: Money }>[] {
+  return outbox.open().flatMap((entry) => {
+    if (entry.kind !== 'request') return [];
+    const { payee, amount } = requestOf(entry);
+    return amount ? [{ entry, payee, amount }] : [];
   });
 }
 
+/**
+ * Whether the bridge, when it last spoke of this mandate, did not take it, or left less of a window
+ * than `amount`. It may be otherwise by now.
+ */
+export function wasDoubted(outbox: Outbox, mandate: string, amount: Money): boolean {
+  const offered = outbox.get(mandate);
+  if (offered?.receipt && receiptOf(offered).outcome === 'refused') return true;
+  const last = lastEnded(outbox).find(({ request }) => request.mandate === mandate)?.receipt;
+  if (!last) return false;
+  if (last.outcome === 'refused') return SPENT.has(last.reason);
+  return (last.remaining ?? []).some((left) => left.amount < amount.minor || left.count < 1);
+}
+
+/** Reasons for which another mandate may do where this one did not. */
+const SPENT: ReadonlySet<number | undefined> = new Set([
+  REASONS.revoked,
+  REASONS.suspended,
+  REASONS.mandate_unknown,
+  REASONS.limit_window,
+  REASONS.limit_count,
+  REASONS.limit_gap,
+]);
+
 /** They were verified when they were stored, perhaps under a key that is gone since. */
-function lastReceipts(outbox: Outbox, count: number): readonly Receipt[] {
-  return outbox.recent(count).map(({ receipt }) => receiptKind.decode(payloadOf(receipt!)));
+function lastEnded(outbox: Outbox): readonly Readonly<{ request: Request; receipt: Receipt }>[] {
+  return outbox
+    .recent(RECEIPTS_SEARCHED)
+    .map((entry) => ({ request: requestOf(entry), receipt: receiptOf(entry) }));
+}
+
+function requestOf({ envelope }: Entry): Request {
+  return requestKind.decode(payloadOf(envelope));
+}
+
+function receiptOf({ receipt }: Entry): Receipt {
+  return receiptKind.decode(payloadOf(receipt!));
+}
+
+function line(atMs: number, how: string, amount: Money | undefined, language: Language): string {
+  const at = new Date(atMs).toISOString().slice(0, 16).replace('T', ' ');
+  return `${at}  ${how}${amount ? `  ${formatMoney(amount, language)}` : ''}`;
 }

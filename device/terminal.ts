@@ -16,6 +16,7 @@ import { type Realm, type Signer, identify, payloadOf, signEnvelope } from '../s
 import { PaymentError, type Reason, reasonName } from '../src/errors.ts';
 import {
   CODE_CHARS_MAX,
+  LEAVE_MS,
   ORDER_VALID_S,
   RECEIPTS_SEARCHED,
   RECEIPT_PATIENCE_MS,
@@ -35,7 +36,7 @@ import { type Deed, ORDER_DIGITS } from './intents/clerk.ts';
 import { type DeviceLink, requireOnline } from './link.ts';
 import { type Outbox, noteTold, putConfirmed } from './outbox.ts';
 import { createDirectory } from './payees.ts';
-import { type Language, clerkPhrases, phrases, reasonPhrase } from './phrases.ts';
+import { type Language, clerkPhrases, clerkReason, phrases } from './phrases.ts';
 import { createQuestion } from './question.ts';
 import type { Surface } from './runtime.ts';
 import type { Sensed } from './sense/sensed.ts';
@@ -82,6 +83,11 @@ export type Terminal = Readonly<{
   resume: () => void;
   /** Called by the link when the bridge knows more of this key than this disk. */
   suspend: () => void;
+  /**
+   * Called before the program ends: waits a moment for what was confirmed, then tells that it is
+   * not confirmed yet. An open question is not waited for.
+   */
+  leave: () => Promise<void>;
 }>;
 
 /** What a clerk asked for, as it is shown, and named afterwards. */
@@ -113,7 +119,8 @@ export function createTerminal(
   const question = createQuestion({ words, say, directory, language, clock, timers });
   const answers = createAnswers();
   const open = new Map<string, Waiting>();
-  let isBusy = false;
+  /** While busy with what the clerk asked for: ends with it. */
+  let atWork: Promise<void> | undefined;
   let isSuspended = false;
 
   // ── an order ───────────────────────────────────────────────────────────────────────────────
@@ -177,7 +184,7 @@ export function createTerminal(
     } else if (receipt.outcome === 'held') {
       surface.say(clerkPhrases.orderHeld(total, shortOf(id), language), 'good');
     } else {
-      const why = receipt.reason === undefined ? '' : reasonPhrase(receipt.reason, language);
+      const why = receipt.reason === undefined ? '' : clerkReason(receipt.reason, language);
       surface.say(clerkPhrases.orderOver(shortOf(id), why, language), 'bad');
     }
     noteTold(outbox, id, log);
@@ -188,7 +195,10 @@ export function createTerminal(
   async function act(deed: Deed): Promise<Acted> {
     const { id: original, value: about } = requireOrder(deed);
     const { payee, terminal } = about;
-    const amount = requireWithin(deed, about);
+    const left = leftOf(original, about);
+    const amount = requireAmount(deed, about, left);
+    const isTooMuch = amount.minor > left.minor || left.minor === 0n;
+    if (deed.action !== 'void' && isTooMuch) return tooMuch(deed, original, left);
     const asked: Act = { action: deed.action, amount, payee, terminal, original };
     requireAble();
 
@@ -237,20 +247,20 @@ export function createTerminal(
 
   function tellFinal(id: string, done: Act, receipt: Receipt): Acted {
     const isDone = receipt.outcome !== 'refused' && receipt.outcome !== 'expired';
-    const why = receipt.reason === undefined ? '' : reasonPhrase(receipt.reason, language);
+    const why = receipt.reason === undefined ? '' : clerkReason(receipt.reason, language);
     const sentence = isDone ? doneOf(done) : clerkPhrases.refused(why, language);
     surface.say(sentence, isDone ? 'good' : 'bad');
     noteTold(outbox, id, log);
     return { kind: isDone ? 'done' : 'refused', id, receipt };
   }
 
-  function notSent(reason: Reason | 'cancelled' | 'timed_out'): Acted {
+  function notSent(reason: Reason | 'cancelled' | 'timed_out', more = ''): Acted {
     const sentence =
       reason === 'cancelled'
         ? phrases.cancelled(language)
         : reason === 'timed_out'
           ? phrases.timedOut(language)
-          : clerkPhrases.notSent(reasonPhrase(reason, language), language);
+          : clerkPhrases.notSent(clerkReason(reason, language) + more, language);
     surface.say(sentence, reason === 'cancelled' ? 'plain' : 'bad');
     return { kind: 'not_sent', reason };
   }
@@ -271,16 +281,37 @@ export function createTerminal(
     throw new PaymentError(reason, `no single order ${name} that this can be done to`);
   }
 
-  function requireWithin({ action, amount }: Deed, { amount: total }: Order): Money {
-    if (!amount || action === 'void') return total;
-    if (amount.currency !== total.currency) {
-      throw new PaymentError('currency_mismatch', 'the order is in another currency');
-    }
-    if (amount.minor > total.minor) {
-      const reason = action === 'capture' ? 'capture_exceeds' : 'refund_exceeds';
-      throw new PaymentError(reason, 'more than the order is about');
-    }
-    return amount;
+  /**
+   * What is left of an order to refund or capture, as far as this terminal did it itself: the
+   * bridge knows better, but then it can only say no.
+   */
+  function leftOf(order: string, { amount: total }: Order): Money {
+    const done = outbox.recent(RECEIPTS_SEARCHED).flatMap(({ id, receipt }) => {
+      const { action, amount, original } = earlier(id);
+      const { outcome } = receiptKind.decode(payloadOf(receipt!));
+      return original === order && amount ? [{ action, outcome, minor: amount.minor }] : [];
+    });
+    const captured = done.find((one) => one.action === 'capture' && one.outcome === 'captured');
+    const isVoided = done.some((one) => one.action === 'void' && one.outcome === 'voided');
+    const refunded = done
+      .filter(({ action, outcome }) => action === 'refund' && outcome === 'refunded')
+      .reduce((sum, { minor }) => sum + minor, 0n);
+    const taken = isVoided ? 0n : (captured?.minor ?? total.minor);
+    return { currency: total.currency, minor: taken > refunded ? taken - refunded : 0n };
+  }
+
+  /** The amount that is named, or else all that is left; a void is always of all. */
+  function requireAmount({ action, amount }: Deed, { amount: total }: Order, left: Money): Money {
+    if (action === 'void') return total;
+    if (!amount) return left;
+    if (amount.currency === total.currency) return amount;
+    throw new PaymentError('currency_mismatch', 'the order is in another currency');
+  }
+
+  function tooMuch({ action }: Deed, order: string, left: Money): Acted {
+    const reason = action === 'refund' ? 'refund_exceeds' : 'capture_exceeds';
+    const amount = left.minor === 0n ? undefined : formatMoney(left, language);
+    return notSent(reason, clerkPhrases.leftOf(amount, shortOf(order), language));
   }
 
   /** Online only, and not with a key that somebody else may hold. */
@@ -325,11 +356,12 @@ export function createTerminal(
   return {
     order,
     async act(deed) {
-      if (isBusy) {
+      if (atWork) {
         surface.say(clerkPhrases.busy(language), 'plain');
         return { kind: 'not_sent', reason: 'busy' };
       }
-      isBusy = true;
+      const work = Promise.withResolvers<void>();
+      atWork = work.promise;
       try {
         return await act(deed);
       } catch (error) {
@@ -337,7 +369,8 @@ export function createTerminal(
         log('info', 'nothing was sent', { reason: error.reason, why: error.message });
         return notSent(error.reason);
       } finally {
-        isBusy = false;
+        atWork = undefined;
+        work.resolve();
       }
     },
     answer: question.hear,
@@ -356,6 +389,11 @@ export function createTerminal(
     suspend() {
       isSuspended = true;
       surface.say(phrases.copied(language), 'bad');
+    },
+    async leave() {
+      if (atWork && !question.isOpen()) await within(timers, LEAVE_MS, atWork);
+      const isOpen = outbox.open().some(({ kind }) => kind === 'request');
+      if (isOpen) surface.say(clerkPhrases.leaving(language), 'waiting');
     },
   };
 }

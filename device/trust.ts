@@ -22,6 +22,8 @@ export type Trust = Readonly<{
   policy: Policy;
   /** The payees of all known terminals. */
   payees: readonly Payee[];
+  /** The statements of a payee's known terminals that count now. */
+  terminals: (payee: string) => readonly KeyStatement[];
 }>;
 
 /**
@@ -73,5 +75,9 @@ export function createTrust(
     },
     policy: open(policyKind, policy, realm, () => root).value,
     payees: [...payees.values()],
+    terminals: (payee) =>
+      known
+        .map(({ statement }) => statement)
+        .filter((one) => one.role === 'terminal' && one.payee === payee && isValid(one)),
   };
 }

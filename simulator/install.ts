@@ -49,10 +49,11 @@ export type Installation = Readonly<{
   configure: (program: keyof Installation['files'], settings: object) => string;
 }>;
 
-/** Makes or completes the installation in `folder`. Throws OperatorError. */
+/** Makes or completes the installation in `folder`; grants in `language`. Throws OperatorError. */
 export async function install(
   ports: Readonly<{ files: Files; random: Random; clock: Clock }>,
   folder: string,
+  language: 'en' | 'zh' = 'en',
 ): Promise<Installation> {
   const { files, random, clock } = ports;
   const at = (...names: string[]) => join(folder, ...names);
@@ -95,7 +96,7 @@ export async function install(
   const signed = await signPolicy(policy, STORY.realm, root, undefined);
   files.replace(at('platform.policy'), signed, 0o644);
 
-  const { text, envelope } = await grant(nowS, glasses.key.name, wallet);
+  const { text, envelope } = await grant(nowS, glasses.key.name, wallet, language);
   files.replace(at('mandates', 'glasses.mandate'), envelope, 0o644);
 
   const paths = Object.fromEntries(
@@ -127,7 +128,7 @@ ladders:
 `;
 
 /** The wallet's owner grants a mandate for this session; an older one runs out within a day. */
-async function grant(nowS: number, device: string, wallet: Signer) {
+async function grant(nowS: number, device: string, wallet: Signer, language: 'en' | 'zh') {
   const terms = {
     nbf: nowS - 60,
     exp: nowS + DAY_S,
@@ -148,6 +149,7 @@ async function grant(nowS: number, device: string, wallet: Signer) {
     ],
     epoch: 1,
   } as const;
-  const text = grantText(terms, 'en', () => STORY.names[0][1]);
+  const [, name] = STORY.names.find(([one]) => one === language)!;
+  const text = grantText(terms, language, () => name);
   return { text, ...(await signMandate(terms, text, STORY.realm, wallet)) };
 }

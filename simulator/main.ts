@@ -17,11 +17,12 @@ import { createHttp } from '../src/node/http.ts';
 import { connectLink } from '../src/node/link.ts';
 import { createLog } from '../src/node/log.ts';
 import { clock, files, random, timers } from '../src/node/platform.ts';
+import { askSocket } from '../src/node/socket.ts';
 import { openDatabase } from '../src/node/sqlite.ts';
 import { codeWasm } from '../src/node/wasm.ts';
 import { type RunningGlasses, type RunningKiosk, startDevice } from '../device/compose.ts';
 import { deviceConfig } from '../device/config.ts';
-import { readClerk } from '../device/intents/clerk.ts';
+import { type Counter, serve, wear } from '../device/prompt.ts';
 import type { Surface } from '../device/runtime.ts';
 import { createTerminalSurface } from '../device/surface/terminal.ts';
 import { toHex } from '../src/bytes.ts';
@@ -77,6 +78,8 @@ export async function main(options: StartOptions, write: (line: string) => void)
 type System = Readonly<{
   glasses: RunningGlasses;
   kiosk: RunningKiosk;
+  /** What each of them shows. */
+  surfaces: Readonly<{ glasses: Surface; kiosk: Surface }>;
   teller: Teller;
   asked: () => Promise<void>;
   /** Arguments of `inspect` that show the last request. */
@@ -92,8 +95,9 @@ type Show = Readonly<{
 
 async function startSystem(options: StartOptions, show: Show): Promise<System> {
   const { folder, language } = options;
+  await requireIdle(folder);
   show.progress(`everything is kept in ${folder}`);
-  const place = await install({ files, random, clock }, folder);
+  const place = await install({ files, random, clock }, folder, language);
   const children: Child[] = [];
   const stops: (() => Promise<void>)[] = [];
   const stop = async () => {
@@ -165,14 +169,15 @@ async function startSystem(options: StartOptions, show: Show): Promise<System> {
         surface,
       );
       stops.push(running.stop);
-      return running;
+      return { running, surface };
     };
-    const glasses = device('glasses', {
+    const wearer = device('glasses', {
       device: STORY.glasses,
       mandates: 'mandates',
       language,
     });
-    const kiosk = device('kiosk', { device: STORY.kiosk, language });
+    const counter = device('kiosk', { device: STORY.kiosk, language });
+    const [glasses, kiosk] = [wearer.running, counter.running];
     if (glasses.kind !== 'glasses' || kiosk.kind !== 'kiosk') throw new Error('profiles mixed up');
     const isReady = Promise.all([glasses.ready(), kiosk.ready()]).then(() => true);
     if (!(await within(timers, READY_MS, isReady))) {
@@ -181,11 +186,22 @@ async function startSystem(options: StartOptions, show: Show): Promise<System> {
     show.progress('glasses and kiosk are ready; for this run the wallet has granted anew:');
     for (const line of place.grantText.split('\n')) show.progress(`  ${line}`);
     const example = keepExample(glasses, folder);
-    return { glasses, kiosk, teller, asked: questions.asked, example, stop };
+    const surfaces = { glasses: wearer.surface, kiosk: counter.surface };
+    return { glasses, kiosk, surfaces, teller, asked: questions.asked, example, stop };
   } catch (error) {
     await stop();
     throw error;
   }
+}
+
+/** Before anything is written: a second run would grant another mandate beside the first. */
+async function requireIdle(folder: string): Promise<void> {
+  const answer = await askSocket(join(folder, 'bridge', 'operator.sock'), '{}');
+  if (answer === undefined) return;
+  throw new OperatorError(
+    'storage',
+    'npm start runs already on this data: stop it, or name another with --data',
+  );
 }
 
 /** Keeps the newest request in a file, so that `inspect` has something real to show. */
@@ -240,7 +256,16 @@ const KIOSK = /^kiosk(?: (.*))?$/i;
 
 /** The prompt of the wearer and of the clerk. */
 async function converse(system: System, options: StartOptions, write: (line: string) => void) {
-  const { glasses, teller } = system;
+  const { glasses, kiosk, surfaces, teller } = system;
+  const { language } = options;
+  const eyes = { device: glasses.device, surface: surfaces.glasses, files };
+  const counter: Counter = {
+    terminal: kiosk.terminal,
+    surface: surfaces.kiosk,
+    files,
+    folder: join(options.folder, 'kiosk'),
+    language,
+  };
   write('');
   write(
     'You are the wearer now: “pay 3 yuan to Luckin Coffee”, “付二十元给瑞幸咖啡”, “balance”, ' +
@@ -248,8 +273,8 @@ async function converse(system: System, options: StartOptions, write: (line: str
   );
   write('An empty line is a tap on the temple. A question waits 20 seconds for its answer.');
   write(
-    'You are the clerk too: “kiosk refund last 5 yuan”, “kiosk capture last”, “kiosk void last”; ' +
-      '“kiosk” alone presses its button.',
+    'You are the clerk too: “kiosk 2 Latte 40 yuan”, which you pay by “look ORDER.png”, ' +
+      '“kiosk refund last 5 yuan”, “kiosk help”; “kiosk” alone presses its button.',
   );
   const input = createInterface({ input: process.stdin, output: process.stdout, prompt: '> ' });
   let isOpen = true;
@@ -260,11 +285,10 @@ async function converse(system: System, options: StartOptions, write: (line: str
     const text = line.trim();
     // Leaving wins over an open question: what was not confirmed is not sent.
     if (/^(quit|exit|退出)$/i.test(text)) break;
-    const kiosk = KIOSK.exec(text);
-    const done = kiosk ? serve(system.kiosk, options, kiosk[1] ?? '', write) : wear(glasses, text);
+    const clerk = KIOSK.exec(text);
+    const done = clerk ? serve(counter, clerk[1] ?? '') : wear(eyes, text);
     const told = done.catch((error: unknown) => {
       if (!(error instanceof PaymentError)) throw error;
-      return { kind: 'said' } as const;
     });
     void told.then(async () => {
       if (/^(balance|余额)$/.test(text)) {
@@ -274,23 +298,7 @@ async function converse(system: System, options: StartOptions, write: (line: str
     });
   }
   input.close();
-}
-
-function wear({ device }: RunningGlasses, text: string): Promise<unknown> {
-  return device.sense(text === '' ? { kind: 'press' } : { kind: 'utterance', text });
-}
-
-/** What the clerk does with the orders of the story. */
-async function serve(
-  { terminal }: RunningKiosk,
-  { language }: StartOptions,
-  text: string,
-  write: (line: string) => void,
-): Promise<void> {
-  if (terminal.answer(text === '' ? { kind: 'press' } : { kind: 'utterance', text })) return;
-  const reading = readClerk(text, language);
-  if (reading.kind !== 'deed') return write('for example: kiosk refund last 5 yuan');
-  await terminal.act(reading.deed);
+  await Promise.all([glasses.leave(), kiosk.leave()]);
 }
 
 async function showAccounts(teller: Teller, options: StartOptions, write: (line: string) => void) {

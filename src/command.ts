@@ -302,8 +302,16 @@ function parse(table: Options, args: readonly string[]) {
   try {
     return parseArgs({ args: [...args], options, allowPositionals: true });
   } catch (error) {
-    throw new UsageError(error instanceof Error ? error.message.split('. ')[0]! : String(error));
+    throw new UsageError(parseFault(error));
   }
+}
+
+/** The refusal of parseArgs as one line. */
+function parseFault(error: unknown): string {
+  const message = error instanceof Error ? error.message : String(error);
+  const [, option] = /^Option '(--[a-z-]+)' argument is ambiguous/.exec(message) ?? [];
+  if (option === undefined) return message.split(/\. |\n/)[0]!;
+  return `${option} has no value; write one that begins with a dash as ${option}=-…`;
 }
 
 function checked(name: string, { choices, whole }: Option, text: string): string | number {

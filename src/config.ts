@@ -18,6 +18,9 @@ export function parseConfig<S extends z.ZodMiniType>(
   if (text.length > CONFIG_BYTES_MAX) {
     throw new OperatorError('config', `${file}: longer than ${CONFIG_BYTES_MAX} characters`);
   }
+  if (/^\s*-----BEGIN /.test(text)) {
+    throw new OperatorError('config', `${file} is a key, not a configuration`);
+  }
   const document = parseDocument(text, { uniqueKeys: true });
   if (document.errors.length > 0) {
     const lines = document.errors.map(({ message, linePos }) => {
@@ -72,6 +75,8 @@ function shown(root: unknown, path: readonly PropertyKey[]): string {
   let value = root;
   for (const key of path) value = (value as Record<PropertyKey, unknown> | undefined)?.[key];
   if (value === undefined) return 'is missing';
+  // A file that is no configuration at all may be anything, a secret too.
+  if (path.length === 0) return `is ${Array.isArray(value) ? 'a list' : 'no configuration'}`;
   // A secret that stands in the wrong place must not travel into a log.
   if (path.some((key) => SECRET.test(String(key)))) return 'is wrong';
   const text = JSON.stringify(value, (key, item: unknown) => (SECRET.test(key) ? '…' : item));

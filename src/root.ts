@@ -104,7 +104,8 @@ export type Span = Readonly<{ from?: number; until?: number; days?: number }>;
  * Begin and end of a statement in seconds. One that renews another of the same key keeps its begin.
  * A first one begins a little ago, because clocks differ; but where `others` holds a statement for
  * another bridge key that has not ended, BRIDGE_OVERLAP_S from now, so that every device can have
- * it before the bridge signs with that key. `isUrgent` leaves this out (the old key is stolen).
+ * it before the bridge signs with that key. `isUrgent` (the old key is stolen) leaves this out, also
+ * for a key whose statement is there and waits for its begin: it begins at once, after all others.
  * Throws OperatorError `usage` for a begin that is too early.
  */
 export function validityOf(
@@ -114,11 +115,16 @@ export function validityOf(
   others: readonly KeyStatement[],
   isUrgent: boolean,
 ): Readonly<{ nbf: number; exp: number }> {
-  const running = others.filter(({ role, exp }) => role === about.role && nowS < exp);
-  const isOwn = ({ key }: KeyStatement) => sameKey(thumbprint(key), thumbprint(about.key));
-  const renewed = running.find(isOwn);
-  const isSecond = about.role === 'bridge' && !renewed && running.length > 0;
-  const earliest = isSecond && !isUrgent ? nowS + BRIDGE_OVERLAP_S : 0;
+  const renewed = renewedBy(about, nowS, others);
+  const running = others.filter(
+    (one) => isRunning(one, about.role, nowS) && !hasKey(one, about.key),
+  );
+  const isBegun = renewed !== undefined && renewed.nbf <= nowS;
+  const isSecond = about.role === 'bridge' && running.length > 0;
+  const earliest =
+    isSecond && !isUrgent && !isBegun
+      ? Math.min(renewed?.nbf ?? Infinity, nowS + BRIDGE_OVERLAP_S)
+      : 0;
   if (span.from !== undefined && span.from < earliest) {
     throw new OperatorError(
       'usage',
@@ -129,9 +135,28 @@ export function validityOf(
   // The bridge takes the key whose statement began last, so a new one never begins with another.
   const begun = isSecond ? running.map(({ nbf }) => nbf).filter((nbf) => nbf <= nowS) : [];
   const atOnce = Math.max(nowS - CLOCK_SKEW_S, ...begun.map((nbf) => nbf + 1));
-  const nbf = span.from ?? renewed?.nbf ?? Math.max(earliest, atOnce);
+  const isLast = isBegun && begun.every((nbf) => nbf < renewed.nbf);
+  const kept = isSecond && isUrgent && !isLast ? undefined : renewed?.nbf;
+  const nbf = span.from ?? kept ?? Math.max(earliest, atOnce);
   const exp = span.until ?? Math.max(nbf, nowS) + (span.days ?? STATEMENT_DAYS) * DAY_S;
   return { nbf, exp };
+}
+
+/** The statement that one about the same key in the same role takes the place of. */
+export function renewedBy(
+  about: Pick<KeyStatement, 'role' | 'key'>,
+  nowS: number,
+  others: readonly KeyStatement[],
+): KeyStatement | undefined {
+  return others.find((one) => isRunning(one, about.role, nowS) && hasKey(one, about.key));
+}
+
+function isRunning({ role, exp }: KeyStatement, asked: Role, nowS: number): boolean {
+  return role === asked && nowS < exp;
+}
+
+function hasKey({ key }: Pick<KeyStatement, 'key'>, other: PublicKey): boolean {
+  return sameKey(thumbprint(key), thumbprint(other));
 }
 
 /** The statements among these files that hold under this root in this realm. */
@@ -230,7 +255,7 @@ export function signPolicy(
 
 /** Whether a statement is about `key`: only then may another about it take its file. */
 export function isAbout(envelope: Uint8Array, key: PublicKey): boolean {
-  return sameKey(thumbprint(keyStatement.decode(payloadOf(envelope)).key), thumbprint(key));
+  return hasKey(keyStatement.decode(payloadOf(envelope)), key);
 }
 
 const DAY_S = 86_400;

@@ -10,7 +10,7 @@ import { UsageError } from './command.ts';
 import { parseConfig } from './config.ts';
 import { PaymentError } from './errors.ts';
 import { CLOCK_SKEW_S, COUNT_UNLIMITED } from './limits.ts';
-import { parseDecimal } from './money.ts';
+import { CURRENCIES, formatMoney, parseDecimal } from './money.ts';
 import type { Presence } from './objects/key.ts';
 import {
   type Mandate,
@@ -90,14 +90,17 @@ export function readTerms(source: string, file: string): Terms {
 }
 
 /**
- * The grant that the terms come to. Throws UsageError for what is missing or does not fit, and
- * PaymentError `malformed` or `currency_unknown` for amounts and for what no mandate may say.
+ * The grant that the terms come to. Throws UsageError for what is missing, does not fit, or is
+ * what no mandate may say.
  */
 export function grantOf(terms: Terms, about: About): Grant {
   const { parent, once, cnf, nowS } = about;
   if (once) return grantOnce(terms, about, once);
   const base = parent?.mandate;
   const currency = needed(terms.currency ?? base?.currency, '--currency');
+  if (!CURRENCIES.includes(currency)) {
+    throw new UsageError(`--currency is an ISO 4217 code, as CNY; ${currency} is not in use`);
+  }
   if (base && currency !== base.currency) {
     throw new UsageError(`the parent is in ${base.currency}: leave --currency out`);
   }
@@ -135,6 +138,39 @@ export function grantOf(terms: Terms, about: About): Grant {
     epoch: terms.epoch ?? base?.epoch ?? 1,
   };
   return sayable(grant);
+}
+
+/**
+ * What a person may overlook: limits that never come to bear, because a smaller one of the same
+ * mandate or of its parent does first. Sentences to show before the question; none when all is well.
+ */
+export function notesOn(grant: Grant, parent: Mandate | undefined): readonly string[] {
+  const { currency, perPaymentMax, windows } = grant;
+  const money = (minor: bigint) => formatMoney({ currency, minor }, 'en');
+  const smallest = (some: readonly Window[]) =>
+    some.reduce<bigint | undefined>(
+      (least, { max }) => (least === undefined || max < least ? max : least),
+      undefined,
+    );
+  const own = smallest(windows);
+  const above = parent && smallest(parent.windows);
+  return [
+    ...(own !== undefined && own < perPaymentMax
+      ? [`NOTE: a limit over time is ${money(own)}, so no payment above that is ever made.`]
+      : []),
+    ...(parent && parent.perPaymentMax < perPaymentMax
+      ? [
+          `NOTE: the parent allows at most ${money(parent.perPaymentMax)} per payment, and no ` +
+            'more than that is ever paid.',
+        ]
+      : []),
+    ...(above !== undefined && above < perPaymentMax && above !== own
+      ? [
+          `NOTE: a limit over time of the parent is ${money(above)}, so no payment above that is ` +
+            'ever made.',
+        ]
+      : []),
+  ];
 }
 
 /** The words for each window that repeats with the calendar. */
@@ -231,9 +267,7 @@ function amountOf(value: string | undefined, currency: string, option: string) {
     return parseDecimal(value, currency);
   } catch (error) {
     if (!(error instanceof PaymentError) || error.reason !== 'malformed') throw error;
-    throw new PaymentError('malformed', `${option} is ${error.message}, as 12.50`, {
-      cause: error,
-    });
+    throw new UsageError(`${option} is ${error.message}, as 12.50`);
   }
 }
 
@@ -256,7 +290,7 @@ function allowOf(terms: Terms): readonly Scope[] {
     ...(terms.payee ?? []).map((payee) => ({ kind: 'payee', payee }) as const),
     ...(terms.category ?? []).map((code) => categoryOf(code, '--category')),
     ...(terms.terminal ?? []).map((terminal) => ({ kind: 'terminal', terminal }) as const),
-    ...(terms.order ?? []).map((order) => ({ kind: 'order', order }) as const),
+    ...(terms.order ?? []).map((order) => ({ kind: 'order', order: idOf(order) }) as const),
   ];
 }
 
@@ -266,6 +300,11 @@ function denyOf(terms: Terms): readonly Scope[] {
     ...(terms.denyCategory ?? []).map((code) => categoryOf(code, '--deny-category')),
     ...(terms.denyTerminal ?? []).map((terminal) => ({ kind: 'terminal', terminal }) as const),
   ];
+}
+
+function idOf(order: string): string {
+  if (/^[0-9a-f]{32}$/.test(order)) return order;
+  throw new UsageError('--order is the id of an order: 32 hexadecimal digits');
 }
 
 function categoryOf(code: string, option: string): Scope {
@@ -278,11 +317,19 @@ function bandsOf(
   currency: string,
 ): readonly Band[] | undefined {
   if (!values || values.length === 0) return undefined;
-  return values.map((value) => {
+  const bands = values.map((value) => {
     const [, ceiling, level] = /^([^=]+)=P([0-4])$/.exec(value) ?? [];
     if (ceiling === undefined) throw new UsageError('--band is as 20.00=P1');
     return { ceiling: amountOf(ceiling, currency, '--band')!, level: Number(level) as Presence };
   });
+  const isRising = bands.every(({ ceiling, level }, at) => {
+    const before = bands[at - 1];
+    return !before || (ceiling > before.ceiling && level > before.level);
+  });
+  if (!isRising) {
+    throw new UsageError('--band rises in amount and in level: --band 20=P1 --band 200=P2');
+  }
+  return bands;
 }
 
 function channelsOf(values: readonly string[] | undefined): number | undefined {
@@ -325,6 +372,11 @@ function needed(value: string | undefined, option: string): string {
 
 /** Refuses now, before anybody reads and agrees, what the codec would refuse to sign. */
 function sayable(grant: Grant): Grant {
-  mandateKind.encode({ ...grant, textDigest: new Uint8Array(32) });
+  try {
+    mandateKind.encode({ ...grant, textDigest: new Uint8Array(32) });
+  } catch (error) {
+    if (!(error instanceof PaymentError)) throw error;
+    throw new UsageError(`no mandate can say this: ${error.message}`);
+  }
   return grant;
 }

@@ -85,7 +85,8 @@ function english(
     ...(parent === undefined
       ? []
       : [`Handed on from mandate ${parent}: whatever that one limits stays limited.`]),
-    `Drawn up on ${utc(grant.iat)}; ends with every revoke of an epoch above ${grant.epoch}.`,
+    `Drawn up on ${utc(grant.iat)}, in epoch ${grant.epoch}: it also ends when everything up to ` +
+      `epoch ${grant.epoch} is revoked at once, as after a lost phone.`,
   ];
 }
 
@@ -123,7 +124,8 @@ function chinese(
       ? [`超过 ${money(last.ceiling)} 仅限为该订单单独签署的授权。`]
       : []),
     ...(parent === undefined ? [] : [`转授自授权 ${parent}：其一切限制继续有效。`]),
-    `拟定于 ${utc(grant.iat)}；任何高于 ${grant.epoch} 的撤销代次都会使其终止。`,
+    `拟定于 ${utc(grant.iat)}，属第 ${grant.epoch} 期：一次撤销第 ${grant.epoch} 期及以前的` +
+      '全部授权时（例如手机遗失），本授权随之终止。',
   ];
 }
 
@@ -151,7 +153,7 @@ const CHANNEL_WORDS = Object.freeze({
   zh: {
     voice: '语音',
     tap: '碰一碰',
-    look: '看码',
+    look: '扫码',
     touch: '触摸',
     autonomous: '自动，不经人确认',
   },
@@ -173,8 +175,8 @@ const PRESENCE_WORDS = Object.freeze({
   zh: [
     '无人在场',
     '语音指令',
-    '在设备上的动作',
-    '在设备上的动作，并加密码或声纹',
+    '在设备上的操作',
+    '在设备上的操作，并加密码或声纹',
     '为该订单单独签署的授权',
   ],
 } as const);

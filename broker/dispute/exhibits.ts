@@ -62,7 +62,7 @@ export function rootFacts(root: RootKey | undefined): readonly Fact[] {
 }
 
 function hexFact(bytes: string | undefined): Fact {
-  return { name: 'Bytes', lines: [(bytes ?? 'erased').slice(2)], isRaw: true };
+  return { name: 'Bytes', lines: [bytes ?? 'erased'], isRaw: true };
 }
 
 /** Rows that hold a signed object, and the kind that it has in the protocol. */

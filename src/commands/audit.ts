@@ -51,6 +51,7 @@ export const command = defineCommand({
     for (const line of lines) context.write(line);
     const fault = faultOf(report);
     if (fault !== undefined) throw new OperatorError('failed', fault);
+    if (!json) context.write('PASSED     nothing differs, and everything was looked at');
   },
 });
 
@@ -61,23 +62,42 @@ function reportLines(report: Report): readonly string[] {
     `payments   ${payments.concluded} concluded, ${payments.asked} answers of backends, ` +
       `${payments.open} open`,
     ...payments.openIds.map((id) => `  open     ${id}`),
-    ...backends.map(
-      ({ name, movements }) =>
-        `backend    ${name}: ${movements === undefined ? 'lists no' : movements} movements`,
-    ),
+    ...backends.map((backend) => `backend    ${backend.name}: ${listedText(backend, unchecked)}`),
     ...differences.map(
       ({ what, where, expected, found }) =>
         `DIFFERS    ${where}: ${what}: expected ${expected}, found ${found}`,
     ),
     ...(more > 0 ? [`DIFFERS    and ${more} more`] : []),
-    ...unchecked.map((what) => `UNCHECKED  ${what}`),
+    ...unchecked.map((what) => `UNCHECKED  ${plain(what)}`),
     `head       ${head}`,
   ];
 }
 
-function faultOf({ passed, differences, more, unchecked }: Report): string | undefined {
+type Listed = Report['backends'][number];
+
+function listedText(backend: Listed, unchecked: Report['unchecked']): string {
+  const { movements } = backend;
+  if (movements === undefined) return 'lists no movements';
+  if (!isCutOff(backend, unchecked)) return `${movements} movements`;
+  return movements === 0 ? 'not asked, it does not answer' : `${movements} movements, not all`;
+}
+
+/** Whether its list of movements could not be read to the end (broker/audit/movements.ts). */
+function isCutOff({ name }: Listed, unchecked: Report['unchecked']): boolean {
+  return unchecked.some((what) => what.startsWith(`movements at ${name} after `));
+}
+
+/** The system's word for a program that is not running, for people. */
+function plain(what: string): string {
+  return what.replace(/connect ECONNREFUSED( \S+)?/, 'nothing answers at$1').replace(/ at$/, '');
+}
+
+function faultOf(report: Report): string | undefined {
+  const { passed, differences, more, unchecked, backends } = report;
   if (passed) return undefined;
   const count = differences.length + more;
   if (count > 0) return `the audit found ${count} ${count === 1 ? 'difference' : 'differences'}`;
-  return `the audit is incomplete: ${unchecked.length} of its parts could not be looked at`;
+  const silent = backends.filter((backend) => isCutOff(backend, unchecked)).map(({ name }) => name);
+  const advice = silent.length === 0 ? '' : `; start ${silent.join(' and ')} and run it again`;
+  return `the audit is incomplete: ${unchecked.length} of its parts could not be looked at${advice}`;
 }

@@ -1,5 +1,6 @@
 /** `saytap bridge`: the bridge as a program, the rotation of its key, its backup and restore. */
 import { defineCommand, programCommand } from '../command.ts';
+import { requireList } from '../files.ts';
 import { requireDecision } from './operator.ts';
 
 const rotate = defineCommand({
@@ -28,6 +29,7 @@ const backup = defineCommand({
   },
   examples: ['bridge backup --config /tmp/demo/bridge.yaml --out /tmp/demo/backup'],
   async run({ options }, context) {
+    requireList(context.files, options.out);
     return (await context.program('bridge')).backup(options.config, options.out, context.write);
   },
 });
@@ -45,6 +47,7 @@ const restore = defineCommand({
   },
   examples: ['bridge restore --config /tmp/demo/bridge.yaml --from /tmp/demo/backup'],
   async run({ options }, context) {
+    requireList(context.files, options.from);
     if (!options.yes) await requireDecision(context, 'Replace the store of this bridge?');
     return (await context.program('bridge')).restore(options.config, options.from, context.write);
   },

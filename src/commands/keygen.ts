@@ -2,6 +2,7 @@
 import { toHex } from '../bytes.ts';
 import { type Context, defineCommand } from '../command.ts';
 import { createKeyFiles } from '../keyfile.ts';
+import { requirePlace } from '../files.ts';
 import type { Algorithm } from '../keys.ts';
 
 export const command = defineCommand({
@@ -21,8 +22,12 @@ export const command = defineCommand({
   },
 });
 
-/** Makes the two files and says so. Throws OperatorError `key` when there is such a file. */
+/**
+ * Makes the two files and says so. Throws OperatorError `key` when there is such a file, and
+ * `storage` when there is no such folder.
+ */
 export function makeKey({ files, write }: Context, path: string, algorithm: Algorithm): void {
+  requirePlace(files, path);
   const key = createKeyFiles(files, path, algorithm);
   write(`${path} (private, keep it) and ${path}.pub, key ${toHex(key.kid)}`);
 }

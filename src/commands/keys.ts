@@ -1,5 +1,5 @@
 /** `saytap keys`: the enrolled keys of a bridge, and how to stop one. */
-import { type Context, UsageError, defineCommand } from '../command.ts';
+import { type Command, type Context, UsageError, defineCommand } from '../command.ts';
 import { OperatorError } from '../errors.ts';
 import { utc } from '../sentences.ts';
 import {
@@ -37,18 +37,21 @@ const suspend = setStatus(
   'suspended',
   'suspend',
   'stops a key until it is resumed',
+  'phone lost',
   'Nothing that it signs is taken, and mandates that it signed do not count meanwhile.',
 );
 const resume = setStatus(
   'active',
   'resume',
   'lets a suspended key sign again',
+  'phone found',
   'When the bridge suspended it by itself, two devices may hold it: find out before you resume it.',
 );
 const revoke = setStatus(
   'revoked',
   'revoke',
   'ends a key for good',
+  'phone stolen',
   'It never counts again, whatever statement comes; its owner needs a new key and statement.',
 );
 
@@ -65,8 +68,14 @@ function everyKey(context: Context, config: string): Promise<readonly KeyView[]>
   return everyRow<KeyView>(context, config, { ask: 'keys' }, ({ name }) => name);
 }
 
-function setStatus(status: KeyView['status'], verb: string, summary: string, about: string) {
-  return defineCommand({
+function setStatus(
+  status: KeyView['status'],
+  verb: string,
+  summary: string,
+  why: string,
+  about: string,
+): Command {
+  const command = defineCommand({
     summary,
     about: `${about} Who and why go into the evidence.`,
     inputs: [
@@ -78,7 +87,7 @@ function setStatus(status: KeyView['status'], verb: string, summary: string, abo
       yes: { says: 'do it without asking' },
     },
     examples: [
-      `keys ${verb} 7b21b9b57f32e00f --config /tmp/demo/bridge.yaml --by mei --why "phone lost"`,
+      `keys ${verb} 7b21b9b57f32e00f --config /tmp/demo/bridge.yaml --by mei --why "${why}"`,
     ],
     async run({ options, inputs }, context) {
       const { config, by, why } = options;
@@ -109,4 +118,8 @@ function setStatus(status: KeyView['status'], verb: string, summary: string, abo
       throw new OperatorError('failed', `it stays ${before}`);
     },
   });
+  if (status === 'revoked') return command;
+  // What can be taken back is done without asking, so there is nothing to say yes to.
+  const { yes: _yes, ...options } = command.options!;
+  return Object.freeze({ ...command, options });
 }

@@ -16,12 +16,13 @@ import {
 } from '../command.ts';
 import { type Realm, identify, kidOf, payloadOf } from '../cose.ts';
 import { OperatorError, PaymentError, reasonName } from '../errors.ts';
-import { requireBytes, requireText } from '../files.ts';
+import { requireBytes, requireFree, requireText } from '../files.ts';
 import { toJson } from '../inspect.ts';
 import { readKeyFile, readVerifyKey } from '../keyfile.ts';
 import { COUNT_UNLIMITED } from '../limits.ts';
 import { formatDecimal, parseDecimal } from '../money.ts';
-import { seal } from '../objects/kind.ts';
+import { type Kind, seal } from '../objects/kind.ts';
+import { KINDS } from '../objects/kinds.ts';
 import { type Mandate, mandate as mandateKind } from '../objects/mandate.ts';
 import { order as orderKind } from '../objects/order.ts';
 import { receipt as receiptKind } from '../objects/receipt.ts';
@@ -29,7 +30,7 @@ import { CHANNELS, type Channel } from '../objects/request.ts';
 import { type Revoke, revoke as revokeKind } from '../objects/revoke.ts';
 import { presenceWords, sentenceOf, utc } from '../sentences.ts';
 import { nodeSigner } from '../signer.ts';
-import { type Terms, grantOf, readTerms } from '../terms.ts';
+import { type Terms, grantOf, notesOn, readTerms } from '../terms.ts';
 import { type Grant, grantText, signMandate, spanText } from '../wallet.ts';
 import {
   type Checked,
@@ -113,7 +114,7 @@ const create = defineCommand({
     parent: { value: 'FILE', says: 'the mandate that this one is handed on from' },
     once: { value: 'FILE', says: 'the order, signed by its terminal, that it is for' },
     language: LANGUAGE,
-    out: { value: 'FILE', says: 'where the mandate goes', needed: true },
+    out: { value: 'FILE', says: 'where the mandate goes; never overwritten', needed: true },
     yes: { says: 'sign without asking' },
     bridge: { ...BRIDGE, says: 'hand it to the bridge of this configuration' },
   },
@@ -130,6 +131,8 @@ const create = defineCommand({
     if (options.parent !== undefined && options.once !== undefined) {
       throw new UsageError('--parent and --once exclude each other');
     }
+    requireFree(files, options.out);
+    if (options.bridge !== undefined) requireText(files, options.bridge);
     const realm = realmOf(options);
     const parent = options.parent === undefined ? undefined : readMandate(context, options.parent);
     const once = options.once === undefined ? undefined : requireBytes(files, options.once);
@@ -145,33 +148,63 @@ const create = defineCommand({
       ...(once && {
         once: {
           id: identify(once, realm, orderKind.name).id,
-          order: orderKind.decode(payloadOf(once)),
+          order: decodeAs(orderKind, once, options.once!),
         },
       }),
     });
     if (parent) requireOwn(context, options.wallet, parent.value);
-    const { id, envelope } = await signShown(grant, options, context);
+    const { id, envelope } = await signShown(grant, parent?.value, options, context);
     write(`mandate ${id} in ${options.out}`);
     if (options.bridge === undefined) return;
-    await askBridge(context, options.bridge, { ask: 'take mandate', envelope: toHex(envelope) });
-    write('the bridge has taken it');
+    try {
+      await giveMandate(envelope, options.bridge, context);
+    } catch (error) {
+      if (!(error instanceof PaymentError)) throw error;
+      throw new PaymentError(
+        error.reason,
+        `${error.message}. It is signed all the same; when this is mended: ` +
+          submitLine(options.out, options.bridge),
+        { cause: error },
+      );
+    }
   },
 });
 
-/** Shows a grant, asks, signs it, writes it. Throws OperatorError `failed` without a yes. */
+const submit = defineCommand({
+  summary: 'hands a mandate that is signed already to a bridge',
+  about:
+    'For one that was signed on another machine, or while the bridge or its backend was away. ' +
+    'Handing in the same one again changes nothing.',
+  inputs: [{ value: 'FILE', says: 'the mandate', needs: 'the file of a mandate' }],
+  options: { bridge: { ...BRIDGE, needed: true } },
+  examples: ['mandate submit glasses.mandate --bridge /tmp/demo/bridge.yaml'],
+  async run({ options, inputs }, context) {
+    const { envelope } = readMandate(context, inputs[0]!);
+    context.write(`mandate ${await idAt(context, options.bridge, envelope)}`);
+    await giveMandate(envelope, options.bridge, context);
+  },
+});
+
+/**
+ * Shows a grant with what may be overlooked in it, asks, signs it, writes it to a new file. Throws
+ * OperatorError `failed` without a yes, `storage` when the file is there already.
+ */
 export async function signShown(
   grant: Grant,
+  parent: Mandate | undefined,
   options: Values<typeof REALM_OPTIONS> &
     Readonly<{ wallet: string; out: string; language: 'en' | 'zh' | undefined; yes: boolean }>,
   context: Context,
 ): Promise<Readonly<{ id: string; envelope: Uint8Array }>> {
   const { files, write } = context;
+  requireFree(files, options.out);
   const signer = nodeSigner(readKeyFile(files, options.wallet));
   const text = grantText(grant, options.language ?? 'en', (payee) => payee);
   write(text);
+  for (const note of notesOn(grant, parent)) write(note);
   if (!options.yes) await requireYes(context);
   const { id, envelope } = await signMandate(grant, text, realmOf(options), signer);
-  files.replace(options.out, envelope, 0o644);
+  files.create(options.out, envelope, 0o644);
   return { id, envelope };
 }
 
@@ -179,26 +212,37 @@ export const show = defineCommand({
   summary: 'what a mandate says, and with --bridge what is left of it',
   about:
     'Only what it says: saytap verify tells whether it holds. Without the file its id, or the ' +
-    'beginning of it, is enough when --bridge is given.',
+    'beginning of it, is enough when --bridge is given. The id depends on environment and ledger, ' +
+    'so --env and --ledger tell it, or --bridge.',
   inputs: [{ value: 'FILE|ID', says: 'the mandate', needs: 'a file' }],
-  options: { bridge: BRIDGE, language: LANGUAGE },
+  options: {
+    bridge: BRIDGE,
+    env: { value: 'ENV', choices: ['sim', 'live'], says: 'environment, to tell its id' },
+    ledger: { value: 'NAME', says: 'ledger, to tell its id' },
+    language: LANGUAGE,
+  },
   examples: [
-    'mandate show glasses.mandate --language zh',
+    'mandate show glasses.mandate --env sim --ledger demo --language zh',
     'mandate show d1d7b42e --bridge /tmp/demo/bridge.yaml',
   ],
   async run({ options, inputs }, context) {
     const { files, write } = context;
     const [what = ''] = inputs;
     const isId = ID_START.test(what) && options.bridge !== undefined && !files.read(what);
-    let id = what;
     if (!isId) {
       const { envelope, value } = readMandate(context, what);
       write(grantText(value, options.language ?? 'en', (payee) => payee));
       write(JSON.stringify(toJson(value), undefined, 2));
-      if (options.bridge === undefined) return;
-      id = await idAt(context, options.bridge, envelope);
+      if (options.bridge === undefined) {
+        const { env, ledger } = options;
+        return write(
+          env === undefined || ledger === undefined
+            ? 'its id: say --env and --ledger, or --bridge'
+            : `mandate ${identify(envelope, { environment: env, ledger }, mandateKind.name).id}`,
+        );
+      }
     }
-    const chain = await chainOf(context, options.bridge!, id);
+    const chain = await chainOf(context, options.bridge!, what);
     for (const [at, view] of chain.entries()) {
       if (at > 0) write('');
       for (const line of viewLines(view, at > 0)) write(line);
@@ -222,10 +266,17 @@ const list = defineCommand({
       view.payer.slice(0, 8),
       utc(view.until),
       moneyText(view.perPaymentMax, view.currency),
-      view.windows.map((window) => leftText(window, view.currency)).join('; '),
     ]);
-    const head = ['mandate', 'status', 'payer', 'until', 'per payment', 'left'];
-    for (const line of columns([head, ...table])) context.write(line);
+    const heading = ['mandate', 'status', 'payer', 'until', 'per payment'];
+    const [head, ...lines] = columns([heading, ...table]);
+    context.write(head!);
+    for (const [at, view] of rows.entries()) {
+      context.write(lines[at]!);
+      if (!MAY_PAY.has(view.status)) continue;
+      for (const window of view.windows) {
+        context.write(`  ${periodText(window)}: ${leftText(window, view.currency)}`);
+      }
+    }
   },
 });
 
@@ -243,7 +294,7 @@ const revoke = defineCommand({
     payer: { value: 'HEX', says: 'the person: 32 digits, as saytap mandate list tells' },
     all: { says: 'every mandate of the person below --epoch' },
     epoch: { ...EPOCH, says: 'with --all: mandates of this epoch and later go on' },
-    out: { value: 'FILE', says: 'where the signed revoke goes' },
+    out: { value: 'FILE', says: 'where the signed revoke goes; never overwritten' },
     use: { value: 'FILE', says: 'hand in this revoke, signed before; nothing is signed' },
     bridge: { ...BRIDGE, says: 'hand it to the bridge of this configuration' },
     yes: { says: 'sign without asking' },
@@ -265,7 +316,7 @@ const revoke = defineCommand({
       }
       if (options.bridge === undefined) throw new UsageError('--bridge is needed');
       const envelope = requireBytes(files, options.use);
-      const said = revokeKind.decode(payloadOf(envelope));
+      const said = decodeAs(revokeKind, envelope, options.use);
       write(sentenceOf('revoke', said, toHex(kidOf(envelope))));
       return handIn(envelope, options.bridge, context);
     }
@@ -276,6 +327,7 @@ const revoke = defineCommand({
     if (options.out === undefined && options.bridge === undefined) {
       throw new UsageError('--out or --bridge is needed, or the revoke goes nowhere');
     }
+    if (options.out !== undefined) requireFree(files, options.out);
     const realm = { environment: env, ledger };
     const value: Revoke = {
       payer: payerOf(options.payer),
@@ -288,7 +340,7 @@ const revoke = defineCommand({
     if (!options.yes) await requireYes(context);
     const envelope = await seal(revokeKind, value, realm, signer);
     if (options.out !== undefined) {
-      files.replace(options.out, envelope, 0o600);
+      files.create(options.out, envelope, 0o600);
       write(`revoke in ${options.out}; whoever has it can use it, once and for all`);
     }
     if (options.bridge !== undefined) await handIn(envelope, options.bridge, context);
@@ -310,7 +362,7 @@ const check = defineCommand({
       choices: ['pay', 'hold', 'access'],
       says: 'without it: pay; access has no amount',
     },
-    presence: { value: 'N', whole: [0, 3], says: 'how present the person is (without it: 2)' },
+    presence: { value: 'P0…P3', says: 'how present the person is (without it: P2)' },
     channel: {
       value: 'NAME',
       choices: Object.keys(CHANNELS) as Channel[],
@@ -328,9 +380,13 @@ const check = defineCommand({
     if ((action === 'access') !== (options.amount === undefined)) {
       throw new UsageError('--amount is needed, and only access goes without');
     }
+    if (order !== undefined && !/^[0-9a-f]{32}$/.test(order)) {
+      throw new UsageError('--order is the id of an order: 32 hexadecimal digits');
+    }
+    const presence = presenceOf(options.presence);
     const [leaf] = await chainOf(context, bridge, options.mandate);
     const { id, currency } = leaf;
-    const minor = options.amount === undefined ? 0n : parseDecimal(options.amount, currency);
+    const minor = options.amount === undefined ? 0n : amountOf(options.amount, currency);
     const payment = {
       mandate: id,
       action,
@@ -339,7 +395,7 @@ const check = defineCommand({
       minor: String(minor),
       ...(terminal !== undefined && { terminal }),
       ...(order !== undefined && { order }),
-      presence: options.presence ?? 2,
+      presence,
       channel: options.channel ?? 'tap',
     };
     const checked = await askBridge<Checked>(context, bridge, { ask: 'check', payment });
@@ -367,7 +423,7 @@ const resume = setStatus('active', 'resume', 'lets a suspended mandate go on');
 export const command = Object.freeze({
   summary: 'what a key may pay on its own: create, look, check, stop, end',
   examples: ['mandate list --bridge /tmp/demo/bridge.yaml', 'mandate show glasses.mandate'],
-  commands: { create, show, list, revoke, check, suspend, resume },
+  commands: { create, submit, show, list, revoke, check, suspend, resume },
 });
 
 const ID_START = /^[0-9a-f]{4,32}$/;
@@ -401,7 +457,53 @@ function readMandate(
   path: string,
 ): Readonly<{ envelope: Uint8Array; value: Mandate }> {
   const envelope = requireBytes(files, path);
-  return { envelope, value: mandateKind.decode(payloadOf(envelope)) };
+  return { envelope, value: decodeAs(mandateKind, envelope, path) };
+}
+
+/** The object in a file, of this kind; throws OperatorError `usage` that names another kind. */
+function decodeAs<T>(kind: Kind<T>, envelope: Uint8Array, path: string): T {
+  let payload: ReturnType<typeof payloadOf> | undefined;
+  try {
+    payload = payloadOf(envelope);
+    return kind.decode(payload);
+  } catch (error) {
+    if (!(error instanceof PaymentError)) throw error;
+    const wanted = `not ${articled(kind.name)}`;
+    const other = payload === undefined ? undefined : kindOf(payload);
+    const found = other === undefined ? 'is nothing that saytap signs' : `is ${articled(other)}`;
+    // One that is of the kind and broken has its own reason.
+    if (other === undefined && payload !== undefined) throw error;
+    throw new OperatorError('usage', `${path} ${found}, ${wanted}`, { cause: error });
+  }
+}
+
+/** The one kind that can say this; undefined when none can, or several. */
+function kindOf(payload: ReturnType<typeof payloadOf>): string | undefined {
+  const fitting = Object.values(KINDS).filter((kind) => {
+    try {
+      kind.decode(payload);
+      return true;
+    } catch (error) {
+      if (error instanceof PaymentError) return false;
+      throw error;
+    }
+  });
+  return fitting.length === 1 ? fitting[0]!.name : undefined;
+}
+
+function articled(name: string): string {
+  if (name === 'key') return 'a statement about a key';
+  return `${/^[aeiou]/.test(name) ? 'an' : 'a'} ${name}`;
+}
+
+/** Hands a mandate to the bridge. Throws PaymentError with why it was not taken. */
+async function giveMandate(envelope: Uint8Array, config: string, context: Context): Promise<void> {
+  await askBridge(context, config, { ask: 'take mandate', envelope: toHex(envelope) });
+  context.write('the bridge has taken it');
+}
+
+function submitLine(file: string, config: string): string {
+  return `saytap mandate submit ${file} --bridge ${config}`;
 }
 
 async function idAt(context: Context, config: string, envelope: Uint8Array): Promise<string> {
@@ -421,15 +523,20 @@ async function chainOf(
     id,
   });
   if (leaf) return [leaf, ...parents];
-  throw new PaymentError('mandate_unknown', `this bridge has no mandate ${id}`);
+  const file = context.files.read(given) ? given : 'FILE';
+  throw new PaymentError(
+    'mandate_unknown',
+    `this bridge has no mandate ${id}; to hand it in: ${submitLine(file, config)}`,
+  );
 }
 
 async function wholeId(context: Context, config: string, given: string): Promise<string> {
-  const envelope = context.files.read(given);
-  if (envelope) return idAt(context, config, envelope);
+  if (context.files.read(given)) return idAt(context, config, readMandate(context, given).envelope);
   if (/^[0-9a-f]{32}$/.test(given)) return given;
   if (!ID_START.test(given)) {
-    throw new UsageError('a mandate is named by its id: 32 digits, or the first 4 or more of them');
+    throw new UsageError(
+      `there is no file ${given}, and the id of a mandate is 32 digits, or the first 4 or more`,
+    );
   }
   const all = await everyMandate(context, config);
   return theOne(
@@ -458,7 +565,8 @@ function viewLines(view: MandateView, isParent: boolean): readonly string[] {
       `paid by ${view.backends.join(', then ')}`,
     ...windows.map((window) => {
       const gauge = bar(BigInt(window.used), BigInt(window.max));
-      return `  ${gauge} ${periodText(window)}: ${leftText(window, currency)}`;
+      const text = MAY_PAY.has(status) || status === 'finished' ? leftText : usedText;
+      return `  ${gauge} ${periodText(window)}: ${text(window, currency)}`;
     }),
   ];
 }
@@ -471,6 +579,9 @@ const STATUS_WORDS: Readonly<Record<MandateView['status'], string>> = Object.fre
   finished: 'finished: its total is used up',
 });
 
+/** What may still pay, at once or after a resume; of the others nothing is "left". */
+const MAY_PAY: ReadonlySet<MandateView['status']> = new Set(['active', 'suspended']);
+
 type WindowView = MandateView['windows'][number];
 
 function leftText({ max, used, count, usedCount }: WindowView, currency: string): string {
@@ -481,10 +592,32 @@ function leftText({ max, used, count, usedCount }: WindowView, currency: string)
   return `${amount} of ${moneyText(max, currency)}${payments} left`;
 }
 
+function usedText({ max, used, count, usedCount }: WindowView, currency: string): string {
+  const amount = formatDecimal({ currency, minor: BigInt(used) });
+  const payments = count === COUNT_UNLIMITED ? '' : ` and ${usedCount} of ${count} payments`;
+  return `${amount} of ${moneyText(max, currency)}${payments} used`;
+}
+
 /** A window's period; seconds of a rolling one in a unit that people use. */
 function periodText({ period }: WindowView): string {
   const [, seconds] = /^any ([0-9]+) s$/.exec(period) ?? [];
   return seconds === undefined ? period : `any ${spanText(Number(seconds), 'en')}`;
+}
+
+function presenceOf(text: string | undefined): number {
+  if (text === undefined) return 2;
+  const [, level] = /^P?([0-3])$/.exec(text) ?? [];
+  if (level === undefined) throw new UsageError('--presence is P0, P1, P2 or P3');
+  return Number(level);
+}
+
+function amountOf(text: string, currency: string): bigint {
+  try {
+    return parseDecimal(text, currency);
+  } catch (error) {
+    if (!(error instanceof PaymentError)) throw error;
+    throw new UsageError(`--amount is ${error.message}, as 12.50`);
+  }
 }
 
 function payerOf(text: string | undefined): Uint8Array {
@@ -515,7 +648,9 @@ async function handIn(envelope: Uint8Array, config: string, context: Context): P
   const { outcome, reason, running = [] } = receiptKind.decode(payloadOf(fromHex(receipt)));
   if (outcome !== 'granted') {
     const name = reasonName(reason ?? 0) ?? 'malformed';
-    throw new PaymentError(name, 'the bridge did not take the revoke');
+    const why =
+      name === 'role_forbidden' ? ': the mandate, or --payer, does not belong to this wallet' : '';
+    throw new PaymentError(name, `the bridge did not take the revoke${why}`);
   }
   context.write('the bridge has taken it: nothing new is paid under what it ends');
   if (running.length === 0) return context.write('nothing was still running');
@@ -567,7 +702,7 @@ const ADVICE: Readonly<Record<string, string>> = Object.freeze({
   order_expired: 'Have the terminal make a new order.',
   order_paid: 'Nothing is left to pay.',
   order_claimed: 'Wait for the other payment of this order to end.',
-  mandate_unknown: 'Hand the mandate to the bridge, and have its key enrolled.',
+  mandate_unknown: 'Hand the mandate in (saytap mandate submit), and have its key enrolled.',
   currency_mismatch: 'Pay in the currency of the mandate.',
   expired: 'Have the wallet sign a new mandate.',
   not_yet_valid: 'Wait until then.',

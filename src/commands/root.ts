@@ -12,7 +12,7 @@ import {
 } from '../command.ts';
 import { type Realm, type Signer, identify } from '../cose.ts';
 import { OperatorError, PaymentError } from '../errors.ts';
-import { requireBytes, requireFolder, requireText } from '../files.ts';
+import { requireBytes, requireFolder, requireList, requirePlace, requireText } from '../files.ts';
 import { createKeyFiles, readSecretText, readVerifyKey, unlockKeyFile } from '../keyfile.ts';
 import type { VerifyKey } from '../keys.ts';
 import { CLOCK_SKEW_S, PASSPHRASE_CHARS_MIN } from '../limits.ts';
@@ -28,6 +28,7 @@ import {
   isAbout,
   parseTime,
   readPolicy,
+  renewedBy,
   signPolicy,
   signStatement,
   statementOf,
@@ -147,6 +148,7 @@ const signKey = defineCommand({
       ...(options.presence !== undefined && { presence: options.presence as Presence }),
     };
     const span = spanOf(options);
+    if (options.now && role !== 'bridge') throw new UsageError('--now goes with --role bridge');
     if (!options.out.endsWith('.key')) {
       throw new UsageError('--out must end in .key, or no program reads it');
     }
@@ -166,6 +168,7 @@ const signKey = defineCommand({
     const neighbours = statementFiles(context, dirname(options.out)).map(({ bytes }) => bytes);
     const others = statementsAmong(neighbours, realm, root.key);
     const validity = validityOf(asked, span, nowS, others, options.now);
+    const renewed = renewedBy(asked, nowS, others);
     const statement = statementOf({ ...asked, ...validity });
     write(sentenceOf('key', statement, toHex(root.key.kid)));
     write(`The whole thumbprint of the key: ${name}.`);
@@ -175,6 +178,14 @@ const signKey = defineCommand({
     write(`For ${realm.environment} ledger ${realm.ledger} and no other.`);
     if (role === 'bridge' && validity.nbf > nowS) {
       write(`Give it to every device before ${utc(validity.nbf)}: the bridge signs with it then.`);
+    }
+    if (renewed && validity.exp < renewed.exp) {
+      write(
+        `NOTE: the statement that is there holds until ${utc(renewed.exp)}; this one ends earlier.`,
+      );
+    }
+    if (options.now && validity.nbf > nowS) {
+      write(`NOTE: with --from it does not begin at once, in spite of --now.`);
     }
     if (!options.yes) await requireYes(context);
     const envelope = await signStatement(statement, realm, root);
@@ -203,6 +214,7 @@ const signPolicyFile = defineCommand({
     const { files, clock, write } = context;
     const realm = realmOf(options);
     const text = requireText(files, options.from);
+    requirePlace(files, options.out);
     const policy = readPolicy(text, options.from, Math.floor(clock.nowMs() / 1000));
     const root = await unlockRoot(options, context);
     const envelope = await signPolicy(policy, realm, root, files.read(options.out));
@@ -329,8 +341,7 @@ function spanOf({
 }
 
 function statementFiles({ files }: Context, folder: string) {
-  return files
-    .list(folder)
+  return requireList(files, folder)
     .filter((name) => name.endsWith('.key'))
     .map((name) => ({ name, bytes: requireBytes(files, join(folder, name)) }));
 }

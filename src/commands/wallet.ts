@@ -32,7 +32,7 @@ const grant = defineCommand({
     'per-payment': { value: 'AMOUNT', says: 'most for one payment', needed: true },
     'per-day': { value: 'AMOUNT', says: 'most for a calendar day', needed: true },
     total: { value: 'AMOUNT', says: 'most in all', needed: true },
-    out: { value: 'FILE', says: 'where the mandate goes', needed: true },
+    out: { value: 'FILE', says: 'where the mandate goes; never overwritten', needed: true },
     payee: { value: 'ID', many: true, says: 'without it: any enrolled payee' },
     zone: { value: 'ZONE', says: 'time zone of the day, as Asia/Shanghai (without it: UTC)' },
     days: { value: 'N', whole: [1, 999], says: 'how long it holds (without it: 1)' },
@@ -64,13 +64,18 @@ const grant = defineCommand({
       cnf: readVerifyKey(context.files, options.to).name,
       nowS: Math.floor(context.clock.nowMs() / 1000),
     });
-    const { id } = await signShown(granted, options, context);
+    const { id } = await signShown(granted, undefined, options, context);
     context.write(`mandate ${id} in ${options.out}`);
   },
 });
 
+const SHOWN = Object.freeze([
+  'wallet show glasses.mandate',
+  'wallet show glasses.mandate --language zh',
+]);
+
 export const command = Object.freeze({
   summary: "the payer's key, and the mandates that it signs",
   examples: ['wallet new --out wallet.key.pem', 'wallet show glasses.mandate'],
-  commands: { new: create, grant, show },
+  commands: { new: create, grant, show: Object.freeze({ ...show, examples: SHOWN }) },
 });

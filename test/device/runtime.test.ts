@@ -6,6 +6,7 @@ import { PaymentError, type Reason } from '../../src/errors.ts';
 import {
   CONFIRM_MS,
   CONFIRM_READ_MS,
+  LEAVE_MS,
   RECEIPT_PATIENCE_MS,
   REQUEST_VALID_S,
   RESEND_FOR_MS,
@@ -29,6 +30,7 @@ import {
   type Stage,
   bridge,
   createStage,
+  mandateId,
   mandateWith,
   ndef,
   orderId,
@@ -174,7 +176,7 @@ test.each([
   { amount: '20.01', needs: 2, why: 'a fen above it' },
   { amount: '1000', needs: 2, why: 'the last ceiling' },
 ])('$amount yuan needs P$needs: $why', async ({ amount, needs }) => {
-  const stage = await readyStage();
+  const stage = await readyStage({ mandates: [mandateWith({ perPaymentMax: 1_000_00n })] });
   void stage.say(`pay ${amount} yuan to Luckin Coffee`);
   await settle();
   expect(stage.asked[0]?.frame.needs).toBe(needs);
@@ -191,7 +193,8 @@ test('a mandate that is stricter than the policy is kept to when asking', async 
 test.each<[string, Parameters<typeof createStage>[0], string, Reason]>([
   ['more than the ladder', {}, 'pay 1000.01 yuan to Luckin Coffee', 'presence_too_low'],
   ['a device that proves P1 only', { presenceMax: 1 }, BIG, 'presence_too_low'],
-  ['a currency without a mandate', {}, 'pay 5 dollars to Luckin Coffee', 'mandate_unknown'],
+  ['a currency without a mandate', {}, 'pay 5 dollars to Luckin Coffee', 'currency_mismatch'],
+  ['more than the mandate', {}, 'pay 200.01 yuan to Luckin Coffee', 'limit_per_payment'],
   [
     'a mandate that has ended',
     { mandates: [mandateWith({ exp: START_S })] },
@@ -677,9 +680,149 @@ test('balance and receipts tell what the newest signed receipts say', async () =
   await stage.say('balance');
   await stage.say('receipts');
   expect(stage.sentences().slice(-2)).toEqual([
-    'Left: 1987.50 yuan.',
+    'Left: 1987.50 yuan in all.',
     '2026-07-01 04:00  captured  12.50 yuan',
   ]);
+});
+
+describe('a payment to the same payee is not confirmed yet', () => {
+  async function openStage(language: 'en' | 'zh' = 'en') {
+    const stage = await readyStage({ language });
+    const { told } = await confirmed(stage, language === 'en' ? PAY : '付十二块五给瑞幸咖啡');
+    await stage.time.pass(RECEIPT_PATIENCE_MS);
+    await told;
+    return stage;
+  }
+  const asks = async (stage: Stage, sentence: string) => {
+    void stage.say(sentence);
+    await settle();
+    return stage.asked.at(-1)?.sentence;
+  };
+
+  test.each([
+    [
+      'en',
+      'pay 4 yuan to Luckin Coffee',
+      '12.50 yuan to Luckin Coffee is not confirmed yet. Pay another 4.00 yuan? ' +
+        'Say “confirm payment” or tap the temple.',
+    ],
+    [
+      'en',
+      BIG,
+      '12.50 yuan to Luckin Coffee is not confirmed yet. Pay another 38.00 yuan? ' +
+        'Tap the temple to pay.',
+    ],
+    [
+      'zh',
+      '付四元给瑞幸咖啡',
+      '向瑞幸咖啡支付的12.50元尚未确认。要再支付4.00元吗？请说“确认支付”或轻触镜腿。',
+    ],
+    [
+      'zh',
+      '付三十八元给瑞幸咖啡',
+      '向瑞幸咖啡支付的12.50元尚未确认。要再支付38.00元吗？请轻触镜腿支付。',
+    ],
+  ] as const)(
+    '%s, %s: the question says so, and names it',
+    async (language, sentence, question) => {
+      expect(await asks(await openStage(language), sentence)).toBe(question);
+    },
+  );
+
+  test('two of them are both named; a spoken yes is enough', async () => {
+    const stage = await openStage();
+    await asks(stage, PAY);
+    await stage.say('confirm payment');
+    await stage.time.pass(RECEIPT_PATIENCE_MS);
+    expect(stage.outbox.open()).toHaveLength(2);
+    expect(await asks(stage, 'pay 4 yuan to Luckin Coffee')).toMatch(
+      /^12\.50 yuan and 12\.50 yuan to Luckin Coffee are not confirmed yet\. Pay another 4\.00/,
+    );
+  });
+
+  test('another payee, or one that ended, is not mentioned', async () => {
+    const stage = await openStage();
+    expect(await asks(stage, 'pay 4 yuan to Noodle Bar')).toMatch(
+      /^Pay 4\.00 yuan to Noodle Bar\?/,
+    );
+    await stage.say('cancel');
+    await stage.capture(stage.request().id);
+    expect(await asks(stage, PAY)).toMatch(/^Pay 12\.50 yuan to Luckin Coffee\?/);
+  });
+
+  test('it stands first among the receipts', async () => {
+    const stage = await openStage();
+    await stage.say('receipts');
+    expect(stage.sentences().at(-1)).toBe('2026-07-01 04:00  not confirmed yet  12.50 yuan');
+  });
+});
+
+test('of two mandates the one that permits the payment is signed for', async () => {
+  const small = mandateWith({ perPaymentMax: 1_00n, exp: START_S + 90_000 });
+  const stage = await readyStage({ mandates: [small, mandateWith()] });
+  await confirmed(stage);
+  expect(stage.request().mandate).toBe(mandateId(1));
+});
+
+test('a mandate that the bridge called revoked gives way to another', async () => {
+  const longer = mandateWith({ exp: START_S + 90_000 });
+  const stage = await readyStage({ mandates: [longer, mandateWith()] });
+  const used: string[] = [];
+  for (const reason of ['revoked', undefined] as const) {
+    const { told } = await confirmed(stage);
+    const { id, mandate } = stage.request();
+    used.push(mandate);
+    await (reason ? stage.refuse(id, reason) : stage.capture(id));
+    await told;
+  }
+  expect(used).toEqual([mandateId(0), mandateId(1)]);
+});
+
+describe('leaving', () => {
+  const LEFT =
+    '12.50 yuan to Luckin Coffee is not confirmed yet. ' +
+    'Do not pay again; it goes on at the next start.';
+
+  test('waits for the receipt of the payment under way', async () => {
+    const stage = await readyStage();
+    const { told } = await confirmed(stage);
+    let isOver = false;
+    const leaving = stage.device.leave().then(() => (isOver = true));
+    await stage.time.pass(LEAVE_MS - 1);
+    expect(isOver).toBe(false);
+    await stage.capture(stage.request().id);
+    await told;
+    await leaving;
+    expect(stage.sentences().at(-1)).toBe('Paid 12.50 yuan to Luckin Coffee.');
+  });
+
+  test('not for ever: then it says that it goes on', async () => {
+    const stage = await readyStage();
+    await confirmed(stage);
+    const leaving = stage.device.leave();
+    await stage.time.pass(LEAVE_MS);
+    await leaving;
+    expect(stage.said.at(-1)).toEqual({ sentence: LEFT, mood: 'waiting' });
+  });
+
+  test('at once, when it was told before that it is not confirmed; in Chinese too', async () => {
+    const stage = await readyStage({ language: 'zh' });
+    await confirmed(stage, '付十二块五给瑞幸咖啡');
+    await stage.time.pass(RECEIPT_PATIENCE_MS);
+    await stage.device.leave();
+    expect(stage.sentences().at(-1)).toBe(
+      '向瑞幸咖啡支付的12.50元尚未确认。请勿重复付款，下次启动时会继续处理。',
+    );
+  });
+
+  test('says nothing of an open question, and does not wait for it', async () => {
+    const stage = await readyStage();
+    void stage.say(PAY);
+    await settle();
+    await stage.device.leave();
+    expect(stage.said).toEqual([]);
+    expect(stage.left()).toEqual(NOTHING);
+  });
 });
 
 test('two payees of one name are not guessed', async () => {
@@ -904,6 +1047,10 @@ describe('calling off what was sent', () => {
     await stage.say('cancel');
     expect(await second).toEqual({ kind: 'not_sent', reason: 'cancelled' });
     expect(stage.cancels()).toEqual([]);
+    expect(stage.sentences().at(-1), 'and what it is not about is named').toBe(
+      'Cancelled. Nothing was sent. 12.50 yuan to Luckin Coffee is not confirmed yet. ' +
+        'You can say “cancel”.',
+    );
   });
 
   test('of two the newest, by name; the older one when that has ended', async () => {

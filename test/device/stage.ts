@@ -111,6 +111,9 @@ export function mandateWith(changed: Partial<Mandate> = {}): Mandate {
 
 export const MANDATE_ID = 'ab'.repeat(16);
 
+/** The id of a stage's mandate, counted from 0. */
+export const mandateId = (n: number) => (n === 0 ? MANDATE_ID : `${n}b`.repeat(16));
+
 /** An order of a till, with one line. */
 export function sealOrder(changed: Partial<Order> = {}, signer: Signer = till) {
   const minor = changed.amount?.minor ?? 38_00n;
@@ -266,7 +269,7 @@ export async function createStage(options: StageOptions = {}) {
     ...shared,
     language,
     presenceMax,
-    mandates: mandates.map((mandate) => ({ id: MANDATE_ID, mandate })),
+    mandates: mandates.map((mandate, n) => ({ id: mandateId(n), mandate })),
     directory: options.directory?.(directory) ?? directory,
     link: () => link,
     readCode: createCodeReader(codeWasm()),

@@ -6,6 +6,7 @@ import { PaymentError, REASONS, type Reason } from '../../src/errors.ts';
 import {
   CONFIRM_MS,
   CONFIRM_READ_MS,
+  LEAVE_MS,
   ORDER_VALID_S,
   RECEIPT_PATIENCE_MS,
   REQUEST_VALID_S,
@@ -25,7 +26,7 @@ import type { Frame } from '../../device/confirm.ts';
 import type { Deed } from '../../device/intents/clerk.ts';
 import { type DeviceLink, createDeviceLink } from '../../device/link.ts';
 import { type Outbox, createOutbox } from '../../device/outbox.ts';
-import { clerkPhrases, phrases, reasonPhrase } from '../../device/phrases.ts';
+import { clerkPhrases, clerkReason, phrases, reasonPhrase } from '../../device/phrases.ts';
 import type { Mood } from '../../device/runtime.ts';
 import { readUri } from '../../device/sense/uri.ts';
 import { type Acted, createTerminal } from '../../device/terminal.ts';
@@ -470,8 +471,9 @@ describe('a refund, a capture, a void', () => {
     const { kiosk } = await soldAt({}, sold);
     expect(await kiosk.terminal.act(what)).toEqual({ kind: 'not_sent', reason });
     expect(kiosk.asked).toEqual([]);
-    const sentence = clerkPhrases.notSent(reasonPhrase(reason, 'en'), 'en');
-    expect(kiosk.said).toEqual([{ sentence, mood: 'bad' }]);
+    const [told] = kiosk.said;
+    expect(told?.sentence).toContain(clerkPhrases.notSent(clerkReason(reason, 'en'), 'en'));
+    expect([told?.mood, kiosk.said.length]).toEqual(['bad', 1]);
     expect(kiosk.wire.sent('request')).toEqual([]);
   });
 
@@ -483,6 +485,85 @@ describe('a refund, a capture, a void', () => {
     await kiosk.receipt({ subject: id, outcome: 'expired', reason: 120 });
     expect(await kiosk.terminal.act(deed('refund', 1_00n, id))).toEqual(unknown);
     expect(await kiosk.terminal.act(deed('refund'))).toEqual(unknown);
+  });
+
+  test('a clerk hears of the order’s currency, not of an authorisation', async () => {
+    const { kiosk } = await soldAt();
+    await kiosk.terminal.act({ ...deed('refund'), amount: { currency: 'USD', minor: 1n } });
+    expect(kiosk.sentences()).toEqual([
+      'Nothing was sent, nothing moved. The order is in another currency.',
+    ]);
+  });
+
+  test('after a part was refunded: the rest is asked for, and no more than that', async () => {
+    const { kiosk, order } = await soldAt();
+    const short = order.id.slice(0, 8);
+    const end = async (what: Deed, outcome: 'refunded' | 'refused') => {
+      const { acted } = await confirmed(kiosk, what);
+      const { id, amount } = kiosk.request();
+      if (outcome === 'refused') await kiosk.refuse(id, 'original_busy');
+      else await kiosk.receipt({ subject: id, outcome, amount: amount! });
+      await acted;
+      return amount;
+    };
+    expect(await end(deed('refund', 18_00n), 'refunded')).toEqual(cny(18_00n));
+    expect(await end(deed('refund'), 'refused'), 'what was refused gave nothing').toEqual(
+      cny(20_00n),
+    );
+    const tooMuch = { kind: 'not_sent', reason: 'refund_exceeds' };
+    expect(await kiosk.terminal.act(deed('refund', 20_01n))).toEqual(tooMuch);
+    expect(kiosk.sentences().at(-1)).toBe(
+      'Nothing was sent, nothing moved. That is more than is left of what was paid. ' +
+        `Refund less. 20.00 yuan of order ${short} is left.`,
+    );
+    expect(await end(deed('refund'), 'refunded')).toEqual(cny(20_00n));
+    expect(await kiosk.terminal.act(deed('refund'))).toEqual(tooMuch);
+    expect(kiosk.sentences().at(-1)).toMatch(new RegExp(`Nothing of order ${short} is left\\.$`));
+  });
+
+  test('of what was held, only what was captured can be refunded', async () => {
+    const { kiosk } = await soldAt({}, 'held');
+    const { acted } = await confirmed(kiosk, deed('capture', 30_00n));
+    await kiosk.receipt({ subject: kiosk.request().id, outcome: 'captured', amount: cny(30_00n) });
+    await acted;
+    await confirmed(kiosk, deed('refund'));
+    expect(kiosk.request().amount).toEqual(cny(30_00n));
+  });
+
+  test('of what was released nothing is left to refund', async () => {
+    const { kiosk } = await soldAt({}, 'held');
+    const { acted } = await confirmed(kiosk, deed('void'));
+    await kiosk.receipt({ subject: kiosk.request().id, outcome: 'voided', amount: cny(38_00n) });
+    await acted;
+    const told = await kiosk.terminal.act(deed('refund'));
+    expect(told).toEqual({ kind: 'not_sent', reason: 'refund_exceeds' });
+  });
+
+  test('leaving waits a moment for what was confirmed, and tells that it goes on', async () => {
+    const { kiosk } = await soldAt();
+    await kiosk.terminal.leave();
+    expect(kiosk.said).toEqual([]);
+    await confirmed(kiosk, deed('refund'));
+    const { id } = kiosk.request();
+    let isOver = false;
+    const leaving = kiosk.terminal.leave().then(() => (isOver = true));
+    await kiosk.time.pass(LEAVE_MS - 1);
+    expect(isOver).toBe(false);
+    await kiosk.time.pass(1);
+    await leaving;
+    expect(kiosk.said.at(-1)).toEqual({ sentence: clerkPhrases.leaving('en'), mood: 'waiting' });
+    await kiosk.receipt({ subject: id, outcome: 'refunded' });
+    const before = kiosk.said.length;
+    await kiosk.terminal.leave();
+    expect(kiosk.said).toHaveLength(before);
+  });
+
+  test('leaving does not wait for a question', async () => {
+    const { kiosk } = await soldAt();
+    void kiosk.terminal.act(deed('refund'));
+    await settle();
+    await kiosk.terminal.leave();
+    expect(kiosk.said).toEqual([]);
   });
 
   test('"last" is the newest that it can be done to; an order by how its id begins', async () => {

@@ -359,10 +359,10 @@ describe('keys and mandates', () => {
   test('grant fails in one line: amount, wallet, place', async () => {
     const args = grant(at('x.mandate'));
     const bad = args.with(args.indexOf('--total') + 1, 'much');
-    expectLine(await saytap([...bad, '--yes']), 'failed', /^saytap: malformed: /);
+    expectLine(await saytap([...bad, '--yes']), 'usage', /^saytap: --total is not an amount/);
     const unwritable = await saytap([...grant(at('none', 'x.mandate')), '--yes']);
     expect(unwritable.code).toBe(EXITS.storage);
-    expect(unwritable.err).toMatch(/^saytap: ENOENT: .*\n$/);
+    expect(unwritable.err).toMatch(/^saytap: cannot write .*: the folder .*none does not exist\n$/);
     const lost = args.with(args.indexOf('--wallet') + 1, at('none.pem'));
     const walletless = await saytap([...lost, '--yes']);
     expect(walletless.code).toBe(EXITS.key);

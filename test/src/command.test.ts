@@ -87,6 +87,10 @@ describe('what is refused', () => {
     [['show', 'x', 'y', 'z'], `z is one argument too many${at('tool show')}`],
     [['show', 'x', '--fast'], `Unknown option '--fast'${at('tool show')}`],
     [['show', 'x', '--count'], `Option '--count <value>' argument missing${at('tool show')}`],
+    [
+      ['show', 'x', '--count', '-5'],
+      `--count has no value; write one that begins with a dash as --count=-…${at('tool show')}`,
+    ],
     [['show', 'x', '--count', ''], `--count is empty${at('tool show')}`],
     [['show', 'x', '--count', '10'], `--count is a whole number from 0 to 9${at('tool show')}`],
     [['show', 'x', '--count', '1.5'], `--count is a whole number from 0 to 9${at('tool show')}`],

@@ -76,12 +76,17 @@ test.each([
   ['no whole number', 'port: 1.5', 'port: is 1.5; allowed: a port'],
   ['text for a number', 'port: "80"', 'port: is "80"; allowed: a port'],
   ['a missing number', '{}', 'port: is missing; allowed: a port'],
-  ['a list for a map', '[1]', '(the whole file): is [1]; allowed: an object'],
-  ['a word for a map', 'hello', '(the whole file): is "hello"; allowed: an object'],
+  ['a list for a map', '[1]', '(the whole file): is a list; allowed: an object'],
+  ['any other text', 's3cret', '(the whole file): is no configuration; allowed: an object'],
   ['an empty file', '', 'port: is missing; allowed: a port'],
 ])('%s: %s', (_why, text, line) => {
   const port = z.int('a port').check(z.minimum(0), z.maximum(65_535));
   expect(refusal(text, z.strictObject({ port }))).toBe(`bridge.yaml has one problem:\n  ${line}`);
+});
+
+test('a key in the place of a configuration is named so, and nothing of it is told', () => {
+  const pem = '-----BEGIN PRIVATE KEY-----\nMIGHAgEAMBMGByq\n-----END PRIVATE KEY-----\n';
+  expect(refusal(pem)).toBe('bridge.yaml is a key, not a configuration');
 });
 
 test('a choice between two forms is told as one problem', () => {

@@ -11,6 +11,7 @@ import {
   isAbout,
   parseTime,
   readPolicy,
+  renewedBy,
   signPolicy,
   signStatement,
   statementOf,
@@ -135,6 +136,8 @@ describe('a statement begins', () => {
   const YEAR_S = STATEMENT_DAYS * DAY_S;
   const [SOON, LATER] = [NOW_S - CLOCK_SKEW_S, NOW_S + BRIDGE_OVERLAP_S];
   const own = named(second, NOW_S - 5 * DAY_S, NOW_S + DAY_S);
+  const waiting = named(second, NOW_S + HOUR_S, NOW_S + DAY_S);
+  const ancient = named(first, own.nbf - 1, NOW_S + DAY_S);
   const wallet = named(first, NOW_S - DAY_S, NOW_S + DAY_S, 'wallet');
   const from = LATER + HOUR_S;
 
@@ -153,6 +156,28 @@ describe('a statement begins', () => {
     ['the old one has ended: at once', [ended], {}, false, [SOON, NOW_S + YEAR_S]],
     ['beside a wallet: at once', [wallet], {}, false, [SOON, NOW_S + YEAR_S]],
     ['renewed: as it began', [running, own], {}, false, [own.nbf, NOW_S + YEAR_S]],
+    [
+      'planned for a day later, the old stolen since: at once',
+      [running, waiting],
+      {},
+      true,
+      [SOON, NOW_S + YEAR_S],
+    ],
+    [
+      'begun before the stolen one: after it',
+      [fresh, own],
+      {},
+      true,
+      [NOW_S + 1, NOW_S + 1 + YEAR_S],
+    ],
+    ['begun last, urgent: as it began', [ancient, own], {}, true, [own.nbf, NOW_S + YEAR_S]],
+    [
+      'planned, renewed in peace: as planned',
+      [running, waiting],
+      {},
+      false,
+      [waiting.nbf, waiting.nbf + YEAR_S],
+    ],
     ['for some days', [running], { days: 3 }, false, [LATER, LATER + 3 * DAY_S]],
     ['for some days from a day', [running], { from, days: 3 }, false, [from, from + 3 * DAY_S]],
     ['until a day', [], { until: from }, false, [SOON, from]],
@@ -170,6 +195,17 @@ describe('a statement begins', () => {
     expect(validityOf(about, { from: LATER }, NOW_S, [running], false).nbf).toBe(LATER);
     const device = { ...about, role: 'device' } as const;
     expect(validityOf(device, span, NOW_S, [running], false).nbf).toBe(LATER - 1);
+  });
+
+  test('that waits for its begin is not moved before it, unless urgent', () => {
+    const about = { role: 'bridge', key: second.key.public } as const;
+    const others = [running, waiting];
+    const earlier = { from: waiting.nbf - 1 };
+    expect(refusal(() => validityOf(about, earlier, NOW_S, others, false))).toMatch(/say --now/);
+    expect(validityOf(about, earlier, NOW_S, others, true).nbf).toBe(waiting.nbf - 1);
+    expect(validityOf(about, { from: waiting.nbf }, NOW_S, others, false).nbf).toBe(waiting.nbf);
+    expect(renewedBy(about, NOW_S, others)).toBe(waiting);
+    expect(renewedBy(about, NOW_S, [running, ended])).toBeUndefined();
   });
 
   test.each([

@@ -66,7 +66,8 @@ test('English', () => {
     'Ways to ask: by voice, by looking at a code.',
     'Up to 20.00 yuan with confirmation P1 (a voice command).',
     'Up to 1000.00 yuan with confirmation P2 (a physical act on the device).',
-    'Drawn up on 2027-01-15 08:00:00 UTC; ends with every revoke of an epoch above 1.',
+    'Drawn up on 2027-01-15 08:00:00 UTC, in epoch 1: it also ends when everything up to ' +
+      'epoch 1 is revoked at once, as after a lost phone.',
   ]);
   expect(grantText(FULL, 'en', nameOf).split('\n')).toEqual(
     expect.arrayContaining([
@@ -91,10 +92,11 @@ test('Chinese', () => {
     '任意 10 分钟内最多 300.00元，3 笔。',
     '收款方：Luckin Coffee，并且仅限类别 5814，并且仅限终端 till-1。',
     '禁止：Noodle Bar。',
-    '方式：语音、看码。',
+    '方式：语音、扫码。',
     '不超过 20.00元 需要确认级别 P1（语音指令）。',
-    '不超过 1000.00元 需要确认级别 P2（在设备上的动作）。',
-    '拟定于 2027-01-15 08:00:00 UTC；任何高于 1 的撤销代次都会使其终止。',
+    '不超过 1000.00元 需要确认级别 P2（在设备上的操作）。',
+    '拟定于 2027-01-15 08:00:00 UTC，属第 1 期：一次撤销第 1 期及以前的全部授权时' +
+      '（例如手机遗失），本授权随之终止。',
   ]);
   expect(grantText(FULL, 'zh', nameOf).split('\n')).toEqual(
     expect.arrayContaining([

@@ -56,6 +56,7 @@ test('a pass is counts, what is open, and the head to note down', async () => {
     'backend    ledger: 4 movements',
     'backend    stripe: lists no movements',
     `head       ${HEAD}`,
+    'PASSED     nothing differs, and everything was looked at',
   ]);
   expect([asked, failed]).toEqual([[{ ask: 'audit' }], undefined]);
 });
@@ -85,6 +86,29 @@ test.each([
   expect(lines.at(-1)).toBe(`head       ${HEAD}`);
   const json = await audited(report, '--json');
   expect([JSON.parse(json.lines.join('\n')), json.failed]).toEqual([report, failed]);
+});
+
+test('a backend that is away was not asked, and what to do is said', async () => {
+  const unchecked = [
+    'movements at ledger after number 0: connect ECONNREFUSED 127.0.0.1:7102',
+    'movements at bank after number 3: its list is out of order',
+  ];
+  const backends = [
+    { name: 'ledger', movements: 0 },
+    { name: 'bank', movements: 3 },
+  ];
+  const { lines, failed } = await audited({ ...PASSED, passed: false, backends, unchecked });
+  expect(lines).toEqual(
+    expect.arrayContaining([
+      'backend    ledger: not asked, it does not answer',
+      'backend    bank: 3 movements, not all',
+      'UNCHECKED  movements at ledger after number 0: nothing answers at 127.0.0.1:7102',
+    ]),
+  );
+  expect(failed?.line).toBe(
+    'the audit is incomplete: 2 of its parts could not be looked at; ' +
+      'start ledger and bank and run it again',
+  );
 });
 
 test('a head is passed on, and refused when it is none', async () => {

@@ -1,7 +1,11 @@
 // Backup and restore at the command line: what is handed on, and what is asked before.
-import { expect, test } from 'vitest';
+import { mkdtempSync, rmSync, writeFileSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { expect, onTestFinished, test } from 'vitest';
 import { type Context, runCommand } from '../../../src/command.ts';
 import { command } from '../../../src/commands/bridge.ts';
+import { files } from '../../../src/node/platform.ts';
 
 /** Runs `saytap bridge ...args`; tells what was asked and what the program was called with. */
 async function bridge(args: readonly string[], answer = '') {
@@ -14,6 +18,7 @@ async function bridge(args: readonly string[], answer = '') {
   };
   const lines: string[] = [];
   const context = {
+    files,
     write: (line: string) => lines.push(line),
     ask: (question: string) => Promise.resolve((asked.push(question), answer)),
     program: () => Promise.resolve({ backup: verb('backup'), restore: verb('restore') }),
@@ -44,4 +49,18 @@ test('restore replaces the store only after a typed yes, or with --yes', async (
   expect(yes.called).toEqual([['restore', 'b.yaml', 'copy']]);
   const sure = await bridge([...args, '--yes']);
   expect(sure).toMatchObject({ asked: [], called: [['restore', 'b.yaml', 'copy']] });
+});
+
+test('a file in the place of the folder is named, before anything is asked', async () => {
+  const home = mkdtempSync(join(tmpdir(), 'saytap-bridge-'));
+  onTestFinished(() => rmSync(home, { recursive: true }));
+  const file = join(home, 'copy');
+  writeFileSync(file, '');
+  for (const args of [
+    ['backup', '--config', 'b.yaml', '--out', file],
+    ['restore', '--config', 'b.yaml', '--from', file],
+  ]) {
+    const { called, asked, failed } = await bridge(args);
+    expect([called, asked, failed]).toEqual([[], [], `${file} is a file, not a folder`]);
+  }
 });

@@ -56,6 +56,7 @@ describe('a key', () => {
     [['suspend', 'abc', ...SAID], /^a key is named by 8 to 64/, EXITS.usage],
     [['suspend', 'ABCDEF0123', ...SAID], /^a key is named by 8 to 64/, EXITS.usage],
     [['suspend', '00000000', ...SAID], /^there is no key 00000000 at this bridge/, EXITS.usage],
+    [['suspend', name, ...SAID, '--yes'], /^Unknown option '--yes'/, EXITS.usage],
     [['suspend', name], /^--by is needed/, EXITS.usage],
     [['suspend', name, '--by', 'mei'], /^--why is needed/, EXITS.usage],
   ] as const)('%j is refused', async (args, line, code) => {

@@ -1,4 +1,5 @@
 // The life of a mandate at the command line: created, looked at, checked, stopped, ended.
+import { createHash } from 'node:crypto';
 import { writeFileSync } from 'node:fs';
 import { afterEach, beforeEach, describe, expect, test } from 'vitest';
 import { toHex } from '../../../src/bytes.ts';
@@ -11,6 +12,7 @@ import { files } from '../../../src/node/platform.ts';
 import { open } from '../../../src/objects/kind.ts';
 import { mandate as mandateKind } from '../../../src/objects/mandate.ts';
 import { revoke as revokeKind } from '../../../src/objects/revoke.ts';
+import { grantText } from '../../../src/wallet.ts';
 import { NOW_S, PAYER, REALM, putMandate } from '../../broker/stage.ts';
 import { type Desk, openDesk } from './desk.ts';
 
@@ -75,9 +77,45 @@ describe('mandate create', () => {
     const { id } = signed();
     expect(await desk.stage.store.mandate(id, NOW_S * 1000)).toMatchObject({ status: 'active' });
     desk.stage.backend.linked = false;
-    const refused = await create([...TERMS, '--epoch', '2', '--yes', ...bridge()]);
+    const second = desk.at('second.mandate');
+    const terms = [...TERMS, '--epoch', '2', '--yes', ...bridge()];
+    const refused = await create([...terms, '--out', second]);
     expect(refused.failed).toMatch(/^funding_unknown: funding is not linked/);
-    expect(signed().value.epoch, 'signed all the same').toBe(2);
+    expect(refused.failed).toContain(
+      `It is signed all the same; when this is mended: saytap mandate submit ${second} --bridge `,
+    );
+    expect(signed('second.mandate').value.epoch, 'signed all the same').toBe(2);
+    desk.stage.backend.linked = true;
+    const submitted = await mandate(['submit', second, ...bridge()]);
+    expect(submitted.failed).toBeUndefined();
+    const told = `mandate ${signed('second.mandate').id}\nthe bridge has taken it`;
+    expect(submitted.out).toBe(told);
+    const again = await mandate(['submit', second, ...bridge()]);
+    expect([again.failed, again.out], 'again changes nothing').toEqual([undefined, told]);
+  });
+
+  test('never overwrites: refused before anything is shown or asked', async () => {
+    const taken = desk.at('glasses.mandate');
+    files.create(taken, new Uint8Array([1]), 0o600);
+    const { failed, exit, out, asked } = await create(TERMS, 'yes');
+    expect({ failed, exit, out, asked }).toEqual({
+      failed: `${taken} exists already: choose another name`,
+      exit: EXITS.storage,
+      out: '',
+      asked: [],
+    });
+    expect(files.read(taken)).toEqual(new Uint8Array([1]));
+    const nowhere = await create([...TERMS, '--out', desk.at('none', 'x.mandate')], 'yes');
+    expect(nowhere.failed).toMatch(/^cannot write .*: the folder .*none does not exist$/);
+  });
+
+  test('what may be overlooked is shown with the text, and not signed', async () => {
+    const { out, failed } = await create([...TERMS, '--per-day', '10', '--yes']);
+    expect(failed).toBeUndefined();
+    expect(out).toContain('\nNOTE: a limit over time is 10.00 yuan');
+    const { value } = signed();
+    const text = grantText(value, 'en', (payee) => payee);
+    expect(toHex(value.textDigest)).toBe(createHash('sha256').update(text).digest('hex'));
   });
 
   test('takes the same fields from a file, and no mixture', async () => {
@@ -88,7 +126,9 @@ describe('mandate create', () => {
     expect(signed().value.windows).toEqual([
       { kind: 'calendar', period: 'week', zone: 'UTC', max: 80_00n, count: 4 },
     ]);
-    const mixed = await create(['--terms', desk.at('terms.yaml'), '--total', '1', '--yes']);
+    const other = ['--out', desk.at('other.mandate')];
+    const both = ['--terms', desk.at('terms.yaml'), '--total', '1', '--yes', ...other];
+    const mixed = await create(both);
     expect(mixed.failed).toMatch(/^--terms has all the fields/);
     expect(mixed.exit).toBe(EXITS.usage);
   });
@@ -96,20 +136,12 @@ describe('mandate create', () => {
   test('hands a part on to another key; only the key of the parent may sign it', async () => {
     await create([...TERMS, '--yes', ...bridge()]);
     await desk.keyOf('agent');
-    const child = (wallet: string) => [
+    const child = (wallet: string, out: string) => [
       ...['create', '--parent', desk.at('glasses.mandate'), '--wallet', desk.at(wallet)],
-      ...[
-        '--to',
-        desk.at('agent.key'),
-        ...SIM,
-        '--per-payment',
-        '5',
-        '--out',
-        desk.at('c.mandate'),
-      ],
+      ...['--to', desk.at('agent.key'), ...SIM, '--per-payment', '5', '--out', desk.at(out)],
       ...['--channel', 'autonomous', '--yes', ...bridge()],
     ];
-    const { out, failed } = await mandate(child('glasses.pem'));
+    const { out, failed } = await mandate(child('glasses.pem', 'c.mandate'));
     expect(failed).toBeUndefined();
     const parent = signed();
     expect(out).toContain(`Handed on from mandate ${parent.id}`);
@@ -121,7 +153,7 @@ describe('mandate create', () => {
       channels: 16,
       windows: parent.value.windows,
     });
-    const wrong = await mandate(child('wallet.pem'));
+    const wrong = await mandate(child('wallet.pem', 'd.mandate'));
     expect(wrong.failed).toMatch(/wallet\.pem is not the key that the parent mandate is for$/);
     expect(wrong.exit).toBe(EXITS.key);
   });
@@ -165,6 +197,9 @@ describe('mandate show', () => {
     await create([...TERMS, '--yes']);
     const { out } = await mandate(['show', desk.at('glasses.mandate'), '--language', 'zh']);
     expect(out).toContain('单笔最多 20.00元。');
+    expect(out.split('\n').at(-1)).toBe('its id: say --env and --ledger, or --bridge');
+    const named = await mandate(['show', desk.at('glasses.mandate'), ...SIM]);
+    expect(named.out.split('\n').at(-1)).toBe(`mandate ${signed().id}`);
     expect(out).toContain('"perPaymentMax"');
     const same = await desk.run('wallet', walletCommand, ['show', desk.at('glasses.mandate')]);
     expect(same.out).toContain('At most 20.00 yuan per payment.');
@@ -216,7 +251,14 @@ describe('mandate show', () => {
 
   test('what there is not, or what is named too shortly', async () => {
     const none = await mandate(['show', '12'.repeat(16), ...bridge()]);
-    expect(none.failed).toMatch(/^mandate_unknown: this bridge has no mandate 1212/);
+    expect(none.failed).toMatch(
+      /^mandate_unknown: this bridge has no mandate 1212.*: saytap mandate submit FILE --bridge /,
+    );
+    await create([...TERMS, '--yes']);
+    const file = desk.at('glasses.mandate');
+    expect((await mandate(['show', file, ...bridge()])).failed).toContain(
+      `; to hand it in: saytap mandate submit ${file} --bridge `,
+    );
     expect((await mandate(['show', 'ffff', ...bridge()])).failed).toMatch(
       /^there is no mandate ffff at this bridge/,
     );
@@ -229,16 +271,27 @@ describe('mandate list', () => {
     for (let epoch = 0; epoch < 101; epoch++) await putMandate(desk.stage.store, { epoch });
     const { out } = await mandate(['list', ...bridge()]);
     const [head, ...rows] = out.split('\n');
-    expect(head).toMatch(/^mandate +status +payer +until +per payment +left$/);
-    expect(rows).toHaveLength(101);
+    expect(head).toMatch(/^mandate +status +payer +until +per payment$/);
+    expect(rows).toHaveLength(202);
+    expect(Math.max(...rows.map((row) => row.length))).toBeLessThanOrEqual(100);
     expect(desk.questions).toHaveLength(2);
-    expect(rows[0]).toMatch(/^[0-9a-f]{32} {2}active {2}07070707 .* 200\.00 yuan +1000\.00 of/);
+    expect(rows[0]).toMatch(/^[0-9a-f]{32} {2}active {2}07070707 .* 200\.00 yuan$/);
+    expect(rows[1]).toBe('  in all: 1000.00 of 1000.00 yuan and 100 of 100 payments left');
+  });
+
+  test('of what has ended nothing is left', async () => {
+    const id = await putMandate(desk.stage.store, { exp: NOW_S - 1 });
+    const { out } = await mandate(['list', ...bridge()]);
+    expect(out.split('\n')).toHaveLength(2);
+    expect(out).toMatch(new RegExp(`\n${id} +expired`));
+    const shown = await mandate(['show', id, ...bridge()]);
+    expect(shown.out).toContain('in all: 0.00 of 1000.00 yuan and 0 of 100 payments used');
   });
 
   test('of one person, and of nobody', async () => {
     await putMandate(desk.stage.store, {});
     const mine = await mandate(['list', ...bridge(), '--payer', toHex(PAYER)]);
-    expect(mine.out.split('\n')).toHaveLength(2);
+    expect(mine.out.split('\n')).toHaveLength(3);
     const other = await mandate(['list', ...bridge(), '--payer', 'ff'.repeat(16)]);
     expect(other.out).toBe('no mandates');
   });
@@ -293,6 +346,7 @@ describe('mandate check', () => {
 
   test.each([
     ['201', [], /^Refused: limit_per_payment\. .*\. Pay an amount within it/],
+    ['30', ['--presence', 'P1'], /^Refused: presence_too_low\. .* Confirm more strongly/],
     ['30', ['--presence', '1'], /^Refused: presence_too_low\. .* Confirm more strongly/],
     ['5', ['--terminal', 'till-7'], /^Refused: scope_terminal\. .* Name a terminal/],
     ['5', ['--order', '12'.repeat(16)], /^Refused: order_unknown\. .* Have the terminal send/],
@@ -306,7 +360,33 @@ describe('mandate check', () => {
     const base = ['check', ...bridge(), '--mandate', id, '--payee', 'cafe'];
     expect((await mandate(base)).failed).toMatch(/^--amount is needed/);
     expect((await ask(id, '1', ['--action', 'access'])).failed).toMatch(/^--amount is needed/);
-    expect((await ask(id, '1.234')).failed).toMatch(/^malformed: /);
+  });
+
+  test.each([
+    ['1.234', [], /^--amount is not an amount in CNY, as 12\.50; see/],
+    ['1', ['--presence', 'P4'], /^--presence is P0, P1, P2 or P3; see/],
+    ['1', ['--presence', 'high'], /^--presence is P0/],
+    ['1', ['--order', 'nothex'], /^--order is the id of an order: 32 hexadecimal digits; see/],
+  ])('%s with %j names the option', async (amount, more, line) => {
+    const id = await putMandate(desk.stage.store, {});
+    const { failed, exit } = await ask(id, amount, more);
+    expect(failed).toMatch(line);
+    expect(exit).toBe(EXITS.usage);
+  });
+
+  test('a mandate that is no file and no id, or a file of something else', async () => {
+    const missing = desk.at('none.mandate');
+    expect((await ask(missing, '1')).failed).toContain(`there is no file ${missing}, and the id`);
+    const { envelope } = await desk.stage.request({ mandate: '12'.repeat(16), counter: 1 });
+    files.create(desk.at('x.request'), envelope, 0o600);
+    files.create(desk.at('x.text'), new Uint8Array([104, 105]), 0o600);
+    for (const [name, words] of [
+      ['x.request', 'is a request, not a mandate'],
+      ['x.text', 'is nothing that saytap signs, not a mandate'],
+    ] as const) {
+      const { failed, exit } = await ask(desk.at(name), '1');
+      expect([failed, exit]).toEqual([`${desk.at(name)} ${words}`, EXITS.usage]);
+    }
   });
 });
 
@@ -392,7 +472,10 @@ describe('mandate revoke', () => {
     const id = await putMandate(desk.stage.store, {});
     const args = ['revoke', id, ...(await wallet()), '--payer', 'ff'.repeat(16), '--yes'];
     const { failed } = await mandate([...args, ...bridge()]);
-    expect(failed).toBe('role_forbidden: the bridge did not take the revoke');
+    expect(failed).toBe(
+      'role_forbidden: the bridge did not take the revoke: the mandate, or --payer, does not ' +
+        'belong to this wallet',
+    );
     expect((await mandate(['show', id, ...bridge()])).out).toContain('is active');
   });
 
@@ -418,6 +501,18 @@ describe('mandate revoke', () => {
     const mixed = await mandate(['revoke', '--use', 'r', ...all, ...bridge()]);
     expect(mixed.failed).toMatch(/^--use goes with --bridge alone/);
     expect((await mandate(['revoke', '--use', 'r'])).failed).toMatch(/^--bridge is needed/);
+  });
+
+  test('never overwrites, and a mandate is no revoke', async () => {
+    await create([...TERMS, '--yes']);
+    const file = desk.at('glasses.mandate');
+    const all = ['revoke', '--all', '--epoch', '2', ...(await wallet()), ...payer()];
+    expect((await mandate([...all, '--out', file, '--yes'])).failed).toBe(
+      `${file} exists already: choose another name`,
+    );
+    expect((await mandate(['revoke', '--use', file, ...bridge()])).failed).toBe(
+      `${file} is a mandate, not a revoke`,
+    );
   });
 });
 

@@ -205,6 +205,33 @@ describe('root sign key', () => {
     expect(statement('c')!.nbf).toBe(nowS + DAY_S + (DAY_S - 60));
   });
 
+  test('a second bridge key that waits begins at once with --now', async () => {
+    const nowS = NOW_MS / 1000;
+    await root(key('a', 'bridge', '--yes'));
+    nowMs += DAY_S * 1000;
+    await root(key('b', 'bridge', '--yes'));
+    expect(statement('b')!.nbf).toBe(nowS + 2 * DAY_S);
+    const { out, failed } = await root(key('b', 'bridge', '--now', '--yes'));
+    expect(failed).toBeUndefined();
+    expect(statement('b')!.nbf).toBe(nowS + DAY_S - 60);
+    expect(out).not.toContain('NOTE');
+    const later = await root(key('b', 'bridge', '--now', '--from', '2026-12-01', '--yes'));
+    expect(later.out).toContain('NOTE: with --from it does not begin at once, in spite of --now.');
+    const device = await root(key('a', 'device', '--device', 'g', '--now', '--yes'));
+    expect(device.failed).toMatch(/^--now goes with --role bridge; see/);
+  });
+
+  test('a renewal that ends earlier says so before it asks', async () => {
+    await root(key('a', 'bridge', '--days', '30', '--yes'));
+    const { out, failed } = await root(key('a', 'bridge', '--days', '3'), 'no');
+    expect(failed).toBe('nothing was signed');
+    expect(out).toContain(
+      'NOTE: the statement that is there holds until 2026-12-20 09:00:00 UTC; this one ends earlier.',
+    );
+    const longer = await root(key('a', 'bridge', '--days', '31', '--yes'));
+    expect(longer.out).not.toContain('NOTE');
+  });
+
   test.each([
     [['terminal'], /^a terminal needs --device .*, --payee .*, --terminal .*, --name /],
     [['bridge', '--payer', 'ab'.repeat(16)], /^a bridge has no --payer or --new-payer$/],

@@ -1,0 +1,150 @@
+/**
+ * Which of the mandates that a device holds a payment is made under. Pure.
+ *
+ * The bridge decides, with its counts and clock; here a person is spared a question that it would
+ * surely answer with no. So whatever a device cannot know (a parent, a window, a gap) stops nothing
+ * here, and of what the bridge said before it only learns which mandate to try last: a window may
+ * have turned since, and a mandate may have been resumed.
+ */
+import { PaymentError, type Reason } from '../src/errors.ts';
+import type { KeyStatement, Presence } from '../src/objects/key.ts';
+import { type Mandate, type Scope, allowsChannel } from '../src/objects/mandate.ts';
+import type { Policy } from '../src/objects/policy.ts';
+import type { Channel } from '../src/objects/request.ts';
+import { type Terms, levelNeeded } from './confirm.ts';
+
+/** A mandate that names this device's key. */
+export type HeldMandate = Readonly<{ id: string; mandate: Mandate }>;
+
+/** A payment that somebody wants to make, and what is known around it. */
+export type Wanted = Readonly<{
+  terms: Terms;
+  channel: Channel;
+  /** Seconds since 1970. */
+  nowS: number;
+  /** Every terminal of the payee that counts now. */
+  terminals: readonly KeyStatement[];
+  policy: Policy;
+  /** The most presence that this device's key may claim. */
+  presenceMax: Presence;
+}>;
+
+/**
+ * The mandate that permits this payment, and the presence that it needs; of several the one that
+ * expires last, and before all others one that is not `isDoubted`. Throws `mandate_unknown` when
+ * none is held, else the reason why the one that comes nearest does not permit it.
+ */
+export function chooseMandate(
+  held: readonly HeldMandate[],
+  wanted: Wanted,
+  isDoubted: (id: string) => boolean,
+): Readonly<{ id: string; needs: 1 | 2 }> {
+  const [best] = held
+    .map((one) => ({ ...judge(one.mandate, wanted), ...one, isDoubted: isDoubted(one.id) }))
+    .sort(
+      (a, b) =>
+        b.passed - a.passed ||
+        Number(a.isDoubted) - Number(b.isDoubted) ||
+        b.mandate.exp - a.mandate.exp,
+    );
+  if (!best) throw new PaymentError('mandate_unknown', 'this device holds no mandate');
+  if (best.fault) throw best.fault;
+  return { id: best.id, needs: presenceFor(best.mandate, wanted) };
+}
+
+/** How many checks a mandate passes, and the fault that ended it. */
+type Judged = Readonly<{ passed: number; fault: PaymentError | undefined }>;
+
+function judge(mandate: Mandate, wanted: Wanted): Judged {
+  for (const [passed, check] of CHECKS.entries()) {
+    try {
+      check(mandate, wanted);
+    } catch (fault) {
+      if (!(fault instanceof PaymentError)) throw fault;
+      return { passed, fault };
+    }
+  }
+  return { passed: CHECKS.length, fault: undefined };
+}
+
+/** In the order of the bridge, but the currency first: other money is the worst fit of all. */
+const CHECKS: readonly ((mandate: Mandate, wanted: Wanted) => void)[] = [
+  requireCurrency,
+  requireTime,
+  requireChannel,
+  requireScope,
+  presenceFor,
+  requireAmount,
+];
+
+function requireCurrency({ currency }: Mandate, { terms }: Wanted): void {
+  if (currency !== terms.amount.currency) {
+    throw new PaymentError('currency_mismatch', `the mandate is in ${currency}`);
+  }
+}
+
+function requireTime({ nbf, exp }: Mandate, { nowS }: Wanted): void {
+  if (nowS < nbf) throw new PaymentError('not_yet_valid', 'the mandate has not begun');
+  // To a person an ended mandate is none; `expired` is said of what took too long.
+  if (nowS >= exp) throw new PaymentError('mandate_unknown', 'the mandate has ended');
+}
+
+function requireChannel(mandate: Mandate, { channel }: Wanted): void {
+  if (!allowsChannel(mandate, channel)) {
+    throw new PaymentError('scope_channel', `the mandate does not allow ${channel}`);
+  }
+}
+
+/** As the bridge does: without a named terminal, every one of the payee's may be meant. */
+function requireScope({ allow, deny = [] }: Mandate, { terms, terminals }: Wanted): void {
+  const sellers = terminals.filter(
+    ({ terminal }) => terms.terminal === undefined || terminal === terms.terminal,
+  );
+  if (sellers.length === 0) throw new PaymentError('scope_payee', 'no such terminal is known');
+  for (const scope of deny) {
+    if (sellers.some((seller) => matches(scope, terms, seller))) {
+      throw new PaymentError(SCOPE_REASONS[scope.kind], `the mandate denies this ${scope.kind}`);
+    }
+  }
+  for (const kind of new Set(allow.map((scope) => scope.kind))) {
+    const alternatives = allow.filter((scope) => scope.kind === kind);
+    if (!sellers.every((seller) => alternatives.some((one) => matches(one, terms, seller)))) {
+      throw new PaymentError(SCOPE_REASONS[kind], `the mandate does not allow this ${kind}`);
+    }
+  }
+}
+
+const SCOPE_REASONS: Readonly<Record<Scope['kind'], Reason>> = Object.freeze({
+  payee: 'scope_payee',
+  category: 'scope_category',
+  terminal: 'scope_terminal',
+  // Nothing is wrong with the order: no mandate is for it.
+  order: 'mandate_unknown',
+  any: 'scope_payee',
+});
+
+function matches(scope: Scope, terms: Terms, seller: KeyStatement): boolean {
+  switch (scope.kind) {
+    case 'payee':
+      return scope.payee === terms.payee;
+    case 'category':
+      return scope.category === seller.category;
+    case 'terminal':
+      return scope.terminal === seller.terminal;
+    case 'order':
+      return scope.order === terms.order;
+    case 'any':
+      return true;
+  }
+}
+
+function presenceFor({ bands }: Mandate, { policy, terms, presenceMax }: Wanted): 1 | 2 {
+  return levelNeeded([policy], bands, terms.amount, presenceMax);
+}
+
+function requireAmount({ perPaymentMax, perPaymentMin = 1n }: Mandate, { terms }: Wanted): void {
+  const { minor } = terms.amount;
+  if (minor > perPaymentMax || minor < perPaymentMin) {
+    throw new PaymentError('limit_per_payment', 'the mandate does not allow this amount');
+  }
+}

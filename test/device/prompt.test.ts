@@ -1,0 +1,88 @@
+// Method: lines as a person types them, against a device that only keeps what it was told.
+import { expect, test } from 'vitest';
+import { PaymentError } from '../../src/errors.ts';
+import type { OrderLine } from '../../src/objects/order.ts';
+import type { Files } from '../../src/platform.ts';
+import { type Counter, serve, wear } from '../../device/prompt.ts';
+import type { Device } from '../../device/runtime.ts';
+import type { Deed } from '../../device/intents/clerk.ts';
+import type { Sensed } from '../../device/sense/sensed.ts';
+import type { Terminal } from '../../device/terminal.ts';
+
+const PNG = Uint8Array.of(137, 80);
+
+function createDesk(refusal?: PaymentError) {
+  const said: string[] = [];
+  const kept = new Map<string, Uint8Array>([['code.png', PNG]]);
+  const ordered: (readonly OrderLine[])[] = [];
+  const acted: Deed[] = [];
+  const sensed: Sensed[] = [];
+  let isAsking = false;
+  const counter = {
+    terminal: {
+      answer: () => isAsking,
+      act: async (deed: Deed) => void acted.push(deed),
+      order: async (lines: readonly OrderLine[]) => {
+        if (refusal) throw refusal;
+        ordered.push(lines);
+        return { id: 'ab12cd34'.repeat(4), uri: 'saytap://o/1', registered: Promise.resolve() };
+      },
+    } as unknown as Terminal,
+    surface: { ask: () => {}, say: (sentence: string) => void said.push(sentence) },
+    files: {
+      read: (path: string) => kept.get(path),
+      replace: (path: string, bytes: Uint8Array) => void kept.set(path, bytes),
+    } as unknown as Files,
+    folder: 'kiosk',
+    language: 'en',
+  } as const satisfies Counter;
+  const device = {
+    sense: async (what: Sensed) => void sensed.push(what),
+  } as unknown as Device;
+  const { surface, files } = counter;
+  return {
+    ...{ said, kept, ordered, acted, sensed, counter },
+    eyes: { device, surface, files },
+    ask: () => (isAsking = true),
+  };
+}
+
+test('an order shows its lines and its total, and its picture lies in the folder', async () => {
+  const { counter, ordered, said, kept } = createDesk();
+  await serve(counter, '2 Latte 40 yuan');
+  expect(ordered).toEqual([[{ text: 'Latte', quantity: 2, total: 40_00n }]]);
+  expect(said[0]?.split('\n').slice(-3)).toEqual([
+    '2 × Latte  40.00 yuan',
+    'Order ab12cd34, total 40.00 yuan.',
+    'kiosk/order-ab12cd34.png',
+  ]);
+  expect([...kept.keys()]).toEqual(['code.png', 'kiosk/order-ab12cd34.png']);
+});
+
+test('an order that is not made is told', async () => {
+  const { counter, said, kept } = createDesk(new PaymentError('too_large', 'fewer lines'));
+  await serve(counter, '2 Latte 40 yuan');
+  expect([said, kept.size]).toEqual([['no order: fewer lines'], 1]);
+});
+
+test('a deed is done, an answer is no order, and anything else gets help', async () => {
+  const desk = createDesk();
+  await serve(desk.counter, 'refund last');
+  expect(desk.acted).toEqual([{ action: 'refund', order: 'last', amount: undefined }]);
+  await serve(desk.counter, 'help');
+  expect(desk.said[0]).toContain('“2 Latte 40 yuan” (40 for both)');
+  desk.ask();
+  await serve(desk.counter, '1 Latte 20 yuan');
+  expect(desk.ordered).toEqual([]);
+});
+
+test('a wearer taps, looks and speaks', async () => {
+  const { eyes, sensed, said } = createDesk();
+  for (const line of [' ', 'look code.png', 'look none.png', 'balance']) await wear(eyes, line);
+  expect(sensed).toEqual([
+    { kind: 'press' },
+    { kind: 'picture', png: PNG },
+    { kind: 'utterance', text: 'balance' },
+  ]);
+  expect(said).toEqual(['none.png does not exist']);
+});
