@@ -190,9 +190,8 @@ function heard(
   capabilities: Capabilities,
 ): Change | undefined {
   if (state.kind === 'declined') return { state: 'declined', reason: state.reason };
-  if (state.kind !== 'done' || !FITTING[attempt.operation].includes(state.outcome)) {
-    return undefined;
-  }
+  if (state.kind !== 'done') return undefined;
+  if (!FITTING[attempt.operation].includes(state.outcome)) return undefined;
   if (attempt.operation === 'authorise' && state.outcome === 'voided') {
     return { state: 'cancelled', reference: state.reference };
   }

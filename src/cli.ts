@@ -69,7 +69,7 @@ const context: Context = {
 
 async function run([name, ...args]: readonly string[]): Promise<void> {
   if (name === '--version') return write(version());
-  if (name === undefined || name === '--help' || name === '-h') {
+  if (name === undefined || name === '--help' || name === '-h' || name === 'help') {
     write(await help());
     if (name === undefined) process.exitCode = EXITS.usage;
     return;

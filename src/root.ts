@@ -104,8 +104,8 @@ export type Span = Readonly<{ from?: number; until?: number; days?: number }>;
  * Begin and end of a statement in seconds. One that renews another of the same key keeps its begin.
  * A first one begins a little ago, because clocks differ; but where `others` holds a statement for
  * another bridge key that has not ended, BRIDGE_OVERLAP_S from now, so that every device can have
- * it before the bridge signs with that key. `isUrgent` (the old key is stolen) leaves this out, also
- * for a key whose statement is there and waits for its begin: it begins at once, after all others.
+ * it before the bridge signs with that key. `isUrgent` (the old key is stolen) leaves this out,
+ * also for a key whose statement waits for its begin: it begins at once, after all others.
  * Throws OperatorError `usage` for a begin that is too early.
  */
 export function validityOf(

@@ -142,7 +142,7 @@ export function grantOf(terms: Terms, about: About): Grant {
 
 /**
  * What a person may overlook: limits that never come to bear, because a smaller one of the same
- * mandate or of its parent does first. Sentences to show before the question; none when all is well.
+ * mandate or of its parent does first. Sentences to show before the question, if any.
  */
 export function notesOn(grant: Grant, parent: Mandate | undefined): readonly string[] {
   const { currency, perPaymentMax, windows } = grant;

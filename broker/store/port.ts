@@ -369,8 +369,9 @@ export type Store = Readonly<{
   /**
    * A device wants a request undone. Not seen yet: a tombstone with `receipt`, which answers this
    * question again and makes the request refused when it comes; when that cannot be sure (after a
-   * restore) the same, but answered `not_seen`, as is another key's request. Seen without an attempt: refused. Under
-   * way: noted; `isNews` the first time. Throws `rate_limited` beyond TOMBSTONES_PER_KEY_MAX.
+   * restore) the same, but answered `not_seen`, as is another key's request. Seen without an
+   * attempt: refused. Under way: noted; `isNews` the first time. Throws `rate_limited` beyond
+   * TOMBSTONES_PER_KEY_MAX.
    */
   cancel: (
     cancellation: Readonly<{

@@ -95,9 +95,10 @@ function plain(what: string): string {
 function faultOf(report: Report): string | undefined {
   const { passed, differences, more, unchecked, backends } = report;
   if (passed) return undefined;
-  const count = differences.length + more;
-  if (count > 0) return `the audit found ${count} ${count === 1 ? 'difference' : 'differences'}`;
+  const found = differences.length + more;
+  if (found > 0) return `the audit found ${found} ${found === 1 ? 'difference' : 'differences'}`;
   const silent = backends.filter((backend) => isCutOff(backend, unchecked)).map(({ name }) => name);
   const advice = silent.length === 0 ? '' : `; start ${silent.join(' and ')} and run it again`;
-  return `the audit is incomplete: ${unchecked.length} of its parts could not be looked at${advice}`;
+  const count = unchecked.length;
+  return `the audit is incomplete: ${count} of its parts could not be looked at${advice}`;
 }

@@ -212,8 +212,8 @@ export const show = defineCommand({
   summary: 'what a mandate says, and with --bridge what is left of it',
   about:
     'Only what it says: saytap verify tells whether it holds. Without the file its id, or the ' +
-    'beginning of it, is enough when --bridge is given. The id depends on environment and ledger, ' +
-    'so --env and --ledger tell it, or --bridge.',
+    'beginning of it, is enough when --bridge is given. The id depends on environment and ' +
+    'ledger, so --env and --ledger tell it, or --bridge.',
   inputs: [{ value: 'FILE|ID', says: 'the mandate', needs: 'a file' }],
   options: {
     bridge: BRIDGE,

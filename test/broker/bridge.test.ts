@@ -343,7 +343,7 @@ describe('backend', () => {
     expect(lastTold(stage, request.id)).toEqual(['captured', undefined]);
   });
 
-  test('of a backend that left the configuration it becomes a person’s, who may end it', async () => {
+  test('of a backend that left the configuration: a person’s, who may end it', async () => {
     const { stage, request } = await prepared();
     stage.backend.acts.push('unknown');
     await stage.deliver('glasses', 'request', request.envelope);

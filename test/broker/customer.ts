@@ -58,6 +58,8 @@ export type Customer = Readonly<{
   repeat: (id: string) => void;
   /** The final receipts that came for an entry, in their order. */
   finals: (id: string) => readonly Readonly<{ receipt: Receipt; bytes: string }>[];
+  /** Final answers to the question to cancel it: it was not seen before, and never will be paid. */
+  buried: (id: string) => readonly Readonly<{ receipt: Receipt; bytes: string }>[];
   close: () => Promise<void>;
 }>;
 
@@ -81,6 +83,8 @@ export function createCustomer(
   const waiting = new Map<string, () => void>();
   const asked: Asked[] = [];
   const faults: string[] = [];
+  /** Ids of the questions to cancel, by the request. */
+  const questions = new Map<string, string>();
   let tellReady = () => {};
   const isReady = new Promise<void>((done) => (tellReady = done));
   let mandate = '';
@@ -156,13 +160,16 @@ export function createCustomer(
       return one;
     },
     async cancel(id) {
-      const question = { question: 'cancel', subject: id } as const;
-      const { envelope } = await sealed(queryKind, question, signer, realm);
-      const entry = outbox.cancel(id, envelope);
+      const ask = { question: 'cancel', subject: id } as const;
+      const question = await sealed(queryKind, ask, signer, realm);
+      questions.set(id, question.id);
+      const entry = outbox.cancel(id, question.envelope);
       if (entry) link.send(entry);
     },
     repeat: (id) => link.send(outbox.get(id)!),
     finals: (id) => (heard.get(id) ?? []).filter(({ receipt }) => isFinal(receipt.outcome)),
+    buried: (id) =>
+      (heard.get(questions.get(id) ?? '') ?? []).filter(({ receipt }) => isFinal(receipt.outcome)),
     async close() {
       await link.close();
       outbox.end();

@@ -103,7 +103,7 @@ export function describeCancels(name: string, open: OpenStore): void {
       });
     });
 
-    test('when it may have been seen and forgotten: buried, and only its run can be sure', async () => {
+    test('when it may have been seen and forgotten: buried, and its run is sure', async () => {
       const { store, mandate } = await opened(open, {});
       const admission = await admissionOf({ mandate });
       const answer = { pending: 'not_seen' };

@@ -214,7 +214,7 @@ describe('root sign key', () => {
     const { out, failed } = await root(key('b', 'bridge', '--now', '--yes'));
     expect(failed).toBeUndefined();
     expect(statement('b')!.nbf).toBe(nowS + DAY_S - 60);
-    expect(out).not.toContain('NOTE');
+    expect(out).not.toContain('does not begin at once');
     const later = await root(key('b', 'bridge', '--now', '--from', '2026-12-01', '--yes'));
     expect(later.out).toContain('NOTE: with --from it does not begin at once, in spite of --now.');
     const device = await root(key('a', 'device', '--device', 'g', '--now', '--yes'));
@@ -226,7 +226,8 @@ describe('root sign key', () => {
     const { out, failed } = await root(key('a', 'bridge', '--days', '3'), 'no');
     expect(failed).toBe('nothing was signed');
     expect(out).toContain(
-      'NOTE: the statement that is there holds until 2026-12-20 09:00:00 UTC; this one ends earlier.',
+      'NOTE: the statement that is there holds until 2026-12-20 09:00:00 UTC; this one ends ' +
+        'earlier.',
     );
     const longer = await root(key('a', 'bridge', '--days', '31', '--yes'));
     expect(longer.out).not.toContain('NOTE');
