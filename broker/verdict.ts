@@ -15,7 +15,7 @@ import {
 } from '../src/limits.ts';
 import { formatMoney } from '../src/money.ts';
 import type { KeyStatement, Presence } from '../src/objects/key.ts';
-import { type Scope, type Window, allowsChannel } from '../src/objects/mandate.ts';
+import { type Window, allowsChannel, scopeFault } from '../src/objects/mandate.ts';
 import type { Band, Policy } from '../src/objects/policy.ts';
 import type { Remaining } from '../src/objects/receipt.ts';
 import type { Channel, Request } from '../src/objects/request.ts';
@@ -167,19 +167,11 @@ function requireScope(
   if (!allowsChannel(mandate, channel)) {
     throw refused('scope_channel', `${nameOf(link)} does not allow ${channel}`);
   }
-  for (const scope of mandate.deny ?? []) {
-    if (sellers.some((seller) => matches(scope, request, seller))) {
-      throw refused(SCOPE_REASONS[scope.kind], `${nameOf(link)} denies this ${scope.kind}`);
-    }
-  }
-  for (const kind of new Set(mandate.allow.map((scope) => scope.kind))) {
-    const alternatives = mandate.allow.filter((scope) => scope.kind === kind);
-    const isAllowed = (seller: KeyStatement) =>
-      alternatives.some((scope) => matches(scope, request, seller));
-    if (!sellers.every(isAllowed)) {
-      throw refused(SCOPE_REASONS[kind], `${nameOf(link)} does not allow this ${kind}`);
-    }
-  }
+  const fault = scopeFault(mandate, request, sellers);
+  if (!fault) return;
+  const { kind, isDenied } = fault;
+  const verb = isDenied ? 'denies' : 'does not allow';
+  throw refused(SCOPE_REASONS[kind], `${nameOf(link)} ${verb} this ${kind}`);
 }
 
 const SCOPE_REASONS = Object.freeze({
@@ -189,21 +181,6 @@ const SCOPE_REASONS = Object.freeze({
   order: 'order_mismatch',
   any: 'scope_payee',
 } as const);
-
-function matches(scope: Scope, request: Request, seller: KeyStatement): boolean {
-  switch (scope.kind) {
-    case 'payee':
-      return scope.payee === request.payee;
-    case 'category':
-      return scope.category === seller.category;
-    case 'terminal':
-      return scope.terminal === seller.terminal;
-    case 'order':
-      return scope.order === request.order;
-    case 'any':
-      return true;
-  }
-}
 
 function requirePresence(
   request: Request,

@@ -8,7 +8,7 @@
  */
 import { PaymentError, type Reason } from '../src/errors.ts';
 import type { KeyStatement, Presence } from '../src/objects/key.ts';
-import { type Mandate, type Scope, allowsChannel } from '../src/objects/mandate.ts';
+import { type Mandate, type Scope, allowsChannel, scopeFault } from '../src/objects/mandate.ts';
 import type { Policy } from '../src/objects/policy.ts';
 import type { Channel } from '../src/objects/request.ts';
 import { type Terms, levelNeeded } from './confirm.ts';
@@ -96,22 +96,15 @@ function requireChannel(mandate: Mandate, { channel }: Wanted): void {
 }
 
 /** As the bridge does: without a named terminal, every one of the payee's may be meant. */
-function requireScope({ allow, deny = [] }: Mandate, { terms, terminals }: Wanted): void {
+function requireScope(mandate: Mandate, { terms, terminals }: Wanted): void {
   const sellers = terminals.filter(
     ({ terminal }) => terms.terminal === undefined || terminal === terms.terminal,
   );
   if (sellers.length === 0) throw new PaymentError('scope_payee', 'no such terminal is known');
-  for (const scope of deny) {
-    if (sellers.some((seller) => matches(scope, terms, seller))) {
-      throw new PaymentError(SCOPE_REASONS[scope.kind], `the mandate denies this ${scope.kind}`);
-    }
-  }
-  for (const kind of new Set(allow.map((scope) => scope.kind))) {
-    const alternatives = allow.filter((scope) => scope.kind === kind);
-    if (!sellers.every((seller) => alternatives.some((one) => matches(one, terms, seller)))) {
-      throw new PaymentError(SCOPE_REASONS[kind], `the mandate does not allow this ${kind}`);
-    }
-  }
+  const fault = scopeFault(mandate, terms, sellers);
+  if (!fault) return;
+  const verb = fault.isDenied ? 'denies' : 'does not allow';
+  throw new PaymentError(SCOPE_REASONS[fault.kind], `the mandate ${verb} this ${fault.kind}`);
 }
 
 const SCOPE_REASONS: Readonly<Record<Scope['kind'], Reason>> = Object.freeze({
@@ -122,21 +115,6 @@ const SCOPE_REASONS: Readonly<Record<Scope['kind'], Reason>> = Object.freeze({
   order: 'mandate_unknown',
   any: 'scope_payee',
 });
-
-function matches(scope: Scope, terms: Terms, seller: KeyStatement): boolean {
-  switch (scope.kind) {
-    case 'payee':
-      return scope.payee === terms.payee;
-    case 'category':
-      return scope.category === seller.category;
-    case 'terminal':
-      return scope.terminal === seller.terminal;
-    case 'order':
-      return scope.order === terms.order;
-    case 'any':
-      return true;
-  }
-}
 
 function presenceFor({ bands }: Mandate, { policy, terms, presenceMax }: Wanted): 1 | 2 {
   return levelNeeded([policy], bands, terms.amount, presenceMax);

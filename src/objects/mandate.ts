@@ -122,3 +122,43 @@ export const mandate = defineKind(
 export function allowsChannel(value: Mandate, channel: keyof typeof CHANNELS): boolean {
   return (value.channels & CHANNELS[channel]) !== 0;
 }
+
+/** What a scope can be about: the payment's own names, and one terminal that may be meant. */
+type Seller = Readonly<{ category?: number; terminal?: string }>;
+type About = Readonly<{ payee: string; order?: string | undefined }>;
+
+/**
+ * Which sort of scope refuses a payment, or undefined when none does. Deny wins and holds if any
+ * terminal that may be meant is denied; allow needs all of them.
+ */
+export function scopeFault(
+  { allow, deny = [] }: Pick<Mandate, 'allow' | 'deny'>,
+  about: About,
+  sellers: readonly Seller[],
+): Readonly<{ kind: Scope['kind']; isDenied: boolean }> | undefined {
+  for (const scope of deny) {
+    const { kind } = scope;
+    if (sellers.some((seller) => matches(scope, about, seller))) return { kind, isDenied: true };
+  }
+  for (const kind of new Set(allow.map((scope) => scope.kind))) {
+    const alternatives = allow.filter((scope) => scope.kind === kind);
+    const isAllowed = (seller: Seller) => alternatives.some((one) => matches(one, about, seller));
+    if (!sellers.every(isAllowed)) return { kind, isDenied: false };
+  }
+  return undefined;
+}
+
+function matches(scope: Scope, about: About, seller: Seller): boolean {
+  switch (scope.kind) {
+    case 'payee':
+      return scope.payee === about.payee;
+    case 'category':
+      return scope.category === seller.category;
+    case 'terminal':
+      return scope.terminal === seller.terminal;
+    case 'order':
+      return scope.order === about.order;
+    case 'any':
+      return true;
+  }
+}
