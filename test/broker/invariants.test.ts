@@ -237,7 +237,14 @@ async function askPeople(stage: Stage): Promise<void> {
     const { port } = attempt!['backend'] === 'other' ? stage.other : stage.backend;
     const state = await port.query(id as string);
     const outcome = state.kind === 'done' ? state.outcome : undefined;
-    await stage.bridge().resolve(id as string, { outcome, by: 'li', why: 'asked' });
+    // Where the backend itself knows by now, its word counts and the person hears that.
+    const word = { outcome, by: 'li', why: 'asked' };
+    const answer = await stage
+      .bridge()
+      .resolve(id as string, word)
+      .catch((error: unknown) => error);
+    if (state.kind !== 'unseen') expect(answer).toMatchObject({ reason: 'original_unknown' });
+    else expect(answer).toBeUndefined();
     await settle();
   }
 }
