@@ -9,6 +9,9 @@ const name = z
 const httpUrl = z
   .string()
   .check(z.regex(/^https?:\/\/[^/]+$/, 'a URL like http://127.0.0.1:7100, without a path'));
+const httpsUrl = z
+  .string()
+  .check(z.regex(/^https:\/\/[^/]+$/, 'a URL like https://pay.example:8443, without a path'));
 const mqttUrl = z.string().check(z.regex(/^mqtts?:\/\/[^/]+\/?$/, 'a URL like mqtt://host:1883'));
 const port = z.int('a port').check(z.minimum(0), z.maximum(65_535));
 const listen = z.strictObject({ host: z.string(), port });
@@ -44,6 +47,20 @@ export const bridgeConfig = z.strictObject({
   ),
   /** Where backends tell outcomes by themselves: POST /v1/notifications/NAME. */
   notifications: z.optional(z.strictObject({ listen })),
+  /**
+   * Where devices enrol and people approve them; `url` is how both reach it. Without certificate
+   * and key (PEM, both) the bridge's own authority certifies the host of `url`.
+   */
+  https: z.optional(
+    z
+      .strictObject({ listen, url: httpsUrl, certificate: z.optional(path), key: z.optional(path) })
+      .check(
+        z.refine(
+          ({ certificate, key }) => (certificate === undefined) === (key === undefined),
+          'certificate and key together, or neither',
+        ),
+      ),
+  ),
   /** Seconds after which a payment without a definite word is cancelled at its backend. */
   cancelAfterSeconds: z.optional(z.int().check(z.minimum(1), z.maximum(86_400))),
   /** Days after which the contents of evidence are deleted; without it they are kept. */

@@ -5,7 +5,7 @@ import type { Realm } from '../src/cose.ts';
 import { parseConfig } from '../src/config.ts';
 import { OperatorError, PaymentError, type Reason } from '../src/errors.ts';
 import { requireBytes, requireFolder, requireText } from '../src/files.ts';
-import { openSecretFile } from '../src/keyfile.ts';
+import { openSecretFile, readSecretText } from '../src/keyfile.ts';
 import {
   BRIDGE_FORGET_MS,
   BRIDGE_KEEP_MS,
@@ -34,6 +34,7 @@ import { type BridgeConfig, bridgeConfig } from './config.ts';
 import { type Identities, createIdentities } from './identities.ts';
 import { toBody } from './hmac.ts';
 import { type OperatorParts, operate as answer } from './operator.ts';
+import { type Route, answerBy } from './routes.ts';
 import { createRiskClient } from './risk/client.ts';
 import { chooseBridgeKey, openBridgeKeys, rotate as rotateKey } from './rotation.ts';
 import type { Store } from './store/port.ts';
@@ -44,6 +45,8 @@ import { createNonces } from './tick.ts';
 export type RunningBridge = Readonly<{
   mqttUrl: string;
   notificationsUrl: string | undefined;
+  /** Where devices enrol; with the port that was chosen when the configuration says 0. */
+  httpsUrl: string | undefined;
   stop: () => Promise<void>;
 }>;
 
@@ -173,6 +176,17 @@ export async function startBridge(
       bytesMax: HTTP_BYTES_MAX,
       answer: (question) => notified(bridge, question),
     }));
+  const { https } = config;
+  const routes: readonly Route[] = [];
+  const web =
+    https &&
+    (await serveHttp({
+      ...https.listen,
+      portOption: 'https.listen.port',
+      bytesMax: HTTP_BYTES_MAX,
+      tls: readCertified(https, at),
+      answer: (question) => answerBy(routes, question),
+    }));
 
   const sweep = () =>
     bridge.sweep().catch((error: Error) => {
@@ -196,16 +210,32 @@ export async function startBridge(
   return {
     mqttUrl,
     notificationsUrl: listen && webhook && `http://${listen.host}:${webhook.port}`,
+    httpsUrl: https && web && https.url.replace(/:0$/, `:${web.port}`),
     async stop() {
       isStopping = true;
       for (const stop of stops) stop();
       await operator.close();
+      await web?.close();
       await webhook?.close();
       await bridge.close();
       await link.close();
       await broker?.close();
       await parts.close();
     },
+  };
+}
+
+/** Key and certificate of a configuration's `https`. */
+function readCertified(
+  { certificate, key }: NonNullable<BridgeConfig['https']>,
+  at: (path: string) => string,
+): Readonly<{ key: string; certificate: string }> {
+  if (certificate === undefined || key === undefined) {
+    throw new OperatorError('config', 'https needs certificate and key, two PEM files');
+  }
+  return {
+    certificate: requireText(files, at(certificate)),
+    key: readSecretText(files, at(key)),
   };
 }
 

@@ -108,6 +108,8 @@ export type HttpCall = Readonly<{
   timeoutMs: number;
   /** More answer bytes than this is a failure. */
   answerBytesMax: number;
+  /** Certificates (PEM) of the only authorities that are believed, in place of the system's. */
+  ca?: string;
 }>;
 
 export type HttpAnswer = Readonly<{ status: number; body: Uint8Array }>;
@@ -134,6 +136,8 @@ export type HttpQuestion = Readonly<{
   path: string;
   headers: Readonly<Record<string, string | undefined>>;
   body: Uint8Array;
+  /** The network address that asks. */
+  address?: string;
 }>;
 
 /**
@@ -141,7 +145,16 @@ export type HttpQuestion = Readonly<{
  * times on the wire before closing) fails in a way that services fail.
  */
 export type HttpReply =
-  'drop' | Readonly<{ status: number; body: Uint8Array; type?: string; twice?: true }>;
+  | 'drop'
+  | Readonly<{
+      status: number;
+      body: Uint8Array;
+      /** Without it JSON. */
+      type?: string;
+      /** Beside those that every answer has, or in their place; a list is sent one by one. */
+      headers?: Readonly<Record<string, string | readonly string[]>>;
+      twice?: true;
+    }>;
 
 export type LinkEvents = Readonly<{
   message: (topic: string, payload: Uint8Array) => void;

@@ -14,8 +14,13 @@ import {
   type IncomingMessage,
   type ServerResponse,
 } from 'node:http';
-import { Agent as HttpsAgent, request as requestHttps } from 'node:https';
+import {
+  Agent as HttpsAgent,
+  createServer as createSecureServer,
+  request as requestHttps,
+} from 'node:https';
 import type { AddressInfo } from 'node:net';
+import type { SecureContextOptions } from 'node:tls';
 import { OperatorError } from '../errors.ts';
 import {
   HTTP_CLIENT_CONNECTIONS_MAX,
@@ -54,6 +59,9 @@ export function createHttp(): Readonly<{ http: Http; close: () => void }> {
   });
 }
 
+/** A server's private key and its certificate, followed by those up to its authority; PEM. */
+export type Certified = Readonly<{ key: string; certificate: string }>;
+
 /** Where to listen, how much to read, and who answers. */
 export type Served = Readonly<{
   host: string;
@@ -63,29 +71,45 @@ export type Served = Readonly<{
   bytesMax: number;
   /** How a person chooses another port, for the message about one in use. */
   portOption?: string;
+  /** With it HTTPS is spoken, TLS 1.2 or later; without it HTTP. */
+  tls?: Certified;
   /** Rejecting is a bug or a stopped program: answered 500. */
   answer: (question: HttpQuestion) => Promise<HttpReply>;
 }>;
 
+export type HttpServer = Readonly<{
+  port: number;
+  /** New connections get this certificate from now on. Throws OperatorError `config`. */
+  certify: (tls: Certified) => void;
+  close: () => Promise<void>;
+}>;
+
 /**
- * Listens, and resolves once it does; rejects with OperatorError `address` when it cannot. `close`
- * lets the calls under way finish for STOP_MS and then cuts them off.
+ * Listens, and resolves once it does; rejects with OperatorError `address` when it cannot, `config`
+ * when key and certificate are no pair. `close` lets the calls under way finish for STOP_MS and
+ * then cuts them off.
  */
-export async function serveHttp(
-  served: Served,
-): Promise<Readonly<{ port: number; close: () => Promise<void> }>> {
-  const server = createServer(
-    {
-      noDelay: true,
-      keepAliveTimeout: HTTP_SERVER_IDLE_MS,
-      headersTimeout: HTTP_SLOW_MS,
-      requestTimeout: HTTP_SLOW_MS,
-      connectionsCheckingInterval: 1_000,
-    },
-    (request, response) => {
-      void answerOne(served, request, response, () => server.listening);
-    },
-  );
+export async function serveHttp(served: Served): Promise<HttpServer> {
+  const { tls } = served;
+  const options = {
+    noDelay: true,
+    keepAliveTimeout: HTTP_SERVER_IDLE_MS,
+    headersTimeout: HTTP_SLOW_MS,
+    requestTimeout: HTTP_SLOW_MS,
+    connectionsCheckingInterval: 1_000,
+  };
+  const handle = (request: IncomingMessage, response: ServerResponse) => {
+    void answerOne(served, request, response, () => server.listening);
+  };
+  const secure = tls
+    ? certified(() =>
+        createSecureServer(
+          { ...options, ...contextOf(tls), handshakeTimeout: HTTP_SLOW_MS },
+          handle,
+        ),
+      )
+    : undefined;
+  const server = secure ?? createServer(options, handle);
   server.maxConnections = HTTP_CONNECTIONS_MAX;
   await new Promise<void>((resolve, reject) => {
     server.once('error', (error) => reject(addressError(served, error)));
@@ -93,6 +117,10 @@ export async function serveHttp(
   });
   return Object.freeze({
     port: (server.address() as AddressInfo).port,
+    certify: (renewed: Certified) => {
+      assert(secure, 'only a server of HTTPS has a certificate');
+      certified(() => secure.setSecureContext(contextOf(renewed)));
+    },
     close: () =>
       new Promise<void>((resolve) => {
         const cut = setTimeout(() => server.closeAllConnections(), STOP_MS);
@@ -124,6 +152,7 @@ function exchange(call: HttpCall, plain: HttpAgent, secure: HttpsAgent): Promise
       method: call.method,
       headers: { ...call.headers, 'content-length': String(call.body.length) },
       agent: isSecure ? secure : plain,
+      ...(isSecure && { minVersion: 'TLSv1.2' as const, ...(call.ca && { ca: call.ca }) }),
     });
     const deadline = setTimeout(
       () => fail(`no answer within ${call.timeoutMs} ms`),
@@ -132,7 +161,7 @@ function exchange(call: HttpCall, plain: HttpAgent, secure: HttpsAgent): Promise
     request.on('socket', (socket) => {
       // Anything after the connection stands may have reached the other side.
       if (!socket.connecting) connected = true;
-      else socket.once('connect', () => (connected = true));
+      else socket.once(isSecure ? 'secureConnect' : 'connect', () => (connected = true));
     });
     request.on('error', (error) => fail(`call failed: ${error.message}`, error));
     request.on('response', (response) => {
@@ -174,6 +203,7 @@ async function answerOne(
       path: request.url ?? '',
       headers: singleHeaders(request),
       body,
+      ...(request.socket.remoteAddress !== undefined && { address: request.socket.remoteAddress }),
     });
     if (!isListening()) response.setHeader('connection', 'close');
     send(response, reply);
@@ -192,6 +222,7 @@ function send(response: ServerResponse, reply: HttpReply): void {
     'content-length': String(reply.body.length),
     'cache-control': 'no-store',
     'x-content-type-options': 'nosniff',
+    ...(reply.headers as Record<string, string | string[]>),
   });
   response.end(reply.body);
 }
@@ -241,6 +272,21 @@ function joined(parts: readonly Uint8Array[], length: number): Uint8Array {
 
 function text(line: string): Uint8Array {
   return new TextEncoder().encode(line);
+}
+
+/** RFC 9325 §3.1.1: TLS 1.2 is the oldest that is still sound. */
+function contextOf({ key, certificate }: Certified): SecureContextOptions {
+  return { key, cert: certificate, minVersion: 'TLSv1.2' };
+}
+
+function certified<T>(run: () => T): T {
+  try {
+    return run();
+  } catch (cause) {
+    const why = cause instanceof Error ? cause.message : String(cause);
+    const message = `HTTPS cannot be spoken with this key and certificate: ${why}`;
+    throw new OperatorError('config', message, { cause });
+  }
 }
 
 function addressError(served: Served, error: NodeJS.ErrnoException): OperatorError {

@@ -1,9 +1,11 @@
 /** The real HTTP port against real sockets. */
 import { createServer, connect, type Socket } from 'node:net';
+import { connect as connectTls } from 'node:tls';
 import { afterEach, expect, test } from 'vitest';
 import { EXITS } from '../../../src/errors.ts';
-import { createHttp, serveHttp, type Served } from '../../../src/node/http.ts';
+import { type Certified, createHttp, serveHttp, type Served } from '../../../src/node/http.ts';
 import { HttpFailure, type HttpCall, type HttpReply } from '../../../src/platform.ts';
+import { ELSEWHERE, LOCAL } from '../../certificates.ts';
 
 const closing: (() => unknown)[] = [];
 afterEach(async () => {
@@ -217,4 +219,102 @@ test('a caller that goes away in the middle does no harm', async () => {
     socket.destroy();
   }
   expect((await client()(url)).status).toBe(200);
+});
+
+// ── TLS ──────────────────────────────────────────────────────────────────────────────────────
+
+async function serveTls(tls: Certified, reply: Partial<Exclude<HttpReply, 'drop'>> = {}) {
+  const asked: (string | undefined)[] = [];
+  const server = await serveHttp({
+    ...{ host: '127.0.0.1', port: 0, bytesMax: 100, tls },
+    answer(question) {
+      asked.push(question.address);
+      return Promise.resolve({ status: 200, body: bytes('hello'), ...reply });
+    },
+  });
+  closing.push(server.close);
+  return { server, asked, url: `https://127.0.0.1:${server.port}` };
+}
+
+function askTls(url: string, ca?: string) {
+  const { http, close } = createHttp();
+  closing.push(close);
+  return http({
+    ...{ method: 'POST', url, headers: {}, body: bytes('?'), timeoutMs: 10_000 },
+    answerBytesMax: 1_000,
+    ...(ca !== undefined && { ca }),
+  });
+}
+
+test("a server is believed under the caller's authority, and hears who asks", async () => {
+  const [tls] = LOCAL;
+  const { url, asked } = await serveTls(tls);
+  expect((await askTls(url, tls.certificate)).status).toBe(200);
+  expect(asked).toEqual(['127.0.0.1']);
+});
+
+test('under no authority, or another one, nothing is sent', async () => {
+  const { url, asked } = await serveTls(LOCAL[0]);
+  for (const ca of [undefined, LOCAL[1].certificate]) {
+    expect((await failure(askTls(url, ca))).sent).toBe(false);
+  }
+  expect(asked).toEqual([]);
+});
+
+test('a certificate for another host is not believed', async () => {
+  const tls = ELSEWHERE;
+  const { url, asked } = await serveTls(tls);
+  expect((await failure(askTls(url, tls.certificate))).sent).toBe(false);
+  expect(asked).toEqual([]);
+});
+
+test('new connections get a renewed certificate', async () => {
+  const [first, second] = LOCAL;
+  const { server, url } = await serveTls(first);
+  server.certify(second);
+  expect((await askTls(url, second.certificate)).status).toBe(200);
+  expect((await failure(askTls(url, first.certificate))).sent).toBe(false);
+});
+
+test('TLS 1.1 is refused', async () => {
+  const [tls] = LOCAL;
+  const { server } = await serveTls(tls);
+  const told = await new Promise((done) => {
+    const socket = connectTls({
+      ...{ port: server.port, host: '127.0.0.1', ca: tls.certificate },
+      ...({ minVersion: 'TLSv1.1', maxVersion: 'TLSv1.1' } as const),
+      ciphers: 'DEFAULT@SECLEVEL=0',
+    });
+    socket.on('secureConnect', () => done('connected'));
+    socket.on('error', () => done('refused'));
+  });
+  expect(told).toBe('refused');
+});
+
+test('a key that is not the certificate’s is told as a fault of the configuration', async () => {
+  const [one, other] = LOCAL;
+  const mixed = { key: one.key, certificate: other.certificate };
+  await expect(serveTls(mixed)).rejects.toMatchObject({
+    name: 'OperatorError',
+    exit: EXITS.config,
+  });
+});
+
+test('a reply sets headers of its own, also several cookies', async () => {
+  const [tls] = LOCAL;
+  const headers = { 'set-cookie': ['a=1; Secure', 'b=2; Secure'], 'cache-control': 'max-age=60' };
+  const { server } = await serveTls(tls, { headers });
+  const got = await new Promise<string>((done) => {
+    const socket = connectTls({ port: server.port, host: '127.0.0.1', ca: tls.certificate });
+    let text = '';
+    socket.on('data', (part: Buffer) => (text += part.toString()));
+    socket.on('end', () => done(text));
+    socket.write('GET / HTTP/1.1\r\nhost: x\r\nconnection: close\r\n\r\n');
+  });
+  expect(got.match(/^set-cookie: .*$/gim)).toEqual([
+    'set-cookie: a=1; Secure',
+    'set-cookie: b=2; Secure',
+  ]);
+  expect(got).toContain('cache-control: max-age=60');
+  expect(got).not.toContain('no-store');
 });
