@@ -207,7 +207,9 @@ function enrolSentence(who: string, value: Enrol): string {
         : 'vouched for by nobody yet';
   return (
     `${who} asks to be known: key ${keyName(value.key)} as ${value.role} ` +
-    `${value.device}, ${voucher}, at ${utc(value.iat)}.`
+    `${value.device}, ${voucher}` +
+    `${value.tls === undefined ? '' : `, with a certificate for key ${keyName(value.tls)}`}` +
+    `, at ${utc(value.iat)}.`
   );
 }
 

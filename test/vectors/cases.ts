@@ -820,6 +820,11 @@ export const CASES = {
         value: { ...ENROL, key: ED25519.key.public },
         signer: ED25519,
       },
+      {
+        name: 'certificate',
+        why: 'names the key of its TLS',
+        value: { ...ENROL, mac: filled(32, 0x70), tls: TERMINAL.key.public },
+      },
     ],
     broken: [
       ...BAD_KEYS,
@@ -830,6 +835,8 @@ export const CASES = {
       ['role 5', 'a closed list', { 48: 5 }],
       ['topic name with a slash', 'one level of a topic', { 51: 'a/b' }],
       ['topic name #', 'no wildcard', { 51: '#' }],
+      ['Ed25519 certificate', 'brokers speak P-256', { 63: coseKey(ED25519.key.public) }],
+      ['one key for both', 'another key for TLS', { 63: coseKey(DEVICE.key.public) }],
     ],
   } satisfies Cases<Enrol>,
   receipt: {
