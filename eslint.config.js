@@ -3,7 +3,7 @@ import tseslint from 'typescript-eslint';
 
 export default [
   {
-    files: ['{src,device,broker,simulator,test,bench}/**/*.ts'],
+    files: ['build.ts', '{src,device,broker,simulator,test,bench}/**/*.ts'],
     languageOptions: {
       parser: tseslint.parser,
       parserOptions: { projectService: true, tsconfigRootDir: import.meta.dirname },

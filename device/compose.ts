@@ -121,7 +121,7 @@ export function startDevice(
       mandates,
       directory: createDirectory(trust.payees),
       trust,
-      readCode: createCodeReader(ports.codeWasm()),
+      readCode: createCodeReader(ports.codeWasm),
     });
   }
 

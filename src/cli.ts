@@ -20,38 +20,61 @@ import { ask, askSecret, readInput } from './node/terminal.ts';
 
 type Load = () => Promise<Readonly<{ command: Command }>>;
 
+/**
+ * `npm run build` (build.ts) names the side that a file is for, and what the other side needs is
+ * left out of it: the conditions below are decided then. Unbuilt, everything is there.
+ */
+declare const SAYTAP_SIDE: 'device' | 'bridge';
+declare const SAYTAP_VERSION: string;
+
 const GROUPS: Readonly<Record<string, Readonly<Record<string, Load>>>> = {
   Programs: {
-    start: () => import('./commands/start.ts'),
-    bridge: () => import('./commands/bridge.ts'),
+    ...(typeof SAYTAP_SIDE === 'undefined' && {
+      start: () => import('./commands/start.ts'),
+    }),
+    ...((typeof SAYTAP_SIDE === 'undefined' || SAYTAP_SIDE === 'bridge') && {
+      bridge: () => import('./commands/bridge.ts'),
+    }),
     device: () => import('./commands/device.ts'),
-    risk: () => import('./commands/risk.ts'),
-    ledger: () => import('./commands/ledger.ts'),
+    ...((typeof SAYTAP_SIDE === 'undefined' || SAYTAP_SIDE === 'bridge') && {
+      risk: () => import('./commands/risk.ts'),
+      ledger: () => import('./commands/ledger.ts'),
+    }),
   },
-  'Keys and mandates': {
-    keygen: () => import('./commands/keygen.ts'),
-    root: () => import('./commands/root.ts'),
-    wallet: () => import('./commands/wallet.ts'),
-    mandate: () => import('./commands/mandate.ts'),
-  },
-  'At a bridge': {
-    payments: () => import('./commands/payments.ts'),
-    evidence: () => import('./commands/evidence.ts'),
-    audit: () => import('./commands/audit.ts'),
-    keys: () => import('./commands/keys.ts'),
-  },
+  ...((typeof SAYTAP_SIDE === 'undefined' || SAYTAP_SIDE === 'bridge') && {
+    'Keys and mandates': {
+      keygen: () => import('./commands/keygen.ts'),
+      root: () => import('./commands/root.ts'),
+      wallet: () => import('./commands/wallet.ts'),
+      mandate: () => import('./commands/mandate.ts'),
+    },
+    'At a bridge': {
+      payments: () => import('./commands/payments.ts'),
+      evidence: () => import('./commands/evidence.ts'),
+      audit: () => import('./commands/audit.ts'),
+      keys: () => import('./commands/keys.ts'),
+    },
+  }),
   'Look and check': {
     inspect: () => import('./commands/inspect.ts'),
-    verify: () => import('./commands/verify.ts'),
+    ...((typeof SAYTAP_SIDE === 'undefined' || SAYTAP_SIDE === 'bridge') && {
+      verify: () => import('./commands/verify.ts'),
+    }),
   },
 };
 
-const PROGRAMS: { [Name in keyof Programs]: () => Promise<Programs[Name]> } = {
-  start: () => import('../simulator/main.ts'),
-  bridge: () => import('../broker/main.ts'),
-  device: () => import('../device/main.ts'),
-  risk: () => import('../broker/risk/main.ts'),
-  ledger: () => import('../broker/ledger/main.ts'),
+const PROGRAMS: Partial<{ [Name in keyof Programs]: () => Promise<Programs[Name]> }> = {
+  ...(typeof SAYTAP_SIDE === 'undefined' && {
+    start: () => import('../simulator/main.ts'),
+  }),
+  ...((typeof SAYTAP_SIDE === 'undefined' || SAYTAP_SIDE === 'bridge') && {
+    bridge: () => import('../broker/main.ts'),
+    risk: () => import('../broker/risk/main.ts'),
+    ledger: () => import('../broker/ledger/main.ts'),
+  }),
+  ...((typeof SAYTAP_SIDE === 'undefined' || SAYTAP_SIDE === 'device') && {
+    device: () => import('../device/main.ts'),
+  }),
 };
 
 const context: Context = {
@@ -62,10 +85,23 @@ const context: Context = {
     (process.stdin as unknown as Partial<{ unref: () => void }>).unref?.();
     process.stdin.once('end', () => process.kill(process.pid, 'SIGTERM'));
   },
-  program: (name) => PROGRAMS[name](),
+  async program(name) {
+    const load = PROGRAMS[name] as (() => Promise<Programs[typeof name]>) | undefined;
+    if (!load) throw new OperatorError('usage', `this file has no ${name} in it: run saytap`);
+    return load();
+  },
   variable: (name) => process.env[name],
   home: homedir(),
 };
+
+/** A built file is its program: what begins with no other command's name is for that one. */
+function meant(args: readonly string[]): readonly string[] {
+  if (typeof SAYTAP_SIDE === 'undefined') return args;
+  const [first] = args;
+  const isGeneral = first === undefined || ['--version', '--help', '-h', 'help'].includes(first);
+  const isNamed = Object.values(GROUPS).some((group) => Object.hasOwn(group, first ?? ''));
+  return isGeneral || isNamed ? args : [SAYTAP_SIDE, ...args];
+}
 
 async function run([name, ...args]: readonly string[]): Promise<void> {
   if (name === '--version') return write(version());
@@ -98,23 +134,35 @@ ${(await Promise.all(groups)).join('\n\n')}
   saytap COMMAND --help   what it does, its options, examples
   saytap --version
 
-In the folder that saytap was cloned into, begin with
-  npm start
-and write npm exec saytap -- for saytap:
-  npm exec saytap -- start --once --data /tmp/demo
-  npm exec saytap -- inspect --env sim --ledger demo --key /tmp/demo/statements/glasses.key \\
-    /tmp/demo/last.request
+${CALLED}
 
 Exit codes: 0 done · 1 failed · 2 wrong usage · 3 configuration · 4 address in use or not
 reachable · 5 storage · 6 key`;
 }
 
+/** How this program is called, which a page of help cannot know. */
+const CALLED =
+  typeof SAYTAP_SIDE === 'undefined'
+    ? `In the folder that saytap was cloned into, begin with
+  npm start
+and write npm exec saytap -- for saytap:
+  npm exec saytap -- start --once --data /tmp/demo
+  npm exec saytap -- inspect --env sim --ledger demo --key /tmp/demo/statements/glasses.key \\
+    /tmp/demo/last.request`
+    : `This file is saytap for a ${SAYTAP_SIDE}: write node ${SAYTAP_SIDE}.mjs for saytap, and for
+saytap ${SAYTAP_SIDE} too:
+  node ${SAYTAP_SIDE}.mjs --config ${SAYTAP_SIDE}.yaml`;
+
 function version(): string {
+  return `saytap ${ownVersion()} (protocol 1, node ${process.version})`;
+}
+
+function ownVersion(): string {
+  if (typeof SAYTAP_VERSION !== 'undefined') return SAYTAP_VERSION;
   const text = new TextDecoder().decode(
     requireBytes(files, join(import.meta.dirname, '../package.json')),
   );
-  const { version: own } = JSON.parse(text) as { version: string };
-  return `saytap ${own} (protocol 1, node ${process.version})`;
+  return (JSON.parse(text) as { version: string }).version;
 }
 
 function write(line: string): void {
@@ -137,7 +185,7 @@ process.stdout.on('error', (error: NodeJS.ErrnoException) => {
 });
 
 try {
-  await run(process.argv.slice(2));
+  await run(meant(process.argv.slice(2)));
 } catch (error) {
   const [line, code] = explain(error);
   process.stderr.write(`saytap: ${line}\n`);

@@ -15,12 +15,12 @@ import { readUri } from './uri.ts';
 /** What is in the one code of a picture; undefined when there is none, or more than one. */
 export type CodeReader = (png: Uint8Array) => Promise<Pointer | undefined>;
 
-/** A reader on the bytes of zxing_reader.wasm. */
-export function createCodeReader(wasm: Uint8Array): CodeReader {
+/** A reader on the bytes of zxing_reader.wasm, which it asks for with the first picture. */
+export function createCodeReader(wasm: () => Uint8Array): CodeReader {
   let isReady = false;
   return async (png) => {
     if (!isReady) {
-      const wasmBinary = Uint8Array.from(wasm).buffer;
+      const wasmBinary = Uint8Array.from(wasm()).buffer;
       await prepareZXingModule({ overrides: { wasmBinary }, fireImmediately: true });
       isReady = true;
     }

@@ -272,7 +272,7 @@ export async function createStage(options: StageOptions = {}) {
     mandates: mandates.map((mandate, n) => ({ id: mandateId(n), mandate })),
     directory: options.directory?.(directory) ?? directory,
     link: () => link,
-    readCode: createCodeReader(codeWasm()),
+    readCode: createCodeReader(codeWasm),
     surface: {
       ask: (frame, sentence) => void asked.push({ frame, sentence }),
       say: (sentence, mood) => void said.push({ sentence, mood }),

@@ -12,7 +12,7 @@ import { orderUri } from '../../../device/sense/uri.ts';
 import { codePng, makeCode } from '../../../device/surface/code.ts';
 import { reasonOfAsync, sealOrder } from '../stage.ts';
 
-const read = createCodeReader(codeWasm());
+const read = createCodeReader(codeWasm);
 const PAYEE = 'saytap://payee/luckin-coffee?amount=CNY6.00';
 const good = codePng(makeCode(PAYEE), 4);
 

@@ -55,5 +55,5 @@ test('an order of full length is read back from its picture', async () => {
   const lines = Array.from({ length: 4 }, () => ({ text, quantity: 1, total: 1_00n }));
   const envelope = await sealOrder({ lines, amount: { currency: 'CNY', minor: 4_00n } });
   const png = codePng(makeCode(orderUri(envelope)), 3);
-  expect(await createCodeReader(codeWasm())(png)).toEqual({ kind: 'order', envelope });
+  expect(await createCodeReader(codeWasm)(png)).toEqual({ kind: 'order', envelope });
 });

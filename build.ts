@@ -1,0 +1,109 @@
+/**
+ * `npm run build`: one file per program, dist/device.mjs and dist/bridge.mjs, each of which runs
+ * with nothing beside it but Node.
+ *
+ * Left out is what MQTT.js and its kind carry for browsers and proxies and this project never asks
+ * for (WebSockets, SOCKS, timers in workers), and a copy of Node's own streams. What programs read
+ * from beside their sources (the wasm of the code reader) is put into the file, compressed.
+ *
+ * Usage: npm run build [-- --out DIR]
+ */
+import { type Metafile, type Plugin, build } from 'esbuild';
+import { mkdirSync, readFileSync } from 'node:fs';
+import { createRequire } from 'node:module';
+import { join, resolve } from 'node:path';
+import { parseArgs } from 'node:util';
+import { brotliCompressSync } from 'node:zlib';
+
+const SIDES = ['device', 'bridge'] as const;
+
+const { values } = parseArgs({ options: { out: { type: 'string', default: 'dist' } } });
+const folder = resolve(values.out);
+const root = import.meta.dirname;
+const manifest = readFileSync(join(root, 'package.json'), 'utf8');
+const { version } = JSON.parse(manifest) as { version: string };
+
+mkdirSync(folder, { recursive: true });
+for (const side of SIDES) report(side, await bundle(side));
+
+async function bundle(side: (typeof SIDES)[number]): Promise<Metafile> {
+  const { metafile } = await build({
+    entryPoints: [join(root, 'src/cli.ts')],
+    outfile: join(folder, `${side}.mjs`),
+    bundle: true,
+    minify: true,
+    platform: 'node',
+    target: 'node24',
+    format: 'esm',
+    // Node shows the line that an error came from: not the whole file.
+    lineLimit: 160,
+    legalComments: 'none',
+    metafile: true,
+    logLevel: 'warning',
+    define: { SAYTAP_SIDE: JSON.stringify(side), SAYTAP_VERSION: JSON.stringify(version) },
+    // cbor-x without code made at run time, so that it also runs where that is forbidden.
+    alias: { 'cbor-x': 'cbor-x/index-no-eval', 'readable-stream': 'node:stream' },
+    // A native part: who keeps a key in a token puts it beside the file (docs/keys.md).
+    external: ['pkcs11js'],
+    plugins: [unused(), wasm()],
+    banner: {
+      js:
+        "import { createRequire as createRequireOfFile } from 'node:module';" +
+        'const require = createRequireOfFile(import.meta.url);',
+    },
+  });
+  return metafile;
+}
+
+/** Packages that are asked for at the top of a module and used on no way that we go. */
+function unused(): Plugin {
+  return {
+    name: 'unused',
+    setup({ onResolve, onLoad }) {
+      const filter = /^(ws|socks|worker-timers)$/;
+      onResolve({ filter }, ({ path }) => ({ path, namespace: 'unused' }));
+      onLoad({ filter: /.*/, namespace: 'unused' }, ({ path }) => ({
+        contents: `
+        const leftOut = () => { throw new Error('${path} is left out of this file'); };
+        const get = (own, name) => own[name] ?? leftOut;
+        module.exports = new Proxy({ __esModule: true }, { get });`,
+      }));
+    },
+  };
+}
+
+/** The wasm of the code reader as a text inside the file. */
+function wasm(): Plugin {
+  return {
+    name: 'wasm',
+    setup({ onLoad }) {
+      onLoad({ filter: /[/\\]src[/\\]node[/\\]wasm\.ts$/ }, () => {
+        const path = createRequire(import.meta.url).resolve('zxing-wasm/reader/zxing_reader.wasm');
+        const packed = brotliCompressSync(readFileSync(path)).toString('base64');
+        return {
+          contents: `import { brotliDecompressSync } from 'node:zlib';
+          const packed = '${packed}';
+          export const codeWasm = () =>
+            Uint8Array.from(brotliDecompressSync(Buffer.from(packed, 'base64')));`,
+        };
+      });
+    },
+  };
+}
+
+/** What is in the file, largest first, so that a growth is seen where it happens. */
+function report(side: string, { outputs }: Metafile): void {
+  const [output] = Object.values(outputs);
+  const sizes = new Map<string, number>();
+  for (const [path, { bytesInOutput }] of Object.entries(output!.inputs)) {
+    const name = /node_modules\/((?:@[^/]+\/)?[^/]+)/.exec(path)?.[1];
+    const part = path.endsWith('src/node/wasm.ts') ? 'camera (wasm)' : (name ?? 'saytap');
+    sizes.set(part, (sizes.get(part) ?? 0) + bytesInOutput);
+  }
+  const kilobytes = (bytes: number) => `${(bytes / 1000).toFixed(0)} kB`;
+  const camera = (sizes.get('camera (wasm)') ?? 0) + (sizes.get('zxing-wasm') ?? 0);
+  const without = camera > 0 ? `, ${kilobytes(output!.bytes - camera)} without the camera's` : '';
+  console.log(`${join(values.out, side)}.mjs  ${kilobytes(output!.bytes)}${without}`);
+  const largest = [...sizes].sort(([, a], [, b]) => b - a).slice(0, 8);
+  console.log(`  ${largest.map(([name, bytes]) => `${name} ${kilobytes(bytes)}`).join(', ')}`);
+}
