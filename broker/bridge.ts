@@ -14,7 +14,7 @@ import {
   BARRING_MAX,
   BRIDGE_RUNS_MAX,
   HOLD_FOR_MS,
-  LEASE_MS,
+  CLAIM_MS,
   RESOLVE_MS,
   RESOLVE_MS_MAX,
   STOP_MS,
@@ -118,7 +118,7 @@ export function createBridge(parts: Parts): Bridge {
     }
     const { run, fresh, suspended } = await store
       .admit(
-        { id, key: key.name, device, request: value, envelope, nowMs, lease: leaseAt(nowMs) },
+        { id, key: key.name, device, request: value, envelope, nowMs, claim: claimAt(nowMs) },
         (facts) => judge(value, facts, parts.rules),
       )
       .catch((error: unknown) => untaken(device, id, error));
@@ -474,8 +474,8 @@ export function createBridge(parts: Parts): Bridge {
     });
   }
 
-  function leaseAt(nowMs: number) {
-    return { owner: parts.owner, untilMs: nowMs + LEASE_MS };
+  function claimAt(nowMs: number) {
+    return { owner: parts.owner, untilMs: nowMs + CLAIM_MS };
   }
 
   /** Asks for the end of a hold, as a request of the bridge's own. */
@@ -486,7 +486,7 @@ export function createBridge(parts: Parts): Bridge {
     const { id } = identify(envelope, realm, requestKind.name);
     const key = parts.signer.key.name;
     const { run } = await store.admit(
-      { id, key, device: '', request, envelope, nowMs, lease: leaseAt(nowMs) },
+      { id, key, device: '', request, envelope, nowMs, claim: claimAt(nowMs) },
       (facts) => judgeOwn(request, facts),
     );
     guard(work(run));
@@ -520,9 +520,9 @@ export function createBridge(parts: Parts): Bridge {
     },
     async sweep() {
       const nowMs = clock.nowMs();
-      await store.renew(running.ids(), leaseAt(nowMs));
+      await store.renew(running.ids(), claimAt(nowMs));
       const room = Math.min(SWEEP_MAX, BRIDGE_RUNS_MAX - running.count());
-      const taken = room > 0 ? await store.claim(leaseAt(nowMs), room, nowMs) : [];
+      const taken = room > 0 ? await store.claim(claimAt(nowMs), room, nowMs) : [];
       const open = taken.filter((run) => !running.has(run.id));
       for (const run of open) guard(work(run));
       for (const hold of await store.expiredHolds(nowMs, SWEEP_MAX)) guard(endHold(hold, nowMs));

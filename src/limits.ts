@@ -173,7 +173,7 @@ export const CANCEL_FOR_MS_MAX = 7 * 24 * 3_600_000;
 /** Backends that a payment may be tried at, one after the other. */
 export const BACKENDS_MAX = 8;
 /** A run belongs to the bridge that works on it for this long, and is renewed while it does. */
-export const LEASE_MS = 30_000;
+export const CLAIM_MS = 30_000;
 /** A hold is released when nobody captured it for this long (card schemes: about 7 days). */
 export const HOLD_FOR_MS = 7 * 24 * 3_600_000;
 /** How often the bridge looks for holds that are over and for runs that nobody works on. */
@@ -254,7 +254,7 @@ assert(BRIDGE_KEEP_MS > ROLLING_S_MAX * 1000, 'no reservation is forgotten that 
 assert(RISK_KEEP_MS > CANCEL_FOR_MS_MAX, 'a decision is repeatable as long as a payment is open');
 assert(BRIDGE_KEEP_MS > HOLD_FOR_MS + CANCEL_FOR_MS_MAX, 'no hold outlives what is known of it');
 assert(RUNS_PER_KEY_MAX > OUTBOX_WINDOW, 'an honest device is never rate limited');
-assert(SWEEP_MS < LEASE_MS);
+assert(SWEEP_MS < CLAIM_MS);
 assert(TICK_USE_MS < TICK_ACCEPT_MS, 'a nonce is still accepted when the request arrives');
 assert(TICK_SLOT_MS < TICK_USE_MS, 'a device that hears every tick always has a usable nonce');
 assert(REQUEST_VALID_S <= REQUEST_VALID_S_MAX);

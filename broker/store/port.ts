@@ -136,11 +136,11 @@ export type Admission = Readonly<{
   envelope: Uint8Array;
   nowMs: number;
   /** The bridge that works on it, and until when nobody else does. */
-  lease: Lease;
+  claim: Claim;
 }>;
 
 /** A bridge's claim on a run; a dead bridge's claim runs out. */
-export type Lease = Readonly<{ owner: string; untilMs: number }>;
+export type Claim = Readonly<{ owner: string; untilMs: number }>;
 
 export type Decision =
   | Readonly<{ kind: 'allow'; score: number; reasons: readonly string[] }>
@@ -396,9 +396,9 @@ export type Store = Readonly<{
   /** The run that claims or paid an order. */
   runOfOrder: (order: string) => Promise<Run | undefined>;
   /** Takes over at most `count` open runs that no living bridge works on, oldest first. */
-  claim: (lease: Lease, count: number, nowMs: number) => Promise<readonly Run[]>;
+  claim: (claim: Claim, count: number, nowMs: number) => Promise<readonly Run[]>;
   /** Keeps the claim on runs that this bridge is still working on. */
-  renew: (ids: readonly string[], lease: Lease) => Promise<void>;
+  renew: (ids: readonly string[], claim: Claim) => Promise<void>;
   /** Runs after `after` in the order they came (all, or those that wait for a word), for people. */
   runs: (
     which: 'all' | 'unresolved',

@@ -137,8 +137,8 @@ export function createSqliteStore(database: Database, timers: Timers, random: Ra
       JSON.stringify(run.remaining.map(({ amount, count }) => [String(amount), count])),
       JSON.stringify(run.backends),
       run.original ?? null,
-      admission.lease.owner,
-      BigInt(admission.lease.untilMs),
+      admission.claim.owner,
+      BigInt(admission.claim.untilMs),
     );
     if (accepted) claimFor(run, accepted, nowMs);
     chain.append(id, 'request', admission.envelope, nowMs);
@@ -598,7 +598,7 @@ export function createSqliteStore(database: Database, timers: Timers, random: Ra
           BigInt(nowMs),
           BigInt(count),
         );
-        for (const row of rows) lease(row['id'] as string, owner, untilMs);
+        for (const row of rows) claim(row['id'] as string, owner, untilMs);
         return rows.map(facts.toRun);
       }),
     renew: (ids, { owner, untilMs }) =>
@@ -657,7 +657,7 @@ export function createSqliteStore(database: Database, timers: Timers, random: Ra
     close: () => sql(() => {}).then(() => database.close()),
   };
 
-  function lease(id: string, owner: string, untilMs: number): void {
+  function claim(id: string, owner: string, untilMs: number): void {
     write(
       'UPDATE runs SET lease_owner = ?, lease_until_ms = ? WHERE id = ?',
       owner,

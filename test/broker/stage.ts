@@ -23,7 +23,7 @@ import { type Rules, judge } from '../../broker/verdict.ts';
 import { toHex } from '../../src/bytes.ts';
 import { type Realm, type Signer, identify } from '../../src/cose.ts';
 import { PaymentError, type Reason, reasonName } from '../../src/errors.ts';
-import { LEASE_MS } from '../../src/limits.ts';
+import { CLAIM_MS } from '../../src/limits.ts';
 import { random } from '../../src/node/platform.ts';
 import { openDatabase } from '../../src/node/sqlite.ts';
 import { type KeyStatement, keyStatement } from '../../src/objects/key.ts';
@@ -199,8 +199,8 @@ export async function admissionOf(
 ): Promise<Admission> {
   const request = requestOf({ exp: Math.floor(nowMs / 1000) + 300, ...changes });
   const { id, envelope } = await sealed(requestKind, request, CAST[role]);
-  const lease = { owner: 'test', untilMs: nowMs + LEASE_MS };
-  return { id, key: CAST[role].key.name, device: role, request, envelope, nowMs, lease };
+  const claim = { owner: 'test', untilMs: nowMs + CLAIM_MS };
+  return { id, key: CAST[role].key.name, device: role, request, envelope, nowMs, claim };
 }
 
 /** Admits under the real judge and RULES. */

@@ -1,11 +1,11 @@
 /**
- * Attempts and leases: a payment is at one backend at a time, what is over stays as it is, and one
+ * Attempts and claims: a payment is at one backend at a time, what is over stays as it is, and one
  * bridge at a time works on it.
  */
 import { describe, expect, test } from 'vitest';
 import { type AttemptState, LIVE } from '../../../broker/attempt.ts';
 import type { Progress, Run, Store } from '../../../broker/store/port.ts';
-import { LEASE_MS } from '../../../src/limits.ts';
+import { CLAIM_MS } from '../../../src/limits.ts';
 import { ConflictError } from '../../../src/platform.ts';
 import { CAST, NOW_MS } from '../stage.ts';
 import { admissionOf, admitTo, putMandate } from '../stage.ts';
@@ -230,13 +230,13 @@ export function describeAttempts(name: string, open: OpenStore): void {
     });
   });
 
-  describe(`${name}: leases`, () => {
-    const mine = (nowMs: number) => ({ owner: 'mine', untilMs: nowMs + LEASE_MS });
+  describe(`${name}: claims`, () => {
+    const mine = (nowMs: number) => ({ owner: 'mine', untilMs: nowMs + CLAIM_MS });
 
     test('a run belongs to the bridge that admitted it until its claim runs out', async () => {
       const { store, mandate } = await opened(open, {});
       const run = await send(store, { mandate });
-      const endMs = NOW_MS + LEASE_MS;
+      const endMs = NOW_MS + CLAIM_MS;
       expect(await store.claim(mine(endMs), 9, endMs)).toEqual([]);
       expect(await store.claim(mine(endMs + 1), 9, endMs + 1)).toEqual([run]);
       expect(await store.claim(mine(endMs + 2), 9, endMs + 2), 'taken now').toEqual([]);
@@ -249,7 +249,7 @@ export function describeAttempts(name: string, open: OpenStore): void {
         ids.push((await send(store, { mandate }, 'glasses', NOW_MS + atMs)).id);
       }
       await store.conclude((await store.run(ids[0]!))!, ending());
-      const laterMs = NOW_MS + 2 * LEASE_MS;
+      const laterMs = NOW_MS + 2 * CLAIM_MS;
       const claim = async (count: number) =>
         (await store.claim(mine(laterMs), count, laterMs)).map(({ id }) => id);
       expect(await claim(2)).toEqual([ids[1], ids[3]]);
@@ -261,14 +261,14 @@ export function describeAttempts(name: string, open: OpenStore): void {
       const { store } = await opened(open);
       const run = await send(store, {});
       expect(run.refusal).toBe('mandate_unknown');
-      const laterMs = NOW_MS + 2 * LEASE_MS;
+      const laterMs = NOW_MS + 2 * CLAIM_MS;
       expect(await store.claim(mine(laterMs), 9, laterMs)).toEqual([run]);
     });
 
     test('what waits for a person is nobody’s until they have spoken', async () => {
       const { store, run, bring } = await begun();
       const asked = await bring('person');
-      const laterMs = NOW_MS + 2 * LEASE_MS;
+      const laterMs = NOW_MS + 2 * CLAIM_MS;
       expect(await store.claim(mine(laterMs), 9, laterMs)).toEqual([]);
       const spoken = { state: 'cancelled', reference: 'person:eve' } as const;
       const after = await store.progress(run.id, word(asked, spoken, 'person'), laterMs);
@@ -279,10 +279,10 @@ export function describeAttempts(name: string, open: OpenStore): void {
       const { store, mandate } = await opened(open, {});
       const kept = await send(store, { mandate });
       const left = await send(store, { mandate });
-      const dueMs = NOW_MS + LEASE_MS + 1;
-      await store.renew([kept.id], { owner: 'test', untilMs: dueMs + LEASE_MS });
+      const dueMs = NOW_MS + CLAIM_MS + 1;
+      await store.renew([kept.id], { owner: 'test', untilMs: dueMs + CLAIM_MS });
       expect((await store.claim(mine(dueMs), 9, dueMs)).map(({ id }) => id)).toEqual([left.id]);
-      const endMs = dueMs + LEASE_MS + 1;
+      const endMs = dueMs + CLAIM_MS + 1;
       const late = await store.claim({ owner: 'other', untilMs: endMs * 2 }, 9, endMs);
       expect(new Set(late.map(({ id }) => id))).toEqual(new Set([kept.id, left.id]));
     });
@@ -290,17 +290,17 @@ export function describeAttempts(name: string, open: OpenStore): void {
     test('a bridge that was slow does not renew what another has taken over', async () => {
       const { store, mandate } = await opened(open, {});
       const run = await send(store, { mandate });
-      const laterMs = NOW_MS + LEASE_MS + 1;
+      const laterMs = NOW_MS + CLAIM_MS + 1;
       await store.claim(mine(laterMs), 9, laterMs);
-      await store.renew([run.id], { owner: 'test', untilMs: laterMs + 9 * LEASE_MS });
-      const endMs = laterMs + LEASE_MS + 1;
+      await store.renew([run.id], { owner: 'test', untilMs: laterMs + 9 * CLAIM_MS });
+      const endMs = laterMs + CLAIM_MS + 1;
       expect(await store.claim(mine(endMs), 9, endMs)).toHaveLength(1);
     });
 
     test('two that claim at once share the runs and take none twice', async () => {
       const { store, mandate } = await opened(open, {});
       for (let i = 0; i < 5; i++) await send(store, { mandate });
-      const laterMs = NOW_MS + LEASE_MS + 1;
+      const laterMs = NOW_MS + CLAIM_MS + 1;
       const taken = await Promise.all([
         store.claim({ owner: 'a', untilMs: laterMs * 2 }, 3, laterMs),
         store.claim({ owner: 'b', untilMs: laterMs * 2 }, 3, laterMs),

@@ -8,7 +8,7 @@ import { join } from 'node:path';
 import { expect, onTestFinished, test } from 'vitest';
 import { createSqliteStore } from '../../../broker/store/sqlite.ts';
 import { toHex } from '../../../src/bytes.ts';
-import { LEASE_MS } from '../../../src/limits.ts';
+import { CLAIM_MS } from '../../../src/limits.ts';
 import { random, timers } from '../../../src/node/platform.ts';
 import { openDatabase } from '../../../src/node/sqlite.ts';
 import { keyStatement } from '../../../src/objects/key.ts';
@@ -285,7 +285,7 @@ test('its attempts are what they were: only the open one is not known', async ()
 
 test('its open runs are taken over and go on; its captured one can be refunded', async () => {
   const { store, ids, mandates, order } = await migrated();
-  const taken = await store.claim({ owner: 'new', untilMs: NOW_MS + LEASE_MS }, 9, NOW_MS);
+  const taken = await store.claim({ owner: 'new', untilMs: NOW_MS + CLAIM_MS }, 9, NOW_MS);
   expect(new Set(taken.map(({ id }) => id))).toEqual(new Set([ids.open, ids.waiting]));
   for (const run of taken) expect((await succeed(store, run)).outcome).toBe('captured');
   for (const [name, minor] of [
