@@ -6,7 +6,7 @@ import { concat } from '../src/bytes.ts';
 import { open } from '../src/objects/kind.ts';
 import { request as requestKind, type Request } from '../src/objects/request.ts';
 import { nodeSigner } from '../src/signer.ts';
-import { nobleSigner } from '../device/keys.ts';
+import { nobleSigner } from '../device/keys/noble.ts';
 import { ed25519 } from '@noble/curves/ed25519.js';
 import { p256 } from '@noble/curves/nist.js';
 import { PAYEE, REALM } from './plant.ts';

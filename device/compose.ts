@@ -7,15 +7,14 @@ import { toHex } from '../src/bytes.ts';
 import { type Realm, identify, payloadOf } from '../src/cose.ts';
 import { OperatorError, PaymentError } from '../src/errors.ts';
 import { requireBytes, requireFolder, requireText } from '../src/files.ts';
-import { openKeyFile } from '../src/keyfile.ts';
 import { thumbprint } from '../src/keys.ts';
 import { keyStatement } from '../src/objects/key.ts';
 import { mandate as mandateKind } from '../src/objects/mandate.ts';
 import { type Receipt, receipt as receiptKind } from '../src/objects/receipt.ts';
-import type { Clock, Connect, Database, Files, Log, Random, Timers } from '../src/platform.ts';
+import type { Clock, Connect, Database, Files, Log, Timers } from '../src/platform.ts';
 import { readPublicPem } from '../src/signer.ts';
 import type { DeviceConfig } from './config.ts';
-import { nobleSigner } from './keys.ts';
+import { type KeyPorts, openKeyStore } from './keys/choice.ts';
 import { type DeviceLink, createDeviceLink } from './link.ts';
 import type { HeldMandate } from './mandates.ts';
 import { type Outbox, createOutbox } from './outbox.ts';
@@ -27,17 +26,16 @@ import { createTime } from './time.ts';
 import { createTrust } from './trust.ts';
 
 /** What a device needs of the outside world. */
-export type DevicePorts = Readonly<{
-  clock: Clock;
-  timers: Timers;
-  random: Random;
-  files: Files;
-  connect: Connect;
-  openDatabase: (path: string) => Database;
-  /** The bytes of zxing_reader.wasm. */
-  codeWasm: () => Uint8Array;
-  log: Log;
-}>;
+export type DevicePorts = KeyPorts &
+  Readonly<{
+    clock: Clock;
+    timers: Timers;
+    connect: Connect;
+    openDatabase: (path: string) => Database;
+    /** The bytes of zxing_reader.wasm. */
+    codeWasm: () => Uint8Array;
+    log: Log;
+  }>;
 
 type ReceiptListener = (id: string, receipt: Receipt, envelope: Uint8Array) => void;
 
@@ -72,7 +70,8 @@ export function startDevice(
   const realm = { environment: config.environment, ledger: config.ledger };
 
   requireFolder(files, folder);
-  const signer = nobleSigner(openKeyFile(files, join(folder, 'device.key.pem'), 'ES256'), random);
+  const signer = openKeyStore(config, at, ports).current();
+  if (!signer) throw new OperatorError('key', `${folder} holds no key yet: enrol this device`);
   const statements = files
     .list(at(config.statements))
     .filter((name) => name.endsWith('.key'))

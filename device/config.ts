@@ -25,6 +25,10 @@ export const deviceConfig = z.strictObject({
   /** Glasses: mandates (`*.mandate`) that name this device's key. */
   mandates: z.optional(path),
   mqtt: z.strictObject({ url: mqttUrl }),
+  /** Where its signing key lies. */
+  keys: z._default(z.discriminatedUnion('store', [z.strictObject({ store: z.literal('file') })]), {
+    store: 'file',
+  }),
   log: z._default(z.enum(['debug', 'info', 'warn', 'error']), 'warn'),
 });
 

@@ -5,7 +5,7 @@ import { parseConfig } from '../src/config.ts';
 import { requireText } from '../src/files.ts';
 import { connectLink } from '../src/node/link.ts';
 import { createLog } from '../src/node/log.ts';
-import { clock, files, random, timers } from '../src/node/platform.ts';
+import { clock, credentials, files, random, timers } from '../src/node/platform.ts';
 import { openDatabase } from '../src/node/sqlite.ts';
 import { codeWasm } from '../src/node/wasm.ts';
 import { startDevice } from './compose.ts';
@@ -28,6 +28,7 @@ export async function main(configFile: string, write: (line: string) => void): P
       timers,
       random,
       files,
+      credentials,
       connect: connectLink,
       openDatabase,
       codeWasm,

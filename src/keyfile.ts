@@ -14,6 +14,7 @@ import {
   generatePem,
   isEncryptedPem,
   nodeSigner,
+  privatePem,
   publicPem,
   readPrivatePem,
   readPublicPem,
@@ -43,6 +44,39 @@ export async function unlockKeyFile(
   const pem = text(requirePrivate(files, path));
   const passphrase = isEncryptedPem(pem) ? await ask() : undefined;
   return guarded(path, () => readPrivatePem(pem, passphrase));
+}
+
+/**
+ * The private key in `path`, undefined when there is none. With a passphrase it lies encrypted: a
+ * plain one is replaced by its encryption and its bytes are erased. Throws as the others do;
+ * `words` say what to do about an encrypted key without its passphrase, and with another one.
+ */
+export function readSealedKey(
+  files: Files,
+  path: string,
+  passphrase: string | undefined,
+  words: Readonly<{ locked: string; wrong: string }>,
+): KeyObject | undefined {
+  return guarded(path, () => {
+    const bytes = readPrivate(files, path);
+    if (!bytes) return undefined;
+    const pem = text(bytes);
+    const isSealed = isEncryptedPem(pem);
+    if (isSealed && passphrase === undefined) throw new Error(words.locked);
+    const key = isSealed ? unsealed(pem, passphrase!, words.wrong) : readPrivatePem(pem);
+    if (!isSealed && passphrase !== undefined) writeSealedKey(files, path, key, passphrase);
+    return key;
+  });
+}
+
+/** Puts a private key into `path` (mode 0600) in one step; what was there before is erased. */
+export function writeSealedKey(
+  files: Files,
+  path: string,
+  key: KeyObject,
+  passphrase: string | undefined,
+): void {
+  files.replace(path, utf8(privatePem(key, passphrase)), 0o600, 'erased');
 }
 
 /** The text of a private file without its last line end. Throws as the keys do. */
@@ -120,6 +154,14 @@ function readPrivate(files: Files, path: string): Uint8Array | undefined {
   }
   if (!own) throw new OperatorError('key', `${path} belongs to another user: run chown on it`);
   return bytes;
+}
+
+function unsealed(pem: string, passphrase: string, wrong: string): KeyObject {
+  try {
+    return readPrivatePem(pem, passphrase);
+  } catch (cause) {
+    throw new Error(wrong, { cause });
+  }
 }
 
 function guarded<T>(path: string, run: () => T): T {

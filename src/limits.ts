@@ -38,6 +38,9 @@ export const CONFIG_BYTES_MAX = 65_536;
 
 /** A passphrase of a key file: PKCS #8 slows a guess by 2048 rounds only, so length has to. */
 export const PASSPHRASE_CHARS_MIN = 16;
+/** The secret of a systemd credential that a device's key is encrypted under. */
+export const CREDENTIAL_BYTES_MIN = 16;
+export const CREDENTIAL_BYTES_MAX = 4096;
 /** A Key statement holds this long unless its operator says otherwise. */
 export const STATEMENT_DAYS = 365;
 /** A new bridge key signs this long after its statement was made: devices have it by then. */

@@ -27,8 +27,13 @@ export type Files = Readonly<{
   read: (path: string) => Uint8Array | undefined;
   /** Creates a file with this mode, synced with its folder; throws when it exists already. */
   create: (path: string, bytes: Uint8Array, mode: number) => void;
-  /** Replaces a file atomically (write beside it, sync, rename, sync the folder). */
-  replace: (path: string, bytes: Uint8Array, mode: number) => void;
+  /**
+   * Replaces a file atomically (write beside it, sync, rename, sync the folder). With `erased` the
+   * bytes before are overwritten where they stood: a key that was replaced is to be gone.
+   */
+  replace: (path: string, bytes: Uint8Array, mode: number, before?: 'erased') => void;
+  /** Overwrites a file where it stands, then removes it; nothing when it does not exist. */
+  erase: (path: string) => void;
   /** Permission bits (0o777) of a file and whether this process owns it. */
   access: (path: string) => Readonly<{ mode: number; own: boolean }>;
   /** Creates a folder and its parents with mode 0700 when absent. */

@@ -2,7 +2,7 @@
  * Signers and their private keys, apart from cose.ts so that whoever only verifies holds none.
  *
  * The bridge, the wallet and the root sign with node:crypto. A device signs with noble or with
- * hardware (device/keys.ts). Private keys travel as PKCS #8 PEM, so that openssl reads them too.
+ * hardware (device/keys/). Private keys travel as PKCS #8 PEM, so that openssl reads them too.
  */
 import {
   type KeyObject,
@@ -36,7 +36,12 @@ export function generatePem(algorithm: Algorithm, passphrase?: string): string {
     algorithm === 'ES256'
       ? generateKeyPairSync('ec', { namedCurve: 'P-256' })
       : generateKeyPairSync('ed25519');
-  return privateKey.export({
+  return privatePem(privateKey, passphrase);
+}
+
+/** A private key as PKCS #8 PEM, encrypted as by `generatePem` when there is a passphrase. */
+export function privatePem(handle: KeyObject, passphrase?: string): string {
+  return handle.export({
     format: 'pem',
     type: 'pkcs8',
     ...(passphrase !== undefined && { cipher: 'aes-256-cbc', passphrase }),

@@ -4,7 +4,9 @@
  */
 import { randomBytes } from 'node:crypto';
 import {
+  chmodSync,
   closeSync,
+  fstatSync,
   fsyncSync,
   mkdirSync,
   openSync,
@@ -54,7 +56,7 @@ export const files: Files = Object.freeze({
     }
     syncFolder(dirname(path));
   },
-  replace(path: string, bytes: Uint8Array, mode: number) {
+  replace(path: string, bytes: Uint8Array, mode: number, before?: 'erased') {
     const beside = `${path}.new`;
     const file = openSync(beside, 'w', mode);
     try {
@@ -62,7 +64,25 @@ export const files: Files = Object.freeze({
     } finally {
       closeSync(file);
     }
-    renameSync(beside, path);
+    // Opened under its name, overwritten when it has none: no moment without a whole file.
+    const old = before && openPresent(path);
+    try {
+      renameSync(beside, path);
+      syncFolder(dirname(path));
+      if (old !== undefined) overwrite(old);
+    } finally {
+      if (old !== undefined) closeSync(old);
+    }
+  },
+  erase(path: string) {
+    const file = openPresent(path);
+    if (file === undefined) return;
+    try {
+      overwrite(file);
+    } finally {
+      closeSync(file);
+    }
+    unlinkSync(path);
     syncFolder(dirname(path));
   },
   access(path: string) {
@@ -80,6 +100,9 @@ export const files: Files = Object.freeze({
   },
 });
 
+/** The folder of systemd's credentials for this service (systemd.exec(5)), when there is one. */
+export const credentials = process.env['CREDENTIALS_DIRECTORY'];
+
 /** By hand: Node's `recursive` never returns where the system refuses with ENOENT (/proc). */
 function makeFolder(path: string): void {
   try {
@@ -95,6 +118,22 @@ function makeFolder(path: string): void {
 function writeAll(file: number, bytes: Uint8Array): void {
   for (let at = 0; at < bytes.length;) at += writeSync(file, bytes, at);
   fsyncSync(file);
+}
+
+/** A file that is to be overwritten, also a write-protected one; undefined when there is none. */
+function openPresent(path: string): number | undefined {
+  try {
+    chmodSync(path, 0o600);
+    return openSync(path, 'r+');
+  } catch (error) {
+    if (isMissing(error)) return undefined;
+    throw error;
+  }
+}
+
+/** Zeros over all of a file, on disk. */
+function overwrite(file: number): void {
+  writeAll(file, new Uint8Array(fstatSync(file).size));
 }
 
 /** A new name is durable only when its folder is. */

@@ -14,7 +14,7 @@ import { stringify } from 'yaml';
 import type { AuditReport } from '../../broker/audit.ts';
 import { fromBody, signCall } from '../../broker/hmac.ts';
 import type { Faults } from '../../broker/ledger/service.ts';
-import { nobleSigner } from '../../device/keys.ts';
+import { nobleSigner } from '../../device/keys/noble.ts';
 import { toHex } from '../../src/bytes.ts';
 import type { Realm, Signer } from '../../src/cose.ts';
 import { requireFolder } from '../../src/files.ts';

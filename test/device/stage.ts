@@ -22,7 +22,7 @@ import type { Clock, Connect, Database, LinkOptions, Timers } from '../../src/pl
 import { generatePem, nodeSigner } from '../../src/signer.ts';
 import { downTopic, tickTopic, upTopic } from '../../src/topics.ts';
 import type { Frame } from '../../device/confirm.ts';
-import { nobleSigner } from '../../device/keys.ts';
+import { nobleSigner } from '../../device/keys/noble.ts';
 import { type DeviceLink, type LinkEvents, createDeviceLink } from '../../device/link.ts';
 import { type Outbox, createOutbox } from '../../device/outbox.ts';
 import { type Directory, createDirectory } from '../../device/payees.ts';

@@ -1,5 +1,5 @@
 /** The real files: private, atomic, and folders that end in an answer. */
-import { mkdtempSync, rmSync, writeFileSync } from 'node:fs';
+import { linkSync, mkdtempSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterAll, expect, test } from 'vitest';
@@ -32,4 +32,22 @@ test('a file is created once, replaced whole, and read back', () => {
   expect(files.list(folder)).toContain('key');
   expect(files.list(join(folder, 'nothing'))).toEqual([]);
   expect(files.read(join(folder, 'nothing'))).toBeUndefined();
+});
+
+test('what is erased, or replaced to be erased, is gone from the disk too', () => {
+  const path = join(folder, 'old');
+  const aside = join(folder, 'aside');
+  files.create(path, Uint8Array.of(1, 2, 3), 0o400);
+  linkSync(path, aside);
+  files.replace(path, Uint8Array.of(5, 6), 0o600, 'erased');
+  expect(files.read(path)).toEqual(Uint8Array.of(5, 6));
+  expect(files.read(aside)).toEqual(new Uint8Array(3));
+  rmSync(aside);
+  linkSync(path, aside);
+  files.erase(path);
+  files.erase(path);
+  expect(files.read(path)).toBeUndefined();
+  expect(files.read(aside)).toEqual(new Uint8Array(2));
+  files.replace(path, Uint8Array.of(7), 0o600, 'erased');
+  expect(files.read(path), 'also where nothing was').toEqual(Uint8Array.of(7));
 });

@@ -8,10 +8,10 @@ import type { KeyObject } from 'node:crypto';
 import { createPublicKey } from 'node:crypto';
 import { ed25519 } from '@noble/curves/ed25519.js';
 import { p256 } from '@noble/curves/nist.js';
-import { fromBase64url } from '../src/bytes.ts';
-import { type Signer, lowS } from '../src/cose.ts';
-import { loadKey, publicKeyOf } from '../src/keys.ts';
-import type { Random } from '../src/platform.ts';
+import { fromBase64url } from '../../src/bytes.ts';
+import { type Signer, lowS } from '../../src/cose.ts';
+import { loadKey, publicKeyOf } from '../../src/keys.ts';
+import type { Random } from '../../src/platform.ts';
 
 /** A signer over a private key; `random` hedges ES256, undefined makes it deterministic. */
 export function nobleSigner(handle: KeyObject, random: Random | undefined): Signer {

@@ -1,12 +1,12 @@
 // A signature of noble must hold under node:crypto, with low S, repeatable only without entropy.
 import { createPrivateKey } from 'node:crypto';
 import { expect, test } from 'vitest';
-import { toHex, utf8 } from '../../src/bytes.ts';
-import { lowS, openEnvelope, signEnvelope } from '../../src/cose.ts';
-import { encodeCbor } from '../../src/cbor.ts';
-import { generatePem, nodeSigner } from '../../src/signer.ts';
-import { nobleSigner } from '../../device/keys.ts';
-import { REALM } from './stage.ts';
+import { toHex, utf8 } from '../../../src/bytes.ts';
+import { lowS, openEnvelope, signEnvelope } from '../../../src/cose.ts';
+import { encodeCbor } from '../../../src/cbor.ts';
+import { generatePem, nodeSigner } from '../../../src/signer.ts';
+import { nobleSigner } from '../../../device/keys/noble.ts';
+import { REALM } from '../stage.ts';
 
 const P256_HALF = 0x7fffffff800000007fffffffffffffffde737d56d38bcf4279dce5617e3192a8n;
 const sOf = (signature: Uint8Array) => BigInt(`0x${toHex(signature.subarray(32))}`);
