@@ -242,6 +242,8 @@ export const LEDGER_DIFFERENCES_MAX = 100;
 export const MQTT_KEEPALIVE_S = 30;
 export const MQTT_RECONNECT_MS = 500;
 export const MQTT_CONNECT_MS = 10_000;
+/** A link that is closed gets this long to hand over what it was given last. */
+export const LINK_CLOSE_MS = 1_000;
 /** MQTT.js publishes in flight per connection; past it the oldest is given up, not queued. */
 export const MQTT_INFLIGHT_MAX = 4_096;
 

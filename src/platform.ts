@@ -169,15 +169,26 @@ export type LinkEvents = Readonly<{
 
 /** Quality of service 0 or 1. A resolved publish proves only that the broker read the packet. */
 export type Link = Readonly<{
-  publish: (topic: string, payload: Uint8Array, qos: 0 | 1) => void;
+  publish: (topic: string, payload: Uint8Array, qos: 0 | 1, retain?: 'retain') => void;
+  /** Breaks the connection, which may only look alive; a new one is made after the usual pause. */
+  renew: () => void;
+  /**
+   * Ends for good; then the will is not published. What was handed over before is still sent, in
+   * at most LINK_CLOSE_MS.
+   */
   close: () => Promise<void>;
 }>;
+
+/** What is published, retained, at quality of service 1. */
+export type Retained = Readonly<{ topic: string; payload: Uint8Array }>;
 
 export type LinkOptions = Readonly<{
   url: string;
   clientId: string;
   password?: string;
   subscriptions: readonly Readonly<{ topic: string; qos: 0 | 1 }>[];
+  /** Asked before each connection: what the broker publishes when it breaks without `close`. */
+  will?: () => Retained;
 }>;
 
 export type Connect = (options: LinkOptions, events: LinkEvents) => Link;

@@ -25,8 +25,14 @@ export function tickTopic(ledger: string): string {
   return `${VERSION}/${ledger}/tick`;
 }
 
+/** Birth and will of a device, retained. */
+export function stateTopic(device: string): string {
+  return `${VERSION}/${device}/state`;
+}
+
 /** What a bridge listens to. */
 export const UP_FILTER = `${VERSION}/+/up/+`;
+export const STATE_FILTER = `${VERSION}/+/state`;
 
 /** What a device listens to. */
 export function downFilter(device: string): string {
@@ -43,6 +49,12 @@ export function parseTopic(
   if (way !== 'up' && way !== 'down') return undefined;
   if (!Object.hasOwn(KINDS, tail) && !(way === 'down' && tail === UNSIGNED)) return undefined;
   return { device, way, tail: tail as KindName | typeof UNSIGNED };
+}
+
+/** The device whose state topic this is; undefined for any other topic. */
+export function deviceOfState(topic: string): string | undefined {
+  const device = topic.slice(VERSION.length + 1, -'/state'.length);
+  return isName(device) && topic === stateTopic(device) ? device : undefined;
 }
 
 /** A name of a device or ledger: one level of a topic, no wildcard. */

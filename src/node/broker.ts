@@ -9,7 +9,7 @@ import { type Server, createServer } from 'node:net';
 import { Aedes } from 'aedes';
 import { OperatorError } from '../errors.ts';
 import { ENVELOPE_BYTES_MAX } from '../limits.ts';
-import { VERSION, downFilter, isName } from '../topics.ts';
+import { VERSION, downFilter, isName, stateTopic } from '../topics.ts';
 
 export type EmbeddedBroker = Readonly<{ url: string; close: () => Promise<void> }>;
 
@@ -30,11 +30,13 @@ export async function startBroker(
     },
     authorizePublish(client, packet, done) {
       const isTooLarge = packet.payload.length > ENVELOPE_BYTES_MAX;
+      const isState = packet.topic === stateTopic(client?.id ?? '');
       const mayWrite =
         client?.id === BRIDGE_CLIENT ||
         packet.topic.startsWith(`${VERSION}/${client?.id}/up/`) ||
-        packet.topic === `${VERSION}/${client?.id}/state`;
-      if (mayWrite && !isTooLarge && !packet.retain) return done(null);
+        isState;
+      // A payment is never retained; what a device says of itself is.
+      if (mayWrite && !isTooLarge && (isState || !packet.retain)) return done(null);
       done(new Error('not this client’s topic, too large, or retained'));
     },
     authorizeSubscribe(client, subscription, done) {

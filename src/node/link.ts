@@ -11,19 +11,29 @@ import mqtt, { type MqttClient } from 'mqtt';
 import { OperatorError } from '../errors.ts';
 import {
   ENVELOPE_BYTES_MAX,
+  LINK_CLOSE_MS,
   MQTT_CONNECT_MS,
   MQTT_INFLIGHT_MAX,
   MQTT_KEEPALIVE_S,
   MQTT_RECONNECT_MS,
 } from '../limits.ts';
+import { within } from '../patience.ts';
 import type { Connect, Link, LinkEvents, LinkOptions } from '../platform.ts';
+import { timers } from './platform.ts';
 
 /** Connects, and connects again for ever, until closed. Throws for a URL that is no MQTT URL. */
 export const connectLink: Connect = (options: LinkOptions, events: LinkEvents): Link => {
   if (!/^mqtts?:\/\/[^/]+\/?$/.test(options.url)) {
     throw new OperatorError('config', `${options.url} is not like mqtt://host:1883`);
   }
+  const will = () => {
+    if (!options.will) return undefined;
+    const { topic, payload } = options.will();
+    return { topic, payload: Buffer.from(payload), qos: 1, retain: true } as const;
+  };
+  const firstWill = will();
   const client: MqttClient = mqtt.connect(options.url, {
+    ...(firstWill && { will: firstWill }),
     clientId: options.clientId,
     username: options.clientId,
     ...(options.password !== undefined && { password: options.password }),
@@ -39,6 +49,11 @@ export const connectLink: Connect = (options: LinkOptions, events: LinkEvents): 
   let inFlight = 0;
   let lastError = 'connecting';
 
+  client.on('reconnect', () => {
+    // MQTT.js reads its options anew for every connection.
+    const next = will();
+    if (next) client.options.will = next;
+  });
   client.on('connect', () => {
     if (client.stream instanceof Socket) client.stream.setNoDelay(true);
     const filters = Object.fromEntries(
@@ -75,15 +90,21 @@ export const connectLink: Connect = (options: LinkOptions, events: LinkEvents): 
   });
 
   return {
-    publish(topic, payload, qos) {
+    publish(topic, payload, qos, retain) {
       if (!isUp || inFlight >= MQTT_INFLIGHT_MAX) return;
       inFlight++;
       // Buffer, because MQTT.js takes nothing else; it is a view, not a copy.
       const bytes = Buffer.from(payload.buffer, payload.byteOffset, payload.byteLength);
-      client.publish(topic, bytes, { qos }, () => {
+      client.publish(topic, bytes, { qos, retain: retain !== undefined }, () => {
         inFlight = Math.max(0, inFlight - 1);
       });
     },
-    close: () => client.endAsync(true).then(() => undefined),
+    renew: () => void client.stream.destroy(),
+    async close() {
+      // DISCONNECT takes the will back (MQTT 3.1.1 §3.14.4); a broker that is gone gets none.
+      const force = !isUp;
+      await within(timers, LINK_CLOSE_MS, client.endAsync(force));
+      client.stream.destroy();
+    },
   };
 };

@@ -209,6 +209,7 @@ export function createWire(time: FakeTime, device = DEVICE): Wire {
       return {
         publish: (topic, payload, qos) =>
           void published.push({ topic, payload, qos, atMs: time.clock.monotonicMs() }),
+        renew: () => {},
         close: async () => void (isClosed = true),
       };
     },
