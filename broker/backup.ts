@@ -14,6 +14,7 @@ import { toHex, utf8 } from '../src/bytes.ts';
 import { OperatorError } from '../src/errors.ts';
 import { requireFolder, requireText } from '../src/files.ts';
 import type { Archive, Clock, Database, Files, Random } from '../src/platform.ts';
+import { CA_FILE, CA_KEY_FILE } from './ca.ts';
 import type { BridgeConfig } from './config.ts';
 import { createChain } from './store/chain.ts';
 import { prepareSchema, setMeta } from './store/schema.ts';
@@ -184,7 +185,10 @@ function partsOf(
   const own = ['bridge.key.pem', 'bridge.key.pem.pub', 'next.key.pem', 'next.key.pem.pub'];
   const { mqtt } = config;
   return [
-    ...[...own, 'tick.secret'].map((name) => ({ name, path: join(at(config.folder), name) })),
+    ...[...own, CA_KEY_FILE, CA_FILE, 'tick.secret'].map((name) => ({
+      name,
+      path: join(at(config.folder), name),
+    })),
     { name: 'root.pub.pem', path: at(config.root) },
     { name: 'platform.policy', path: at(config.policy) },
     { name: 'risk.secret', path: at(config.risk.secret) },

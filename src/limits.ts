@@ -238,6 +238,18 @@ export const NOTICE_ATTEMPTS = 7;
 /** Differences that one check of the books reports; the first ones tell what is wrong. */
 export const LEDGER_DIFFERENCES_MAX = 100;
 
+/** The site's own certificate authority: nobody wants to give every device a new one before. */
+export const CA_DAYS = 7_305;
+/** A client or server certificate; the longest that makes sense within those twenty years. */
+export const CERTIFICATE_DAYS_MAX = 3_660;
+/** Certificates begin this long ago: a board without a battery for its clock wakes up in the past,
+ *  and must believe the broker to learn the time. With 397 days ahead browsers still take them. */
+export const CERTIFICATE_BACKDATE_DAYS = 400;
+/** Names and addresses of one server certificate. */
+export const CERTIFICATE_HOSTS_MAX = 16;
+/** RFC 5280 §4.1.2.2: at most 20 octets; RFC 6818 and the CA/B Forum want 64 bits of chance. */
+export const CERTIFICATE_SERIAL_BYTES = 16;
+
 /** MQTT: keep-alive, and the pause before the next attempt to connect. */
 export const MQTT_KEEPALIVE_S = 30;
 export const MQTT_RECONNECT_MS = 500;

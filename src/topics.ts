@@ -61,3 +61,13 @@ export function deviceOfState(topic: string): string | undefined {
 export function isName(text: string): boolean {
   return text.length <= NAME_BYTES_MAX && /^[\w-]+$/.test(text);
 }
+
+/** Names that begin so belong to the programs of a site: no device is called like that. */
+const RESERVED = 'saytap-';
+/** What the bridge is called at a broker that knows its clients by their certificates. */
+export const BRIDGE_NAME = `${RESERVED}bridge`;
+
+/** Whether a device may be called so. */
+export function isDeviceName(text: string): boolean {
+  return isName(text) && !text.startsWith(RESERVED);
+}

@@ -57,6 +57,8 @@ beforeEach(async () => {
   mkdirSync(at('statements'));
   const texts = {
     'bridge/bridge.key.pem': 'key one',
+    'bridge/ca.key.pem': 'key of the authority',
+    'bridge/ca.pem': 'authority',
     'bridge/tick.secret': 'tick',
     'root.pub.pem': 'root',
     'platform.policy': 'policy',
@@ -125,6 +127,8 @@ describe('a backup', () => {
     expect(names).toEqual([
       'bridge.db',
       'bridge.key.pem',
+      'ca.key.pem',
+      'ca.pem',
       'tick.secret',
       'root.pub.pem',
       'platform.policy',
@@ -186,6 +190,8 @@ describe('a restore', () => {
       'bridge.db',
       'bridge.db.before-restore-2026-11-20T09-00-01-000Z',
       'bridge.key.pem',
+      'ca.key.pem',
+      'ca.pem',
       'tick.secret',
     ]);
     expect(statSync(at('bridge', 'bridge.db')).mode & 0o777).toBe(0o600);
