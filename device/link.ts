@@ -90,7 +90,7 @@ export function requireOnline(
   time: Time,
 ): Readonly<{ nonce: Uint8Array; nowMs: number }> {
   const nonce = time.nonce();
-  const nowMs = time.trustedMs();
+  const nowMs = time.freshMs();
   if (link.state() !== 'ready' || !nonce || nowMs === undefined) {
     throw new PaymentError('offline_not_allowed', 'no fresh tick from the bridge');
   }
@@ -219,6 +219,8 @@ export function createDeviceLink(parts: LinkParts, events: LinkEvents): DeviceLi
     const { value } = trust.openFromBridge(tickKind, envelope);
     if (!isAddressed) {
       time.hear(value);
+    } else if (value.audience === parts.signer.key.name && value.lease && !value.echo) {
+      outbox.hearLease(value);
     } else if (value.audience === parts.signer.key.name && value.echo && asked) {
       if (!bytesEqual(value.echo, asked.echo)) return;
       if (clock.monotonicMs() - asked.atMs > TICK_ANSWER_MS) return;

@@ -2,13 +2,18 @@
  * The outbox: what a person confirmed is on disk, synced, before it is sent, and stays until the
  * bridge's signed final receipt. MQTT.js has no such thing, and a PUBACK proves nothing.
  *
- * Envelope and counter go down in one transaction, so a power cut loses both or neither, and a
- * counter is never used for two things.
+ * Envelope and counter go down in one transaction, and with them what a payment accepted offline
+ * takes of its lease, so a power cut loses all or nothing: no counter is used for two things, and
+ * no unit of a lease is spent twice or forgotten.
  */
 import { OperatorError, PaymentError } from '../src/errors.ts';
 import { OUTBOX_ENTRIES_MAX, OUTBOX_KEEP_MS } from '../src/limits.ts';
 import type { KindName } from '../src/objects/kinds.ts';
+import type { Money } from '../src/money.ts';
+import type { Tick } from '../src/objects/tick.ts';
 import type { Database, Log, SqlRow } from '../src/platform.ts';
+import { type HeldLease, LEASES_SCHEMA, createLeaseBook } from './leases.ts';
+import type { Accepted } from './waiting.ts';
 
 /** Something that must reach the bridge and be answered for good. */
 export type Entry = Readonly<{
@@ -21,10 +26,15 @@ export type Entry = Readonly<{
   receipt: Uint8Array | undefined;
   /** The signed question to cancel it, once the person asked for that. */
   cancel: Uint8Array | undefined;
+  /** Whether it was accepted offline, under a lease. */
+  isOffline: boolean;
 }>;
 
 /** An entry as it is made. */
-export type NewEntry = Omit<Entry, 'receipt' | 'cancel'>;
+export type NewEntry = Omit<Entry, 'receipt' | 'cancel' | 'isOffline'>;
+
+/** What a payment that is accepted offline spends, and whose it is. */
+export type Spending = Readonly<{ lease: HeldLease; payer: string; amount: Money }>;
 
 export type Outbox = Readonly<{
   /** The last counter that any stored envelope of this key carries; 0 when none. */
@@ -34,9 +44,15 @@ export type Outbox = Readonly<{
    * nothing, except that a mandate is offered anew (a refusal of one is not for ever). Throws
    * `unavailable` when the outbox is full or the disk refuses: nothing was stored and nothing may
    * be sent. Throws `in_progress` when the disk failed in a way that may let the entry come back
-   * after a power cut: then nobody may say that nothing will be sent.
+   * after a power cut: then nobody may say that nothing will be sent. What is accepted offline
+   * `spends` its lease in the same transaction; `lease_exhausted` when that is spent: then too
+   * nothing was stored.
    */
-  put: (entry: NewEntry, used?: Readonly<{ key: string; counter: number }>) => void;
+  put: (
+    entry: NewEntry,
+    used?: Readonly<{ key: string; counter: number }>,
+    spends?: Spending,
+  ) => void;
   get: (id: string) => Entry | undefined;
   /** Open entries, oldest first. */
   open: () => readonly Entry[];
@@ -55,6 +71,12 @@ export type Outbox = Readonly<{
   recent: (count: number) => readonly Entry[];
   /** Closed orders whose id begins so, newest first. */
   orders: (beginning: string, count: number) => readonly Entry[];
+  /** What was accepted offline and has no final receipt, oldest first. */
+  accepted: () => readonly Accepted[];
+  /** The lease held for payments under this mandate, with what is left of it. */
+  lease: (mandate: string) => HeldLease | undefined;
+  /** Takes a verified lease that is addressed to this key; see device/leases.ts. */
+  hearLease: (tick: Tick) => void;
   /** Forgets what was closed longer ago than OUTBOX_KEEP_MS, unless it is still to be told. */
   forget: (nowMs: number) => void;
   /** Closes the file. */
@@ -64,6 +86,7 @@ export type Outbox = Readonly<{
 /** Opens the outbox in `database`, creating its tables in an empty one. */
 export function createOutbox(database: Database): Outbox {
   prepareSchema(database);
+  const leases = createLeaseBook(database);
   const one = (sql: string, ...values: (string | bigint)[]) => database.prepare(sql).get(...values);
   const all = (sql: string, ...values: (string | bigint)[]) =>
     database
@@ -73,13 +96,16 @@ export function createOutbox(database: Database): Outbox {
 
   return {
     counter: (key) => Number(one('SELECT last FROM counters WHERE key = ?', key)?.['last'] ?? 0),
-    put(entry, used) {
+    put(entry, used, spends) {
       const open = Number(one('SELECT count(*) AS n FROM entries WHERE receipt IS NULL')!['n']);
       if (open >= OUTBOX_ENTRIES_MAX) {
         throw new PaymentError('unavailable', `the outbox holds ${open} entries and is full`);
       }
       try {
-        store(database, entry, used);
+        database.transaction(() => {
+          store(database, entry, used, spends);
+          if (spends) leases.spend(spends.lease.mandate, spends.lease.nonce, spends.amount.minor);
+        });
       } catch (error) {
         if (error instanceof PaymentError && error.reason === 'unavailable') exorcise(database);
         throw error;
@@ -125,6 +151,17 @@ export function createOutbox(database: Database): Outbox {
         beginning,
         BigInt(count),
       ),
+    accepted: () => accepted(database),
+    lease: leases.of,
+    hearLease(tick) {
+      leases.hear(tick, (mandate) => {
+        const open = accepted(database).filter((entry) => entry.mandate === mandate);
+        return {
+          minor: open.reduce((sum, { amount }) => sum + amount.minor, 0n),
+          count: open.length,
+        };
+      });
+    },
     forget(nowMs) {
       database
         .prepare('DELETE FROM entries WHERE closed_ms < ? AND is_told = 1')
@@ -143,9 +180,10 @@ export function putConfirmed(
   entry: NewEntry,
   used: Readonly<{ key: string; counter: number }>,
   log: Log,
+  spends?: Spending,
 ): boolean {
   try {
-    outbox.put(entry, used);
+    outbox.put(entry, used, spends);
     return true;
   } catch (error) {
     if (!(error instanceof PaymentError && error.reason === 'in_progress')) throw error;
@@ -164,29 +202,52 @@ export function noteTold(outbox: Outbox, id: string, log: Log): void {
   }
 }
 
-/** Entry and counter in one transaction. */
+/** Entry and counter, within one transaction. */
 function store(
   database: Database,
   entry: NewEntry,
   used: Readonly<{ key: string; counter: number }> | undefined,
+  spends: Spending | undefined,
 ): void {
-  database.transaction(() => {
-    database
-      .prepare(
-        `INSERT INTO entries (id, kind, envelope, stored_ms) VALUES (?, ?, ?, ?)
-         ON CONFLICT (id) DO UPDATE SET receipt = NULL, closed_ms = NULL,
-           stored_ms = excluded.stored_ms WHERE kind = 'mandate'`,
-      )
-      .run(entry.id, entry.kind, entry.envelope, BigInt(Math.floor(entry.storedMs)));
-    if (!used) return;
-    const raised = database
-      .prepare(
-        `INSERT INTO counters (key, last) VALUES (?, ?)
-         ON CONFLICT (key) DO UPDATE SET last = excluded.last WHERE excluded.last > last`,
-      )
-      .run(used.key, BigInt(used.counter));
-    if (raised.changes !== 1) throw new PaymentError('counter_reused', 'counter used before');
-  });
+  database
+    .prepare(
+      `INSERT INTO entries (id, kind, envelope, stored_ms, mandate, payer, currency, minor)
+       VALUES (?, ?, ?, ?, ?, ?, ?, ?)
+       ON CONFLICT (id) DO UPDATE SET receipt = NULL, closed_ms = NULL,
+         stored_ms = excluded.stored_ms WHERE kind = 'mandate'`,
+    )
+    .run(
+      ...[entry.id, entry.kind, entry.envelope, BigInt(Math.floor(entry.storedMs))],
+      ...[spends?.lease.mandate ?? null, spends?.payer ?? null],
+      ...[spends?.amount.currency ?? null, spends?.amount.minor ?? null],
+    );
+  if (!used) return;
+  const raised = database
+    .prepare(
+      `INSERT INTO counters (key, last) VALUES (?, ?)
+       ON CONFLICT (key) DO UPDATE SET last = excluded.last WHERE excluded.last > last`,
+    )
+    .run(used.key, BigInt(used.counter));
+  if (raised.changes !== 1) throw new PaymentError('counter_reused', 'counter used before');
+}
+
+function accepted(database: Database): readonly Accepted[] {
+  return database
+    .prepare(
+      `SELECT id, mandate, payer, currency, minor, stored_ms,
+         place > coalesce((SELECT place FROM entries WHERE kind = 'request'
+           AND receipt IS NOT NULL ORDER BY place DESC LIMIT 1), 0) AS is_in_row
+       FROM entries WHERE payer IS NOT NULL AND receipt IS NULL ORDER BY place`,
+    )
+    .all()
+    .map((row) => ({
+      id: row['id'] as string,
+      mandate: row['mandate'] as string,
+      payer: row['payer'] as string,
+      amount: { currency: row['currency'] as string, minor: row['minor'] as bigint },
+      storedMs: Number(row['stored_ms']),
+      isInRow: row['is_in_row'] === 1n,
+    }));
 }
 
 /**
@@ -225,6 +286,13 @@ const VERSIONS = [
    ALTER TABLE entries ADD COLUMN is_told INTEGER NOT NULL DEFAULT 0;
    UPDATE entries SET is_told = 1 WHERE receipt IS NOT NULL;
    CREATE INDEX entries_untold ON entries (place) WHERE receipt IS NOT NULL AND is_told = 0;`,
+  // Who pays, and how much, of what was accepted offline; null for everything else.
+  `ALTER TABLE entries ADD COLUMN mandate TEXT;
+   ALTER TABLE entries ADD COLUMN payer TEXT;
+   ALTER TABLE entries ADD COLUMN currency TEXT;
+   ALTER TABLE entries ADD COLUMN minor INTEGER;
+   CREATE INDEX entries_offline ON entries (place) WHERE payer IS NOT NULL AND receipt IS NULL;
+   ${LEASES_SCHEMA}`,
 ] as const;
 
 function prepareSchema(database: Database): void {
@@ -248,5 +316,6 @@ function toEntry(row: SqlRow): Entry {
     storedMs: Number(row['stored_ms']),
     receipt: receipt instanceof Uint8Array ? receipt : undefined,
     cancel: cancel instanceof Uint8Array ? cancel : undefined,
+    isOffline: row['payer'] !== null,
   };
 }

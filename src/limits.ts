@@ -69,6 +69,12 @@ export const CODE_CHARS_MAX = 2331;
 /** Clocks of honest devices differ by this much after a tick. */
 export const CLOCK_SKEW_S = 60;
 
+/**
+ * A device's time holds this long without a tick: 33 h 20 min, in which a clock that Linux slews at
+ * its most (500 ppm) goes wrong by CLOCK_SKEW_S.
+ */
+export const TIME_HOLDS_MS = 120_000_000;
+
 /** A tick's nonce changes at every slot and is accepted for at least TICK_ACCEPT_MS. */
 export const TICK_SLOT_MS = 30_000;
 export const TICK_ACCEPT_MS = 120_000;
@@ -275,6 +281,7 @@ assert(SWEEP_MS < CLAIM_MS);
 assert(TICK_USE_MS < TICK_ACCEPT_MS, 'a nonce is still accepted when the request arrives');
 assert(TICK_SLOT_MS < TICK_USE_MS, 'a device that hears every tick always has a usable nonce');
 assert(REQUEST_VALID_S <= REQUEST_VALID_S_MAX);
+assert((TIME_HOLDS_MS * 500) / 1_000_000 <= CLOCK_SKEW_S * 1000, 'it drifts within the skew');
 assert(OUTBOX_WINDOW < COUNTER_GAP_MAX, 'an honest device never looks like a clone');
 assert(STORE_GROUP_MAX <= STORE_QUEUE_MAX);
 assert(HTTP_IDLE_MS < HTTP_SERVER_IDLE_MS, 'the client closes an idle connection first');

@@ -25,7 +25,8 @@ export type OfflineRules = Readonly<{
   /** Payments, and minor units, of one payer that may wait. */
   payerCountMax: number;
   payerAmountMax: bigint;
-  /** The last second, since 1970, in which none of the policies is too old or over. */
+  /** When the oldest policy was signed, and the last second in which none is too old or over. */
+  policiesFrom: number;
   policiesUntil: number;
 }>;
 
@@ -46,7 +47,7 @@ function rulesOf({ offline, iat, exp = Infinity }: Policy): OfflineRules | undef
   if (!offline) return undefined;
   const { policyAgeMax, ...rules } = offline;
   // `exp` is the first second in which the policy is over.
-  return { ...rules, policiesUntil: Math.min(iat + policyAgeMax, exp - 1) };
+  return { ...rules, policiesFrom: iat, policiesUntil: Math.min(iat + policyAgeMax, exp - 1) };
 }
 
 function stricter(a: OfflineRules, b: OfflineRules): OfflineRules {
@@ -65,6 +66,7 @@ function stricter(a: OfflineRules, b: OfflineRules): OfflineRules {
     ],
     payerCountMax: Math.min(a.payerCountMax, b.payerCountMax),
     payerAmountMax: least(a.payerAmountMax, b.payerAmountMax),
+    policiesFrom: Math.min(a.policiesFrom, b.policiesFrom),
     policiesUntil: Math.min(a.policiesUntil, b.policiesUntil),
   };
 }

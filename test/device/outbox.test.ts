@@ -8,7 +8,8 @@ import { expect, onTestFinished, test } from 'vitest';
 import { EXITS, OperatorError, PaymentError } from '../../src/errors.ts';
 import { OUTBOX_ENTRIES_MAX, OUTBOX_KEEP_MS } from '../../src/limits.ts';
 import { openDatabase } from '../../src/node/sqlite.ts';
-import { createOutbox } from '../../device/outbox.ts';
+import type { Tick } from '../../src/objects/tick.ts';
+import { type Outbox, createOutbox } from '../../device/outbox.ts';
 import { reasonOf } from './stage.ts';
 
 const KILLS = 6;
@@ -18,7 +19,7 @@ const entry = (n: number, kind: 'request' | 'mandate' | 'order' = 'request') =>
 const used = (counter: number) => ({ key: 'key', counter });
 const empty = () => createOutbox(openDatabase(':memory:'));
 
-test('kill -9 while putting: counter and envelope together, nothing told is lost', async () => {
+test('kill -9 while putting: counter, envelope and lease together, nothing lost', async () => {
   const folder = mkdtempSync(join(tmpdir(), 'saytap-outbox-'));
   const path = join(folder, 'outbox.db');
   onTestFinished(() => rmSync(folder, { recursive: true }));
@@ -49,6 +50,12 @@ test('kill -9 while putting: counter and envelope together, nothing told is lost
       expect(stored.envelope).toEqual(new Uint8Array(150).fill(stored.storedMs));
       expect(stored.id).toBe(id(stored.storedMs));
     }
+    const left = 1_000_000 - counter;
+    expect(outbox.lease('ab'.repeat(16))?.left, 'spent with it').toEqual({
+      amount: { currency: 'CNY', minor: BigInt(left) },
+      count: left,
+    });
+    expect(outbox.accepted()).toHaveLength(counter);
     outbox.end();
     before = told;
   }
@@ -280,8 +287,79 @@ test('an outbox of version 1 goes on: what is open stays open, what ended counts
         storedMs: 7,
         receipt: undefined,
         cancel: undefined,
+        isOffline: false,
       },
     ]);
     expect(outbox.get(id(1))?.receipt).toEqual(Uint8Array.of(9));
+    expect(outbox.accepted(), 'nothing of it was accepted offline').toEqual([]);
+    expect(outbox.lease(MANDATE)).toBeUndefined();
   }
+});
+
+const MANDATE = 'ab'.repeat(16);
+const cny = (minor: bigint) => ({ currency: 'CNY', minor });
+
+/** A lease of 100 yuan and 5 payments, made at `iat`. */
+function leaseAt(iat: number, minor = 100_00n, count = 5): Tick {
+  const lease = { exp: iat + 100, mandate: MANDATE, amount: cny(minor), count, upload: iat + 200 };
+  return { iat, nonce: new Uint8Array(8).fill(iat), audience: 'cd'.repeat(32), lease };
+}
+
+/** Puts entry `n` as accepted offline. */
+function accept(outbox: Outbox, n: number, minor: bigint, payer = 'ann') {
+  const spends = { lease: outbox.lease(MANDATE)!, payer, amount: cny(minor) };
+  outbox.put(entry(n), used(n), spends);
+}
+
+test('what is accepted offline is marked, and takes its part of the lease', () => {
+  const outbox = empty();
+  outbox.hearLease(leaseAt(10));
+  outbox.put(entry(1), used(1));
+  accept(outbox, 2, 30_00n);
+  accept(outbox, 3, 20_00n, 'bob');
+  expect(outbox.lease(MANDATE)).toMatchObject({ left: { amount: cny(50_00n), count: 3 } });
+  const one = { mandate: MANDATE, payer: 'ann', amount: cny(30_00n), storedMs: 2, isInRow: true };
+  const two = { ...one, id: id(3), payer: 'bob', amount: cny(20_00n), storedMs: 3 };
+  expect(outbox.accepted()).toEqual([{ ...one, id: id(2) }, two]);
+  expect([1, 2, 3].map((n) => outbox.get(id(n))?.isOffline)).toEqual([false, true, true]);
+  outbox.close(id(2), Uint8Array.of(9), 1);
+  expect(outbox.accepted()).toEqual([two]);
+  expect(outbox.get(id(2))?.isOffline, 'for whoever tells how it ended').toBe(true);
+});
+
+test('in a row is what is newer than the newest that was answered', () => {
+  const outbox = empty();
+  outbox.hearLease(leaseAt(10));
+  for (const n of [1, 2, 3]) accept(outbox, n, 1n);
+  outbox.put(entry(9, 'mandate'));
+  outbox.close(id(9), Uint8Array.of(9), 1);
+  const inRow = () => outbox.accepted().map(({ isInRow }) => isInRow);
+  expect(inRow(), 'a mandate is no payment').toEqual([true, true, true]);
+  outbox.close(id(2), Uint8Array.of(9), 1);
+  expect(inRow()).toEqual([false, true]);
+  accept(outbox, 4, 1n);
+  expect(inRow()).toEqual([false, true, true]);
+});
+
+test.each([
+  ['more than is left', 70_01n, 10],
+  ['another lease than is held by now', 1n, 9],
+])('what spends %s is not stored, nor its counter', (_why, minor, iat) => {
+  const outbox = empty();
+  outbox.hearLease(leaseAt(10));
+  accept(outbox, 1, 30_00n);
+  const lease = { ...outbox.lease(MANDATE)!, nonce: leaseAt(iat).nonce };
+  const spends = { lease, payer: 'ann', amount: cny(minor) };
+  expect(reasonOf(() => outbox.put(entry(2), used(2), spends))).toBe('lease_exhausted');
+  expect([outbox.get(id(2)), outbox.counter('key')]).toEqual([undefined, 1]);
+  expect(outbox.lease(MANDATE)?.left).toEqual({ amount: cny(70_00n), count: 4 });
+});
+
+test('a refused entry leaves the lease as it was', () => {
+  const outbox = empty();
+  outbox.hearLease(leaseAt(10));
+  accept(outbox, 1, 30_00n);
+  const spends = { lease: outbox.lease(MANDATE)!, payer: 'ann', amount: cny(1n) };
+  expect(reasonOf(() => outbox.put(entry(2), used(1), spends))).toBe('counter_reused');
+  expect(outbox.lease(MANDATE)?.left).toEqual({ amount: cny(70_00n), count: 4 });
 });

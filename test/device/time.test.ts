@@ -1,7 +1,7 @@
 // Time on a device: told by the bridge, carried by the monotonic clock, never stepping back.
 import fc from 'fast-check';
 import { expect, test } from 'vitest';
-import { TICK_USE_MS } from '../../src/limits.ts';
+import { CLOCK_SKEW_S, TICK_USE_MS, TIME_HOLDS_MS } from '../../src/limits.ts';
 import type { Tick } from '../../src/objects/tick.ts';
 import { createTime } from '../../device/time.ts';
 
@@ -9,8 +9,19 @@ function start() {
   let elapsedMs = 0;
   let wallMs = 0;
   const time = createTime({ nowMs: () => wallMs, monotonicMs: () => elapsedMs });
-  return { time, pass: (ms: number) => (elapsedMs += ms), wall: (ms: number) => (wallMs = ms) };
+  return {
+    time,
+    pass: (ms: number) => (elapsedMs += ms),
+    wall: (ms: number) => (wallMs = ms),
+    /** Both clocks go on, `wall` by another amount when one of them stops or leaps. */
+    both(ms: number, wall = ms) {
+      elapsedMs += ms;
+      wallMs += wall;
+    },
+  };
 }
+
+const SKEW_MS = CLOCK_SKEW_S * 1000;
 
 const tick = (iat: number, byte = 1): Tick => ({ iat, nonce: new Uint8Array(8).fill(byte) });
 
@@ -92,6 +103,103 @@ test('time never steps back, whatever verified ticks come in whatever order', ()
         const now = time.trustedMs() ?? -Infinity;
         expect(now).toBeGreaterThanOrEqual(last);
         last = now;
+      }
+    }),
+  );
+});
+
+test('a time holds without a tick up to its limit, and again after the next', () => {
+  const { time, both } = start();
+  expect([time.heldMs(), time.awayMs()], 'before any tick').toEqual([undefined, undefined]);
+  time.boot(tick(1_000));
+  both(TIME_HOLDS_MS);
+  expect(time.heldMs()).toBe(1_000_000 + TIME_HOLDS_MS);
+  expect(time.awayMs()).toBe(TIME_HOLDS_MS);
+  both(1);
+  expect(time.heldMs()).toBeUndefined();
+  expect(time.trustedMs(), 'what is done online goes on').toBe(1_000_001 + TIME_HOLDS_MS);
+  time.boot(tick(1_001 + TIME_HOLDS_MS / 1_000));
+  expect(time.heldMs()).toBe(1_001_000 + TIME_HOLDS_MS);
+  expect(time.awayMs()).toBe(0);
+});
+
+test('it outlasts a whole day without the bridge, at the worst drift', () => {
+  expect(TIME_HOLDS_MS).toBeGreaterThan(24 * 3_600_000);
+});
+
+test.each([
+  ['a wall clock set forward', 0, SKEW_MS],
+  ['a wall clock set back by years', 0, -SKEW_MS],
+  ['a sleep that stopped the monotonic clock', 0, SKEW_MS],
+  ['a monotonic clock that leapt', SKEW_MS, 0],
+])('%s: up to the tolerance it holds, beyond it does not', (_what, monotonicMs, wallMs) => {
+  const { time, both } = start();
+  time.boot(tick(1_000));
+  both(5_000);
+  both(monotonicMs, wallMs);
+  expect(time.heldMs()).toBe(time.trustedMs());
+  both(Math.sign(monotonicMs), Math.sign(wallMs));
+  expect(time.heldMs()).toBeUndefined();
+  expect(time.nonce(), 'never stops what is online').toBeDefined();
+});
+
+test('a sleep that both clocks counted is just time', () => {
+  const { time, both } = start();
+  time.boot(tick(1_000));
+  both(8 * 3_600_000);
+  expect(time.heldMs()).toBe(1_000_000 + 8 * 3_600_000);
+});
+
+test('a wall clock that is years off all the time changes nothing', () => {
+  const { time, both, wall } = start();
+  wall(-60 * 365 * 86_400_000);
+  time.boot(tick(1_000));
+  both(60_000);
+  expect(time.heldMs()).toBe(1_060_000);
+});
+
+test('a tick far behind never steps us back, and what is fresh is dated by it', () => {
+  const { time, both } = start();
+  time.boot(tick(100_000));
+  both(7_200_000, 0);
+  time.boot(tick(100_000, 2));
+  expect(time.trustedMs(), 'not back').toBe(107_200_000);
+  expect(time.freshMs(), 'signed under its nonce').toBe(100_000_000);
+  expect(time.heldMs(), 'two hours ahead of the bridge').toBeUndefined();
+  both(1_000);
+  expect(time.freshMs()).toBe(100_001_000);
+  both(TICK_USE_MS);
+  expect(time.freshMs(), 'with its nonce').toBeUndefined();
+});
+
+test('a time that holds is right to the tolerance, however clocks drift and ticks are late', () => {
+  const steps = fc.array(
+    fc.record({
+      how: fc.constantFrom('none', 'hear', 'boot'),
+      /** How late the tick arrives; the answer to a boot never later than its question allows. */
+      lateMs: fc.integer({ min: 0, max: 10_000 }),
+      waitMs: fc.integer({ min: 0, max: 9 * 3_600_000 }),
+      driftPpm: fc.integer({ min: -500, max: 500 }),
+    }),
+    { maxLength: 30 },
+  );
+  fc.assert(
+    fc.property(steps, (all) => {
+      const { time, both } = start();
+      let realMs = 1_000_000;
+      let last = -Infinity;
+      for (const { how, lateMs, waitMs, driftPpm } of all) {
+        realMs += waitMs;
+        both(Math.floor(waitMs * (1 + driftPpm / 1e6)));
+        const told = tick(Math.floor((realMs - lateMs) / 1000));
+        if (how === 'hear') time.hear(told);
+        if (how === 'boot') time.boot(told);
+        const held = time.heldMs();
+        if (held === undefined) continue;
+        // A second is lost in the tick, ten on its way.
+        expect(Math.abs(held - realMs)).toBeLessThanOrEqual(2 * SKEW_MS + 11_000);
+        expect(held).toBeGreaterThanOrEqual(last);
+        last = held;
       }
     }),
   );

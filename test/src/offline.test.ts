@@ -42,6 +42,7 @@ const RULES: OfflineRules = {
   goOnlineEvery: [5, 20],
   payerCountMax: 3,
   payerAmountMax: 100_00n,
+  policiesFrom: 1_000,
   policiesUntil: 605_800,
 };
 
@@ -91,7 +92,8 @@ test.each<[Partial<Policy>, number, string]>([
   [{ exp: 605_801 }, 605_800, 'the age ends before it is over'],
 ])('%j: until %i, %s', (rest, policiesUntil) => {
   const policies = [policyOf(OFFLINE), policyOf(OFFLINE, rest)];
-  expect(strictestOffline(policies, 'CNY')).toEqual({ ...RULES, policiesUntil });
+  const { iat: policiesFrom = 1_000 } = rest;
+  expect(strictestOffline(policies, 'CNY')).toEqual({ ...RULES, policiesFrom, policiesUntil });
 });
 
 test('a further policy never loosens anything, in whatever order', () => {
