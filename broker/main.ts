@@ -252,7 +252,7 @@ async function assemble(
 > {
   const at = (path: string) => resolve(dirname(configFile), path);
   const folder = at(config.folder);
-  const log = createLog(config.log);
+  const log = createLog(config.log, 'bridge');
   const realm: Realm = { environment: config.environment, ledger: config.ledger };
 
   requireFolder(files, folder);

@@ -32,7 +32,7 @@ export async function main(configFile: string, write: (line: string) => void): P
       connect: connectLink,
       openDatabase,
       codeWasm,
-      log: createLog(config.log),
+      log: createLog(config.log, 'device'),
     },
     surface,
   );

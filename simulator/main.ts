@@ -165,7 +165,7 @@ async function startSystem(options: StartOptions, show: Show): Promise<System> {
       const running = startDevice(
         config,
         (path) => resolve(folder, path),
-        { ...ports, log: createLog(config.log) },
+        { ...ports, log: createLog(config.log, 'device') },
         surface,
       );
       stops.push(running.stop);

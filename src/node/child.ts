@@ -3,6 +3,7 @@ import { spawn } from 'node:child_process';
 import { createInterface } from 'node:readline';
 import { OperatorError } from '../errors.ts';
 import { CHILD_START_MS, STOP_MS } from '../limits.ts';
+import { wordsOf } from './log.ts';
 
 export type Child = Readonly<{
   pid: number;
@@ -25,7 +26,7 @@ export function startChild(script: string, args: readonly string[]): Promise<Chi
   child.stderr.setEncoding('utf8');
   child.stderr.on('data', (chunk: string) => {
     // Until it runs, its words are the reason why it did not start, and told once.
-    if (isRunning) process.stderr.write(chunk);
+    if (isRunning) process.stderr.write(process.stderr.isTTY ? wordsIn(chunk) : chunk);
     else errors = (errors + chunk).slice(-4096);
   });
   const ended = new Promise<void>((done) => child.once('exit', () => done()));
@@ -56,4 +57,9 @@ export function startChild(script: string, args: readonly string[]): Promise<Chi
       resolve({ pid: child.pid!, said, stop });
     });
   });
+}
+
+/** A program writes whole lines; beside a person they are put into words. */
+function wordsIn(chunk: string): string {
+  return chunk.replace(/.+/g, wordsOf);
 }
