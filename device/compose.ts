@@ -7,19 +7,21 @@ import { toHex } from '../src/bytes.ts';
 import { type Realm, identify, payloadOf } from '../src/cose.ts';
 import { OperatorError, PaymentError } from '../src/errors.ts';
 import { requireBytes, requireFolder, requireText } from '../src/files.ts';
-import { thumbprint } from '../src/keys.ts';
+import { loadKey, thumbprint } from '../src/keys.ts';
 import { keyStatement } from '../src/objects/key.ts';
 import { mandate as mandateKind } from '../src/objects/mandate.ts';
 import { type Receipt, receipt as receiptKind } from '../src/objects/receipt.ts';
-import type { Clock, Connect, Database, Files, Log, Timers } from '../src/platform.ts';
+import type { Archive, Clock, Connect, Database, Files, Log, Timers } from '../src/platform.ts';
 import { readPublicPem } from '../src/signer.ts';
 import type { DeviceConfig } from './config.ts';
 import { type KeyPorts, openKeyStore } from './keys/choice.ts';
 import { type DeviceLink, createDeviceLink } from './link.ts';
 import type { HeldMandate } from './mandates.ts';
-import { type Outbox, createOutbox } from './outbox.ts';
+import type { Outbox } from './outbox.ts';
 import { createDirectory } from './payees.ts';
+import { phrases } from './phrases.ts';
 import { type Device, type Surface, createDevice } from './runtime.ts';
+import { type SetAside, openOutbox } from './salvage.ts';
 import { createCodeReader } from './sense/look.ts';
 import { type Terminal, createTerminal } from './terminal.ts';
 import { createTime } from './time.ts';
@@ -30,6 +32,7 @@ export type DevicePorts = KeyPorts &
   Readonly<{
     clock: Clock;
     timers: Timers;
+    archive: Archive;
     connect: Connect;
     openDatabase: (path: string) => Database;
     /** The bytes of zxing_reader.wasm. */
@@ -42,6 +45,10 @@ type ReceiptListener = (id: string, receipt: Receipt, envelope: Uint8Array) => v
 /** What every running device has. */
 type Running = Readonly<{
   outbox: Outbox;
+  /** The damaged outbox in whose place this start has put a fresh one. */
+  setAside: SetAside | undefined;
+  /** Resolves, once told to the person, when the disk has failed: the program is to end. */
+  failed: Promise<OperatorError>;
   link: DeviceLink;
   /** Calls `hear` for every verified receipt, with the bytes that came. */
   onReceipt: (hear: ReceiptListener) => void;
@@ -97,7 +104,24 @@ export function startDevice(
     );
   }
 
-  const outbox = createOutbox(ports.openDatabase(join(folder, 'outbox.db')));
+  const own = statements
+    .map((envelope) => keyStatement.decode(payloadOf(envelope)))
+    .filter(({ device }) => device === config.device)
+    .map(({ key }) => loadKey(key));
+  const { database, outbox, setAside } = openOutbox({
+    ...{ folder, realm, trust, files, clock },
+    keys: own,
+    archive: ports.archive,
+    openDatabase: ports.openDatabase,
+  });
+  if (setAside) {
+    log('error', 'the outbox was damaged and is set aside', setAside);
+    surface.say(phrases.setAside(setAside.open, config.language), 'bad');
+  }
+  const failed = database.failed.then((cause) => {
+    surface.say(phrases.diskFailed(config.language), 'bad');
+    return new OperatorError('storage', cause.message, { cause });
+  });
   outbox.forget(clock.nowMs());
   const shared = { realm, signer, time, outbox, link: () => link, surface, clock, timers, log };
   const mandates = config.mandates
@@ -165,6 +189,8 @@ export function startDevice(
   );
   const running: Running = {
     outbox,
+    setAside,
+    failed,
     link,
     onReceipt: (hear) => void listeners.add(hear),
     ready: () =>

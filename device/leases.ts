@@ -9,6 +9,7 @@ import { PaymentError } from '../src/errors.ts';
 import type { Money } from '../src/money.ts';
 import type { Tick } from '../src/objects/tick.ts';
 import type { Database } from '../src/platform.ts';
+import { sealRow } from './tables.ts';
 
 /** A lease that is held, with what is left of it. */
 export type HeldLease = Readonly<{
@@ -39,18 +40,6 @@ export type LeaseBook = Readonly<{
    */
   spend: (mandate: string, nonce: Uint8Array, minor: bigint) => void;
 }>;
-
-/** The table; a step of the outbox's schema. */
-export const LEASES_SCHEMA = `CREATE TABLE leases (
-    mandate TEXT PRIMARY KEY,
-    nonce BLOB NOT NULL,
-    iat INTEGER NOT NULL,
-    exp INTEGER NOT NULL,
-    upload INTEGER NOT NULL,
-    currency TEXT NOT NULL,
-    minor_left INTEGER NOT NULL CHECK (minor_left >= 0),
-    count_left INTEGER NOT NULL CHECK (count_left >= 0)
-  ) STRICT, WITHOUT ROWID;`;
 
 export function createLeaseBook(database: Database): LeaseBook {
   return {
@@ -88,6 +77,7 @@ export function createLeaseBook(database: Database): LeaseBook {
             ...[mandate, nonce, BigInt(iat), BigInt(lease.exp), BigInt(lease.upload)],
             ...[amount.currency, minorLeft, BigInt(countLeft)],
           );
+        sealRow(database, 'leases', mandate);
       });
     },
     spend(mandate, nonce, minor) {
@@ -98,6 +88,7 @@ export function createLeaseBook(database: Database): LeaseBook {
         )
         .run(minor, mandate, nonce, minor);
       if (changes !== 1) throw new PaymentError('lease_exhausted', 'the lease has not that left');
+      sealRow(database, 'leases', mandate);
     },
   };
 }

@@ -194,14 +194,32 @@ export function createDeviceLink(parts: LinkParts, events: LinkEvents): DeviceLi
     const { id, kind, cancel } = item.entry;
     const isFirst = outbox.get(id)?.receipt === undefined;
     if (isFinal(value.outcome)) {
-      outbox.close(id, envelope, clock.nowMs());
       sending.delete(id);
-    } else if (cancel && value.reason === REASONS.not_seen) {
+      pump();
+      // Told once it is on disk; many that come together get there together.
+      outbox
+        .close(id, envelope, clock.nowMs())
+        .then(
+          () => events.receipt(id, value, envelope, isFirst),
+          (error: unknown) => notKept(error, item),
+        )
+        .catch((error: unknown) => disbelieve(error, { id }));
+      return;
+    }
+    if (cancel && value.reason === REASONS.not_seen) {
       // The bridge cannot be sure of what it has not seen: it needs the request to cancel it.
       link.publish(upTopic(device, kind), item.entry.envelope, 1);
     }
     pump();
     events.receipt(id, value, envelope, isFirst);
+  }
+
+  /** A receipt that the disk did not take is asked for again, like one that was lost. */
+  function notKept(error: unknown, item: Sending): void {
+    if (!(error instanceof PaymentError)) throw error;
+    log('warn', 'receipt not kept', { ...idOf(item), why: error.message });
+    sending.set(item.entry.id, item);
+    pump();
   }
 
   /**
@@ -224,10 +242,13 @@ export function createDeviceLink(parts: LinkParts, events: LinkEvents): DeviceLi
     } else if (value.audience === parts.signer.key.name && value.echo && asked) {
       if (!bytesEqual(value.echo, asked.echo)) return;
       if (clock.monotonicMs() - asked.atMs > TICK_ANSWER_MS) return;
+      const key = parts.signer.key.name;
+      const isAhead = value.counter! > outbox.counter(key);
+      if (!isAhead) outbox.settleCounter(key, value.counter!);
       time.boot(value);
       asked = undefined;
       askPauseMs = TICK_ASK_MS;
-      if (!isCloned && value.counter! > outbox.counter(parts.signer.key.name)) {
+      if (!isCloned && isAhead) {
         isCloned = true;
         log('error', 'the bridge knows counters that this disk does not: restored or copied');
         events.cloned();
@@ -245,11 +266,13 @@ export function createDeviceLink(parts: LinkParts, events: LinkEvents): DeviceLi
       if (parsed.tail === 'tick') return hearTick(payload, true);
       if (parsed.tail === UNSIGNED) return hearUnsigned(payload);
     } catch (error) {
-      if (!(error instanceof PaymentError)) throw error;
-      // A receipt that the disk did not take is asked for again, like one that was lost.
-      const what = error.reason === 'unavailable' ? 'message not kept' : 'message not believed';
-      log('warn', what, { topic, why: error.message });
+      disbelieve(error, { topic });
     }
+  }
+
+  function disbelieve(error: unknown, what: Readonly<Record<string, string>>): void {
+    if (!(error instanceof PaymentError)) throw error;
+    log('warn', 'message not believed', { ...what, why: error.message });
   }
 
   /** Not signed, so it changes nothing; it only tells a person that something is wrong. */

@@ -2,7 +2,9 @@
 import { dirname, resolve } from 'node:path';
 import { createInterface } from 'node:readline';
 import { parseConfig } from '../src/config.ts';
+import type { OperatorError } from '../src/errors.ts';
 import { requireText } from '../src/files.ts';
+import { archive } from '../src/node/archive.ts';
 import { connectLink } from '../src/node/link.ts';
 import { createLog } from '../src/node/log.ts';
 import { clock, credentials, files, random, timers } from '../src/node/platform.ts';
@@ -29,6 +31,7 @@ export async function main(configFile: string, write: (line: string) => void): P
       random,
       files,
       credentials,
+      archive,
       connect: connectLink,
       openDatabase,
       codeWasm,
@@ -67,14 +70,21 @@ export async function main(configFile: string, write: (line: string) => void): P
           );
   // Every line at once, also while the service is away: what is asked now is answered now, and a
   // confirmation never waits for a question that is not there yet.
+  let failure: OperatorError | undefined;
+  void running.failed.then((error) => {
+    failure = error;
+    input.close();
+  });
   for await (const line of { [Symbol.asyncIterator]: () => lines }) {
-    if (line.trim() === 'quit') break;
+    if (line.trim() === 'quit' || failure) break;
     // One line that goes wrong must not take the device down with what it has in its outbox.
     take(line).catch((error: unknown) => {
       surface.say(error instanceof Error ? error.message : String(error), 'bad');
     });
   }
   input.close();
+  // Nothing can be kept any more; what is open is told at the next start.
+  if (failure) throw failure;
   await running.leave();
   await running.stop();
 }

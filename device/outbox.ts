@@ -5,14 +5,19 @@
  * Envelope and counter go down in one transaction, and with them what a payment accepted offline
  * takes of its lease, so a power cut loses all or nothing: no counter is used for two things, and
  * no unit of a lease is spent twice or forgotten.
+ *
+ * What a person was told of is moved out of SQLite's log at once: of a log that is damaged at its
+ * end SQLite believes the beginning, without a word. What the log still holds may be lost: that an
+ * entry was closed (the bridge says so again), that a person was told (he is told again), a lease.
  */
-import { OperatorError, PaymentError } from '../src/errors.ts';
-import { OUTBOX_ENTRIES_MAX, OUTBOX_KEEP_MS } from '../src/limits.ts';
+import { PaymentError } from '../src/errors.ts';
+import { OUTBOX_ENTRIES_MAX, OUTBOX_KEEP_MS, OUTBOX_WINDOW } from '../src/limits.ts';
 import type { KindName } from '../src/objects/kinds.ts';
 import type { Money } from '../src/money.ts';
 import type { Tick } from '../src/objects/tick.ts';
 import type { Database, Log, SqlRow } from '../src/platform.ts';
-import { type HeldLease, LEASES_SCHEMA, createLeaseBook } from './leases.ts';
+import { type HeldLease, createLeaseBook } from './leases.ts';
+import { prepareTables, sealRow } from './tables.ts';
 import type { Accepted } from './waiting.ts';
 
 /** Something that must reach the bridge and be answered for good. */
@@ -40,13 +45,19 @@ export type Outbox = Readonly<{
   /** The last counter that any stored envelope of this key carries; 0 when none. */
   counter: (key: string) => number;
   /**
+   * Takes the highest counter that the bridge has seen of this key, which is not above ours. After
+   * damage ours is only what was found: entries that were lost may be on their way still, so the
+   * next counter is beyond all that could be.
+   */
+  settleCounter: (key: string, seen: number) => void;
+  /**
    * Stores an entry durably, with the counter that it uses. Storing the same id again changes
    * nothing, except that a mandate is offered anew (a refusal of one is not for ever). Throws
-   * `unavailable` when the outbox is full or the disk refuses: nothing was stored and nothing may
-   * be sent. Throws `in_progress` when the disk failed in a way that may let the entry come back
-   * after a power cut: then nobody may say that nothing will be sent. What is accepted offline
-   * `spends` its lease in the same transaction; `lease_exhausted` when that is spent: then too
-   * nothing was stored.
+   * `unavailable` when the outbox is full, the disk refuses, or the counter is not settled since
+   * damage: nothing was stored and nothing may be sent. Throws `in_progress` when the disk failed
+   * in a way that may let the entry come back after a power cut: then nobody may say that nothing
+   * will be sent. What is accepted offline `spends` its lease in the same transaction;
+   * `lease_exhausted` when that is spent: then too nothing was stored.
    */
   put: (
     entry: NewEntry,
@@ -61,10 +72,10 @@ export type Outbox = Readonly<{
    * entry, or undefined when it is not open. The entry stays open until its final receipt.
    */
   cancel: (id: string, query: Uint8Array) => Entry | undefined;
-  /** Closes an entry with its verified final receipt. */
-  close: (id: string, receipt: Uint8Array, nowMs: number) => void;
-  /** Notes that a person was told how an entry ended. */
-  told: (id: string) => void;
+  /** Closes an entry with its verified final receipt: for readers at once, then on disk. */
+  close: (id: string, receipt: Uint8Array, nowMs: number) => Promise<void>;
+  /** Notes that a person was told how an entry ended: for readers at once, then on disk. */
+  told: (id: string) => Promise<void>;
   /** Closed requests and orders whose end nobody was told, oldest first. */
   untold: () => readonly Entry[];
   /** Closed requests, newest first. */
@@ -83,9 +94,12 @@ export type Outbox = Readonly<{
   end: () => void;
 }>;
 
-/** Opens the outbox in `database`, creating its tables in an empty one. */
-export function createOutbox(database: Database): Outbox {
-  prepareSchema(database);
+/**
+ * Opens the outbox in `database`. In an empty one its tables are made, unless there was an outbox
+ * in it (`old`). Throws DamagedError when it does not hold what was written into it.
+ */
+export function createOutbox(database: Database, age: 'any' | 'old' = 'any'): Outbox {
+  prepareTables(database, age);
   const leases = createLeaseBook(database);
   const one = (sql: string, ...values: (string | bigint)[]) => database.prepare(sql).get(...values);
   const all = (sql: string, ...values: (string | bigint)[]) =>
@@ -96,11 +110,22 @@ export function createOutbox(database: Database): Outbox {
 
   return {
     counter: (key) => Number(one('SELECT last FROM counters WHERE key = ?', key)?.['last'] ?? 0),
+    settleCounter(key, seen) {
+      if (one('SELECT is_settled FROM counters WHERE key = ?', key)?.['is_settled'] !== 0n) return;
+      database.transaction(() => {
+        database
+          .prepare('UPDATE counters SET last = max(last, ?), is_settled = 1 WHERE key = ?')
+          .run(BigInt(seen + OUTBOX_WINDOW), key);
+        sealRow(database, 'counters', key);
+      });
+      emptyLog(database);
+    },
     put(entry, used, spends) {
       const open = Number(one('SELECT count(*) AS n FROM entries WHERE receipt IS NULL')!['n']);
       if (open >= OUTBOX_ENTRIES_MAX) {
         throw new PaymentError('unavailable', `the outbox holds ${open} entries and is full`);
       }
+      if (used) requireSettled(database, used.key);
       try {
         database.transaction(() => {
           store(database, entry, used, spends);
@@ -110,6 +135,7 @@ export function createOutbox(database: Database): Outbox {
         if (error instanceof PaymentError && error.reason === 'unavailable') exorcise(database);
         throw error;
       }
+      emptyLog(database);
     },
     get(id) {
       const row = one('SELECT * FROM entries WHERE id = ?', id);
@@ -117,24 +143,29 @@ export function createOutbox(database: Database): Outbox {
     },
     open: () => all('SELECT * FROM entries WHERE receipt IS NULL ORDER BY place'),
     cancel(id, query) {
-      database
-        .prepare('UPDATE entries SET cancel = coalesce(cancel, ?) WHERE id = ? AND receipt IS NULL')
-        .run(query, id);
+      database.transaction(() => {
+        const kept = `UPDATE entries SET cancel = coalesce(cancel, ?)
+                      WHERE id = ? AND receipt IS NULL`;
+        database.prepare(kept).run(query, id);
+        sealRow(database, 'entries', id);
+      });
+      emptyLog(database);
       const row = one('SELECT * FROM entries WHERE id = ? AND receipt IS NULL', id);
       return row && toEntry(row);
     },
-    close(id, receipt, nowMs) {
-      // Of a mandate nobody is told, only when it is missing.
-      database
-        .prepare(
-          `UPDATE entries SET receipt = ?, closed_ms = ?, is_told = (kind = 'mandate')
-           WHERE id = ? AND receipt IS NULL`,
-        )
-        .run(receipt, BigInt(Math.floor(nowMs)), id);
-    },
-    told(id) {
-      database.prepare('UPDATE entries SET is_told = 1 WHERE id = ?').run(id);
-    },
+    close: (id, receipt, nowMs) =>
+      database.commit(() => {
+        // Of a mandate nobody is told, only when it is missing.
+        const closed = `UPDATE entries SET receipt = ?, closed_ms = ?, is_told = (kind = 'mandate')
+                        WHERE id = ? AND receipt IS NULL`;
+        database.prepare(closed).run(receipt, BigInt(Math.floor(nowMs)), id);
+        sealRow(database, 'entries', id);
+      }),
+    told: (id) =>
+      database.commit(() => {
+        database.prepare('UPDATE entries SET is_told = 1 WHERE id = ?').run(id);
+        sealRow(database, 'entries', id);
+      }),
     untold: () =>
       all('SELECT * FROM entries WHERE receipt IS NOT NULL AND is_told = 0 ORDER BY place'),
     recent: (count) =>
@@ -194,13 +225,58 @@ export function putConfirmed(
 
 /** Notes that a person was told; a disk that refuses costs a repetition after the next start. */
 export function noteTold(outbox: Outbox, id: string, log: Log): void {
-  try {
-    outbox.told(id);
-  } catch (error) {
+  outbox.told(id).catch((error: unknown) => {
     if (!(error instanceof PaymentError)) throw error;
     log('warn', 'not kept that the person was told', { id, why: error.message });
-  }
+  });
 }
+
+/** An entry that was found in a damaged outbox. */
+export type Found = Omit<Entry, 'receipt' | 'isOffline'> &
+  Readonly<{
+    /** The final receipt and its time, ms. */
+    ended: Readonly<{ receipt: Uint8Array; atMs: number }> | undefined;
+    /** What a payment spends that was accepted offline, as far as is known. */
+    spends: Readonly<{ mandate: string; amount: Money }> | undefined;
+  }>;
+
+/**
+ * Fills a new outbox with what was found in a damaged one. What has ended counts as told. Of each
+ * key in `counters` no counter is used before it is settled.
+ */
+export function fillOutbox(
+  database: Database,
+  found: readonly Found[],
+  counters: ReadonlyMap<string, number>,
+): void {
+  createOutbox(database);
+  database.transaction(() => {
+    for (const { id, kind, envelope, storedMs, cancel, ended, spends } of found) {
+      database
+        .prepare(
+          `INSERT INTO entries (id, kind, envelope, stored_ms, cancel, receipt, closed_ms, is_told,
+             mandate, payer, currency, minor) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)`,
+        )
+        .run(
+          ...[id, kind, envelope, BigInt(Math.floor(storedMs)), cancel ?? null],
+          ...(ended ? [ended.receipt, BigInt(Math.floor(ended.atMs)), 1n] : [null, null, 0n]),
+          ...(spends
+            ? [spends.mandate, UNKNOWN_PAYER, spends.amount.currency, spends.amount.minor]
+            : [null, null, null, null]),
+        );
+      sealRow(database, 'entries', id);
+    }
+    for (const [key, last] of counters) {
+      database
+        .prepare('INSERT INTO counters (key, last, is_settled) VALUES (?, ?, 0)')
+        .run(key, BigInt(last));
+      sealRow(database, 'counters', key);
+    }
+  });
+}
+
+/** Whose mandate it was is in no envelope of this device. */
+const UNKNOWN_PAYER = '';
 
 /** Entry and counter, within one transaction. */
 function store(
@@ -221,6 +297,7 @@ function store(
       ...[spends?.lease.mandate ?? null, spends?.payer ?? null],
       ...[spends?.amount.currency ?? null, spends?.amount.minor ?? null],
     );
+  sealRow(database, 'entries', entry.id);
   if (!used) return;
   const raised = database
     .prepare(
@@ -229,6 +306,26 @@ function store(
     )
     .run(used.key, BigInt(used.counter));
   if (raised.changes !== 1) throw new PaymentError('counter_reused', 'counter used before');
+  sealRow(database, 'counters', used.key);
+}
+
+/** Since damage, until the bridge has told what it has seen, no counter is surely unused. */
+function requireSettled(database: Database, key: string): void {
+  const row = database.prepare('SELECT is_settled FROM counters WHERE key = ?').get(key);
+  if (row?.['is_settled'] !== 0n) return;
+  throw new PaymentError('unavailable', 'the bridge has not settled the counter yet');
+}
+
+/**
+ * Moves SQLite's log into the file, synced. When the disk refuses, what was committed is on disk
+ * all the same, in the log; the next time moves it too.
+ */
+function emptyLog(database: Database): void {
+  try {
+    database.exec('PRAGMA wal_checkpoint(TRUNCATE)');
+  } catch (error) {
+    if (!(error instanceof PaymentError)) throw error;
+  }
 }
 
 function accepted(database: Database): readonly Accepted[] {
@@ -257,54 +354,18 @@ function accepted(database: Database): readonly Accepted[] {
  */
 function exorcise(database: Database): void {
   try {
-    database
-      .prepare(
-        `INSERT INTO counters (key, last) VALUES ('', 1)
-         ON CONFLICT (key) DO UPDATE SET last = last + 1`,
-      )
-      .run();
+    database.transaction(() => {
+      database
+        .prepare(
+          `INSERT INTO counters (key, last) VALUES ('', 1)
+           ON CONFLICT (key) DO UPDATE SET last = last + 1`,
+        )
+        .run();
+      sealRow(database, 'counters', '');
+    });
   } catch (cause) {
     throw new PaymentError('in_progress', 'the disk failed in the middle of a commit', { cause });
   }
-}
-
-/** What makes each version out of the one before; an old outbox is brought up to date. */
-const VERSIONS = [
-  `CREATE TABLE entries (
-     place INTEGER PRIMARY KEY,
-     id TEXT NOT NULL UNIQUE,
-     kind TEXT NOT NULL,
-     envelope BLOB NOT NULL,
-     stored_ms INTEGER NOT NULL,
-     receipt BLOB,
-     closed_ms INTEGER
-   ) STRICT;
-   CREATE INDEX entries_open ON entries (place) WHERE receipt IS NULL;
-   CREATE TABLE counters (key TEXT PRIMARY KEY, last INTEGER NOT NULL) STRICT, WITHOUT ROWID;`,
-  // What ended under version 1 counts as told.
-  `ALTER TABLE entries ADD COLUMN cancel BLOB;
-   ALTER TABLE entries ADD COLUMN is_told INTEGER NOT NULL DEFAULT 0;
-   UPDATE entries SET is_told = 1 WHERE receipt IS NOT NULL;
-   CREATE INDEX entries_untold ON entries (place) WHERE receipt IS NOT NULL AND is_told = 0;`,
-  // Who pays, and how much, of what was accepted offline; null for everything else.
-  `ALTER TABLE entries ADD COLUMN mandate TEXT;
-   ALTER TABLE entries ADD COLUMN payer TEXT;
-   ALTER TABLE entries ADD COLUMN currency TEXT;
-   ALTER TABLE entries ADD COLUMN minor INTEGER;
-   CREATE INDEX entries_offline ON entries (place) WHERE payer IS NOT NULL AND receipt IS NULL;
-   ${LEASES_SCHEMA}`,
-] as const;
-
-function prepareSchema(database: Database): void {
-  const version = Number(database.prepare('PRAGMA user_version').get()?.['user_version']);
-  if (version === VERSIONS.length) return;
-  if (version > VERSIONS.length) {
-    throw new OperatorError('storage', `the outbox is of a later version (${version})`);
-  }
-  database.transaction(() => {
-    const steps = VERSIONS.slice(version).join('\n');
-    database.exec(`${steps} PRAGMA user_version = ${VERSIONS.length}`);
-  });
 }
 
 function toEntry(row: SqlRow): Entry {

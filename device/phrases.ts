@@ -312,6 +312,31 @@ export const phrases = {
     ),
   noReceipts: (language: Language) => pick(['No payments yet.', '暂无付款记录。'], language),
   copied: (language: Language) => reasonPhrase('counter_reused', language),
+  /** At the start, when the outbox was damaged; `open` entries without an end were found in it. */
+  setAside: (open: number, language: Language) =>
+    pick(
+      [
+        'The memory of this device was damaged and is set aside. ' +
+          (open === 0
+            ? 'No payment without an answer was found in it. '
+            : `${open} without an answer ${open === 1 ? 'was' : 'were'} saved and will go on. `) +
+          'Others may be missing: if you never heard how a payment ended, ask the operator ' +
+          'before it is paid again.',
+        '本设备的记录已损坏，损坏的文件已另行保存。' +
+          (open === 0 ? '未找到尚无结果的付款。' : `已找回${open}笔尚无结果的业务，将继续处理。`) +
+          '可能仍有遗漏：如某笔付款您未听到结果，请先向运营方查询，再决定是否重付。',
+      ],
+      language,
+    ),
+  /** When the disk has failed: the program ends and is started again. */
+  diskFailed: (language: Language) =>
+    pick(
+      [
+        'The disk of this device has failed. Do not pay again what is not confirmed yet.',
+        '本设备的存储出现故障。尚未确认的付款请勿重复支付。',
+      ],
+      language,
+    ),
 } as const;
 
 const PERIODS_ZH: Readonly<Record<Period, string>> = {

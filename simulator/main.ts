@@ -12,6 +12,7 @@ import { requireText } from '../src/files.ts';
 import { openSecretFile } from '../src/keyfile.ts';
 import { formatMoney } from '../src/money.ts';
 import { within } from '../src/patience.ts';
+import { archive } from '../src/node/archive.ts';
 import { type Child, startChild } from '../src/node/child.ts';
 import { createHttp } from '../src/node/http.ts';
 import { connectLink } from '../src/node/link.ts';
@@ -160,7 +161,16 @@ async function startSystem(options: StartOptions, show: Show): Promise<System> {
           questions.tell();
         },
       };
-      const ports = { clock, timers, random, files, connect: connectLink, openDatabase, codeWasm };
+      const ports = {
+        clock,
+        timers,
+        random,
+        files,
+        archive,
+        connect: connectLink,
+        openDatabase,
+        codeWasm,
+      };
       const config = parseConfig(deviceConfig, requireText(files, file), file);
       const running = startDevice(
         config,

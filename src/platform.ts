@@ -5,6 +5,7 @@
  * runs in one process under one seed with a virtual clock. The real ones stand in src/node/ and
  * only a main.ts or the command may reach for them.
  */
+import { OperatorError, type PaymentError } from './errors.ts';
 
 /** Wall time may step in either direction; monotonic time never does. Both in milliseconds. */
 export type Clock = Readonly<{
@@ -72,7 +73,7 @@ export type Statement = Readonly<{
  * return, a `commit` when its promise resolves: from then on a power cut loses nothing. Failures of
  * the disk surface as PaymentError `unavailable` with the cause kept. After a write that failed
  * nothing has changed and the next may succeed; after a sync that failed nobody knows what is on
- * disk, and everything is refused until the program is started again.
+ * disk, and everything is refused until the program is started again: see `failed`.
  */
 export type Database = Readonly<{
   /** The same SQL text gives the same prepared statement. */
@@ -93,9 +94,23 @@ export type Database = Readonly<{
    * Throws OperatorError `storage` when the file exists or cannot be written.
    */
   backup: (path: string) => Promise<void>;
+  /**
+   * Resolves, with the reason, when everything is refused until the program is started again: a
+   * sync failed, or the file turned out to be damaged (then `cause` is a DamagedError). A program
+   * that cannot keep anything ends, so that whoever watches over it starts it again.
+   */
+  failed: Promise<PaymentError>;
   /** What is still on its way to the disk gets there; its promises resolve. */
   close: () => void;
 }>;
+
+/** A file does not hold what was written into it. */
+export class DamagedError extends OperatorError {
+  constructor(message: string, options?: { cause?: unknown }) {
+    super('storage', message, options);
+    this.name = 'DamagedError';
+  }
+}
 
 /** A row was refused because a UNIQUE or PRIMARY KEY value is taken; nothing was written. */
 export class ConflictError extends Error {

@@ -22,6 +22,7 @@ import { requireText } from '../src/files.ts';
 import { openSecretFile } from '../src/keyfile.ts';
 import { createHttp } from '../src/node/http.ts';
 import { connectLink } from '../src/node/link.ts';
+import { archive } from '../src/node/archive.ts';
 import { clock, files, random, timers } from '../src/node/platform.ts';
 import { openDatabase } from '../src/node/sqlite.ts';
 import { codeWasm } from '../src/node/wasm.ts';
@@ -127,7 +128,16 @@ export async function createSite() {
         parseConfig(deviceConfig, requireText(files, path), path),
         (name) => resolve(folder, name),
         {
-          ...{ clock, timers, random, files, connect: connectLink, openDatabase, codeWasm },
+          ...{
+            clock,
+            timers,
+            random,
+            files,
+            archive,
+            connect: connectLink,
+            openDatabase,
+            codeWasm,
+          },
           log: (_level, event) => void logged.push(event),
         },
         {

@@ -25,7 +25,15 @@
  */
 import assert from 'node:assert/strict';
 import { execFile } from 'node:child_process';
-import { closeSync, existsSync, fsyncSync, openSync, rmSync, statSync } from 'node:fs';
+import {
+  closeSync,
+  existsSync,
+  fsyncSync,
+  openSync,
+  readFileSync,
+  rmSync,
+  statSync,
+} from 'node:fs';
 import { dirname } from 'node:path';
 import { DatabaseSync } from 'node:sqlite';
 import { promisify } from 'node:util';
@@ -36,28 +44,39 @@ import {
   SQLITE_CHECKPOINT_PAGES,
   SQLITE_STATEMENTS_MAX,
 } from '../limits.ts';
-import { ConflictError, type Database, type SqlRow, type Statement } from '../platform.ts';
+import {
+  ConflictError,
+  DamagedError,
+  type Database,
+  type SqlRow,
+  type Statement,
+} from '../platform.ts';
 import { type Disk, type Durability, createDurability, realDisk } from './durability.ts';
 
 /**
  * Opens or creates (mode 0600) a database file, or a private one in memory for `:memory:`. Throws
  * OperatorError `storage` when the folder or file cannot be used, when another program has it open,
- * or when it is damaged. Statements throw ConflictError for a taken unique value and PaymentError
- * `unavailable` when the disk fails; every other error of SQLite is a bug and passes as it is.
- * `disk` is how a `commit` is synced.
+ * and DamagedError when it is damaged. Statements throw ConflictError for a taken unique value and
+ * PaymentError `unavailable` when the disk fails; every other error of SQLite is a bug and passes
+ * as it is. `disk` is how a `commit` is synced.
  */
 export function openDatabase(path: string, disk: Disk = realDisk): Database {
   const { sqlite, log } = openFile(path);
-  /** Set by the first failed sync, whoever made it. */
+  /** Set by the first failed sync, whoever made it, or the first damage that was met. */
   let broken: PaymentError | undefined;
+  const failed = Promise.withResolvers<PaymentError>();
   let isClosed = false;
   let isCopying = false;
   const statements = new Map<string, Statement>();
   const durability = log === undefined ? IN_MEMORY : createDurability(log, disk, breakDown);
 
   function breakDown(cause: unknown): PaymentError {
-    const why = 'The disk did not keep what was written: the program must be started again.';
-    broken ??= new PaymentError('unavailable', why, { cause });
+    if (broken) return broken;
+    const isDamage = cause instanceof DamagedError;
+    const why = isDamage ? cause.message : 'The disk did not keep what was written.';
+    const next = isDamage ? '' : ' The program must be started again.';
+    broken = new PaymentError('unavailable', why + next, { cause });
+    failed.resolve(broken);
     return broken;
   }
 
@@ -69,6 +88,7 @@ export function openDatabase(path: string, disk: Disk = realDisk): Database {
       const code = (error as { errcode?: unknown }).errcode;
       if (typeof code !== 'number') throw error;
       if (FAILED_SYNCS.has(code)) throw breakDown(error);
+      if (DAMAGE.has(code & 0xff)) throw breakDown(damaged(path, error));
       if (TAKEN.has(code)) throw new ConflictError((error as Error).message, { cause: error });
       const failure = DISK_FAILURES.get(code & 0xff);
       if (failure !== undefined) throw new PaymentError('unavailable', failure, { cause: error });
@@ -162,6 +182,7 @@ export function openDatabase(path: string, disk: Disk = realDisk): Database {
       await durability.reached();
     },
     backup,
+    failed: failed.promise,
     close() {
       isClosed = true;
       sqlite.close();
@@ -251,6 +272,9 @@ function unusable(path: string, error: unknown): OperatorError {
     case SQLITE.notADatabase:
       return damaged(path, error);
     default: {
+      if (sqliteCode(error) === SQLITE.readonly && hasUnknownFormat(path)) {
+        return damaged(path, error);
+      }
       const why = error instanceof Error ? error.message : String(error);
       return new OperatorError(
         'storage',
@@ -261,9 +285,14 @@ function unusable(path: string, error: unknown): OperatorError {
   }
 }
 
-function damaged(path: string, cause: unknown): OperatorError {
-  return new OperatorError(
-    'storage',
+/** SQLite refuses to write what names a later format than it knows (fileformat2 §1.3.3). */
+function hasUnknownFormat(path: string): boolean {
+  const [write, read] = readFileSync(path).subarray(18, 20);
+  return ![1, 2].includes(write!) || ![1, 2].includes(read!);
+}
+
+function damaged(path: string, cause: unknown): DamagedError {
+  return new DamagedError(
     `The file ${path} is damaged or is not a database: restore it from a backup or name another.`,
     { cause },
   );
@@ -285,6 +314,8 @@ const SQLITE = Object.freeze({
 /** Extended codes SQLITE_CONSTRAINT_PRIMARYKEY, _UNIQUE and _ROWID. */
 const TAKEN: ReadonlySet<number> = new Set([1555, 2067, 2579]);
 
+const DAMAGE: ReadonlySet<number> = new Set([SQLITE.corrupt, SQLITE.notADatabase]);
+
 /** Extended codes SQLITE_IOERR_FSYNC and SQLITE_IOERR_DIR_FSYNC. */
 const FAILED_SYNCS: ReadonlySet<number> = new Set([1034, 1290]);
 
@@ -293,10 +324,8 @@ const DISK_FAILURES: ReadonlyMap<number, string> = new Map([
   [SQLITE.locked, 'The database is locked by another program.'],
   [SQLITE.readonly, 'The database cannot be written.'],
   [SQLITE.ioError, 'The disk failed under the database.'],
-  [SQLITE.corrupt, 'The database file is damaged.'],
   [SQLITE.full, 'The disk is full.'],
   [SQLITE.cannotOpen, 'The database file cannot be opened.'],
-  [SQLITE.notADatabase, 'The database file is damaged.'],
 ]);
 
 function sqliteCode(error: unknown): number | undefined {

@@ -4,7 +4,8 @@ import fc from 'fast-check';
 import { expect, test } from 'vitest';
 import { openDatabase } from '../../src/node/sqlite.ts';
 import type { Tick } from '../../src/objects/tick.ts';
-import { type Spent, LEASES_SCHEMA, createLeaseBook } from '../../device/leases.ts';
+import { type Spent, createLeaseBook } from '../../device/leases.ts';
+import { prepareTables } from '../../device/tables.ts';
 import { reasonOf } from './stage.ts';
 
 const MANDATE = 'ab'.repeat(16);
@@ -18,7 +19,7 @@ function leaseOf(iat: number, minor: bigint, count: number, mandate = MANDATE): 
 
 function createBook() {
   const database = openDatabase(':memory:');
-  database.exec(LEASES_SCHEMA);
+  prepareTables(database, 'any');
   const book = createLeaseBook(database);
   const left = (mandate = MANDATE) => {
     const held = book.of(mandate);

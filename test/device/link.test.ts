@@ -180,6 +180,7 @@ test('a repeated final receipt is heard as a repetition', async () => {
   const receipt = await stage.capture(id(1));
   stage.link.send(entry);
   stage.wire.deliver(DOWN, receipt);
+  await settle();
   expect(stage.heard.map(([subject, , , isFirst]) => [subject, isFirst])).toEqual([
     [id(1), true],
     [id(1), false],
@@ -269,9 +270,9 @@ test('a receipt that the disk does not take is asked for again', async () => {
   const stage = await createStage({
     wrap: (outbox) => ({
       ...outbox,
-      close(...all) {
+      async close(...all) {
         if (isFull) throw new PaymentError('unavailable', 'disk full');
-        outbox.close(...all);
+        await outbox.close(...all);
       },
     }),
   });
@@ -279,7 +280,7 @@ test('a receipt that the disk does not take is asked for again', async () => {
   send(stage, 1);
   await stage.capture(id(1));
   expect(stage.heard, 'nothing is told that is not on disk').toEqual([]);
-  expect(stage.logged).toContain('message not kept');
+  expect(stage.logged).toContain('receipt not kept');
   const before = stage.wire.sent('request').length;
   isFull = false;
   await stage.time.pass(RESEND_MS_MAX);

@@ -88,7 +88,7 @@ test('full: the next is refused and not stored; closing one makes room', () => {
   expect(reasonOf(() => outbox.put(entry(OUTBOX_ENTRIES_MAX + 1), used(2)))).toBe('unavailable');
   expect(outbox.counter('key')).toBe(1);
   expect(outbox.get(id(OUTBOX_ENTRIES_MAX + 1))).toBeUndefined();
-  outbox.close(id(1), Uint8Array.of(9), 1);
+  void outbox.close(id(1), Uint8Array.of(9), 1);
   outbox.put(entry(OUTBOX_ENTRIES_MAX + 1), used(2));
   expect(outbox.counter('key')).toBe(2);
 });
@@ -112,11 +112,11 @@ test('open entries oldest first; closed once, by the first receipt; recent newes
   const outbox = empty();
   for (const n of [3, 1, 2]) outbox.put(entry(n), used(4 - n === 1 ? 1 : n + 1));
   expect(outbox.open().map((one) => one.id)).toEqual([id(3), id(1), id(2)]);
-  outbox.close(id(1), Uint8Array.of(1), 10);
-  outbox.close(id(1), Uint8Array.of(2), 11);
+  void outbox.close(id(1), Uint8Array.of(1), 10);
+  void outbox.close(id(1), Uint8Array.of(2), 11);
   expect(outbox.get(id(1))?.receipt).toEqual(Uint8Array.of(1));
   expect(outbox.open().map((one) => one.id)).toEqual([id(3), id(2)]);
-  outbox.close(id(3), Uint8Array.of(3), 12);
+  void outbox.close(id(3), Uint8Array.of(3), 12);
   expect(outbox.recent(5).map((one) => one.id)).toEqual([id(1), id(3)]);
   expect(outbox.recent(1).map((one) => one.id)).toEqual([id(1)]);
 });
@@ -124,11 +124,11 @@ test('open entries oldest first; closed once, by the first receipt; recent newes
 test('the same id again changes nothing; a mandate is offered anew', () => {
   const outbox = empty();
   outbox.put(entry(1), used(1));
-  outbox.close(id(1), Uint8Array.of(9), 1);
+  void outbox.close(id(1), Uint8Array.of(9), 1);
   outbox.put({ ...entry(1), storedMs: 77 });
   expect(outbox.get(id(1))).toMatchObject({ storedMs: 1, receipt: Uint8Array.of(9) });
   outbox.put(entry(2, 'mandate'));
-  outbox.close(id(2), Uint8Array.of(9), 1);
+  void outbox.close(id(2), Uint8Array.of(9), 1);
   outbox.put({ ...entry(2, 'mandate'), storedMs: 77 });
   expect(outbox.get(id(2))).toMatchObject({ storedMs: 77, receipt: undefined });
   expect(
@@ -142,9 +142,9 @@ test('forgets what was closed long ago, and never what is open', () => {
   outbox.put(entry(1));
   outbox.put(entry(2));
   outbox.put(entry(3));
-  outbox.close(id(1), Uint8Array.of(9), 1_000);
-  outbox.close(id(2), Uint8Array.of(9), 2_000);
-  for (const n of [1, 2, 3]) outbox.told(id(n));
+  void outbox.close(id(1), Uint8Array.of(9), 1_000);
+  void outbox.close(id(2), Uint8Array.of(9), 2_000);
+  for (const n of [1, 2, 3]) void outbox.told(id(n));
   outbox.forget(OUTBOX_KEEP_MS + 1_500);
   expect([1, 2, 3].map((n) => outbox.get(id(n)) !== undefined)).toEqual([false, true, true]);
 });
@@ -206,8 +206,8 @@ test('what ended and was told to nobody is not forgotten, except a mandate', () 
   outbox.put(entry(2, 'order'));
   outbox.put(entry(3, 'mandate'));
   outbox.put(entry(4));
-  for (const n of [1, 2, 3]) outbox.close(id(n), Uint8Array.of(9), 1);
-  outbox.told(id(4));
+  for (const n of [1, 2, 3]) void outbox.close(id(n), Uint8Array.of(9), 1);
+  void outbox.told(id(4));
   expect(outbox.untold().map((one) => one.id)).toEqual([id(1), id(2)]);
   outbox.forget(OUTBOX_KEEP_MS + 10);
   expect(outbox.get(id(3))).toBeUndefined();
@@ -215,8 +215,8 @@ test('what ended and was told to nobody is not forgotten, except a mandate', () 
     outbox.untold().map((one) => one.id),
     'oldest first',
   ).toEqual([id(1), id(2)]);
-  outbox.told(id(1));
-  outbox.close(id(4), Uint8Array.of(9), 1);
+  void outbox.told(id(1));
+  void outbox.close(id(4), Uint8Array.of(9), 1);
   expect(
     outbox.untold().map((one) => one.id),
     'what is open cannot have been told',
@@ -235,10 +235,10 @@ test('the question to cancel: kept once, with what is open, and still open after
   });
   expect(outbox.cancel(id(1), Uint8Array.of(8))?.cancel, 'the first').toEqual(Uint8Array.of(7));
   expect(outbox.open()).toHaveLength(1);
-  outbox.close(id(1), Uint8Array.of(9), 1);
+  void outbox.close(id(1), Uint8Array.of(9), 1);
   expect(outbox.cancel(id(1), Uint8Array.of(7)), 'what is over').toBeUndefined();
   outbox.put(entry(3), used(2));
-  outbox.close(id(3), Uint8Array.of(9), 1);
+  void outbox.close(id(3), Uint8Array.of(9), 1);
   expect(outbox.cancel(id(3), Uint8Array.of(7))).toBeUndefined();
   expect(outbox.get(id(3))?.cancel, 'and keeps no question').toBeUndefined();
   expect(outbox.get(id(1))).toMatchObject({ receipt: Uint8Array.of(9), cancel: Uint8Array.of(7) });
@@ -249,8 +249,8 @@ test('orders that ended, by how their id begins, newest first', () => {
   const order = (text: string) => ({ ...entry(1, 'order'), id: text.padEnd(32, '0') });
   for (const text of ['aa1', 'aa2', 'bb']) outbox.put(order(text));
   outbox.put(entry(5));
-  for (const text of ['aa1', 'bb', 'aa2']) outbox.close(order(text).id, Uint8Array.of(9), 1);
-  outbox.close(id(5), Uint8Array.of(9), 1);
+  for (const text of ['aa1', 'bb', 'aa2']) void outbox.close(order(text).id, Uint8Array.of(9), 1);
+  void outbox.close(id(5), Uint8Array.of(9), 1);
   outbox.put(order('aa3'));
   const found = (beginning: string, count: number) =>
     outbox.orders(beginning, count).map((one) => one.id.slice(0, 3));
@@ -322,7 +322,7 @@ test('what is accepted offline is marked, and takes its part of the lease', () =
   const two = { ...one, id: id(3), payer: 'bob', amount: cny(20_00n), storedMs: 3 };
   expect(outbox.accepted()).toEqual([{ ...one, id: id(2) }, two]);
   expect([1, 2, 3].map((n) => outbox.get(id(n))?.isOffline)).toEqual([false, true, true]);
-  outbox.close(id(2), Uint8Array.of(9), 1);
+  void outbox.close(id(2), Uint8Array.of(9), 1);
   expect(outbox.accepted()).toEqual([two]);
   expect(outbox.get(id(2))?.isOffline, 'for whoever tells how it ended').toBe(true);
 });
@@ -332,10 +332,10 @@ test('in a row is what is newer than the newest that was answered', () => {
   outbox.hearLease(leaseAt(10));
   for (const n of [1, 2, 3]) accept(outbox, n, 1n);
   outbox.put(entry(9, 'mandate'));
-  outbox.close(id(9), Uint8Array.of(9), 1);
+  void outbox.close(id(9), Uint8Array.of(9), 1);
   const inRow = () => outbox.accepted().map(({ isInRow }) => isInRow);
   expect(inRow(), 'a mandate is no payment').toEqual([true, true, true]);
-  outbox.close(id(2), Uint8Array.of(9), 1);
+  void outbox.close(id(2), Uint8Array.of(9), 1);
   expect(inRow()).toEqual([false, true]);
   accept(outbox, 4, 1n);
   expect(inRow()).toEqual([false, true, true]);

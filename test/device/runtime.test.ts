@@ -1136,7 +1136,7 @@ describe('calling off what was sent', () => {
           broken();
           return outbox.open();
         },
-        told: broken,
+        told: async () => broken(),
       }),
     });
     const { told } = await confirmed(stage);
@@ -1157,7 +1157,11 @@ describe('a power cut between keeping the final receipt and telling it', () => {
     const before = await readyStage({ database });
     await confirmed(before);
     const { id } = before.request();
-    before.outbox.close(id, await before.receipt({ subject: 'ff'.repeat(16), ...value }), START_S);
+    void before.outbox.close(
+      id,
+      await before.receipt({ subject: 'ff'.repeat(16), ...value }),
+      START_S,
+    );
     return { database, id };
   }
 
@@ -1190,7 +1194,7 @@ describe('a power cut between keeping the final receipt and telling it', () => {
       database,
       wrap: (outbox) => ({
         ...outbox,
-        told() {
+        async told() {
           throw new PaymentError('unavailable', 'disk full');
         },
       }),

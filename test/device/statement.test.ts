@@ -48,7 +48,7 @@ async function closed(receipts: readonly Ended[], open: readonly bigint[] = []) 
       outcome: 'captured',
       ...value,
     } as Receipt;
-    outbox.close(id(n), await seal(receiptKind, full, REALM, bridge), 1);
+    void outbox.close(id(n), await seal(receiptKind, full, REALM, bridge), 1);
   }
   for (const [n, minor] of open.entries()) {
     const envelope = await sealed(99 + n, minor);
@@ -133,7 +133,7 @@ test('a mandate that the bridge did not take is doubted', async () => {
   outbox.put({ id: MANDATE, kind: 'mandate', envelope: Uint8Array.of(1), storedMs: 0 });
   expect(wasDoubted(outbox, MANDATE, cny(1n))).toBe(false);
   const refusal = { iat: START_S, subject: MANDATE, outcome: 'refused', reason: 110 } as const;
-  outbox.close(MANDATE, await seal(receiptKind, refusal, REALM, bridge), 1);
+  void outbox.close(MANDATE, await seal(receiptKind, refusal, REALM, bridge), 1);
   expect(wasDoubted(outbox, MANDATE, cny(1n))).toBe(true);
 });
 

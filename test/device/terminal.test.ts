@@ -266,7 +266,7 @@ describe('an order', () => {
     const before = await readyKiosk({ database });
     const { id } = await before.terminal.order(LINES, 'CNY');
     const value = { iat: START_S, subject: id, outcome: 'captured' } as const;
-    before.outbox.close(id, await seal(receiptKind, value, REALM, bridge), START_S);
+    void before.outbox.close(id, await seal(receiptKind, value, REALM, bridge), START_S);
     const sentence = clerkPhrases.orderPaid('38.00 yuan', id.slice(0, 8), 'en');
     expect((await createKiosk({ database })).sentences()).toEqual([sentence]);
     expect((await createKiosk({ database })).sentences()).toEqual([]);
@@ -652,7 +652,7 @@ describe('a refund, a capture, a void', () => {
     expect(after.wire.sent('request').map(({ payload }) => payload)).toEqual([sent?.payload]);
     expect(after.said).toEqual([]);
     const value = { iat: START_S, subject: id, outcome: 'refunded' } as const;
-    after.outbox.close(id, await seal(receiptKind, value, REALM, bridge), START_S);
+    void after.outbox.close(id, await seal(receiptKind, value, REALM, bridge), START_S);
 
     const sentence = `Refunded 5.00 yuan of order ${order.id.slice(0, 8)}.`;
     expect((await createKiosk({ database })).said).toEqual([{ sentence, mood: 'good' }]);

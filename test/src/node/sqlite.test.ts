@@ -1,14 +1,17 @@
 /** The real database port: durable, locked, clear when it fails. */
 import { spawn, spawnSync } from 'node:child_process';
 import {
+  closeSync,
   cpSync,
   existsSync,
   mkdirSync,
   mkdtempSync,
+  openSync,
   readFileSync,
   rmSync,
   statSync,
   writeFileSync,
+  writeSync,
 } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
@@ -19,7 +22,7 @@ import { EXITS, OperatorError, PaymentError } from '../../../src/errors.ts';
 import { SQLITE_CHECKPOINT_PAGES } from '../../../src/limits.ts';
 import type { Disk } from '../../../src/node/durability.ts';
 import { openDatabase } from '../../../src/node/sqlite.ts';
-import { ConflictError, type Database } from '../../../src/platform.ts';
+import { ConflictError, DamagedError, type Database } from '../../../src/platform.ts';
 
 let folder = '';
 beforeEach(() => (folder = mkdtempSync(join(tmpdir(), 'saytap-sqlite-'))));
@@ -113,6 +116,29 @@ test('a full disk is `unavailable` with its cause, and the next transaction work
   expect(database.prepare('SELECT count(*) AS count FROM item').get()).toEqual({ count: 0n });
   database.transaction(() => insert.run('small', null));
   expect(database.prepare('SELECT count(*) AS count FROM item').get()).toEqual({ count: 1n });
+  database.close();
+});
+
+test('damage that is met at work refuses everything from then on, and is told', async () => {
+  const path = join(folder, 'a.db');
+  const database = openDatabase(path);
+  database.exec(TABLE);
+  const insert = database.prepare('INSERT INTO item (name, bytes) VALUES (?, ?)');
+  database.transaction(() => {
+    for (let n = 0; n < 50; n++) insert.run(String(n), new Uint8Array(500));
+  });
+  database.exec('PRAGMA wal_checkpoint(TRUNCATE); PRAGMA cache_size = 0; PRAGMA shrink_memory');
+  const noise = new Uint8Array(statSync(path).size - 4096).fill(0xaa);
+  const file = openSync(path, 'r+');
+  writeSync(file, noise, 0, noise.length, 4096);
+  const all = () => database.prepare('SELECT name, bytes FROM item').all();
+  expect(thrown(all)).toMatchObject({ reason: 'unavailable', cause: expect.any(DamagedError) });
+  expect(thrown(() => database.prepare('SELECT 1 AS one').get())).toMatchObject({
+    reason: 'unavailable',
+  });
+  const failure = await database.failed;
+  expect(failure.message).toMatch(/a\.db is damaged/);
+  closeSync(file);
   database.close();
 });
 
@@ -340,6 +366,7 @@ test.each([
   ]) {
     expect(thrown(use)).toMatchObject(refusal);
   }
+  expect(await database.failed).toMatchObject(refusal);
   database.close();
 });
 
