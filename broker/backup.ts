@@ -196,8 +196,10 @@ function partsOf(
       name: `backends/${name}.secret`,
       path: at(secret),
     })),
-    ...('password' in mqtt && mqtt.password !== undefined
-      ? [{ name: 'mqtt.password', path: at(mqtt.password) }]
+    ...('url' in mqtt
+      ? (['password', 'ca', 'certificate', 'key'] as const).flatMap((name) =>
+          mqtt[name] === undefined ? [] : [{ name: `mqtt.${name}`, path: at(mqtt[name]) }],
+        )
       : []),
     ...statements
       .filter((name) => STATEMENT.test(name))

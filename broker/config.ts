@@ -1,6 +1,7 @@
 /** What a bridge is told, in one file. Paths are relative to that file. */
 import * as z from 'zod/mini';
 import { BACKENDS_MAX } from '../src/limits.ts';
+import { type TlsFiles, tlsProblem } from '../src/tls.ts';
 
 const path = z.string().check(z.minLength(1, 'a path'));
 const name = z
@@ -32,8 +33,24 @@ export const bridgeConfig = z.strictObject({
   /** The platform's policy, signed by the root. */
   policy: path,
   mqtt: z.union(
-    [z.strictObject({ url: mqttUrl, password: z.optional(path) }), z.strictObject({ listen })],
-    'either url (and password, a file) of a broker, or listen with host and port to embed one',
+    [
+      z
+        .strictObject({
+          url: mqttUrl,
+          password: z.optional(path),
+          ca: z.optional(path),
+          certificate: z.optional(path),
+          key: z.optional(path),
+        })
+        .check(
+          z.refine((mqtt) => tlsProblem(mqtt) === undefined, {
+            error: ({ input }) => tlsProblem(input as TlsFiles) ?? '',
+          }),
+        ),
+      z.strictObject({ listen }),
+    ],
+    'either url of a broker (with password, a file, or with mqtts:// and ca, certificate and ' +
+      'key, PEM files), or listen with host and port to embed one',
   ),
   risk: service,
   /** In the order in which a payment tries them. */

@@ -18,6 +18,7 @@ import { open } from '../src/objects/kind.ts';
 import { policy as policyKind } from '../src/objects/policy.ts';
 import type { HttpQuestion, HttpReply } from '../src/platform.ts';
 import { readPublicPem } from '../src/signer.ts';
+import { readTls } from '../src/tls.ts';
 import { UP_FILTER } from '../src/topics.ts';
 import { BRIDGE_CLIENT, startBroker } from '../src/node/broker.ts';
 import { createHttp, serveHttp } from '../src/node/http.ts';
@@ -148,11 +149,14 @@ export async function startBridge(
   }
   const mqttUrl = broker?.url ?? ('url' in config.mqtt ? config.mqtt.url : '');
 
+  const { mqtt } = config;
   let wasUp: boolean | undefined;
+  let wasWhy = '';
   let isStopping = false;
   const link = connectLink(
     {
       url: mqttUrl,
+      ...('url' in mqtt && { tls: () => readTls(files, at, mqtt) }),
       clientId: BRIDGE_CLIENT,
       ...(bridgePassword !== undefined && { password: bridgePassword }),
       subscriptions: [{ topic: UP_FILTER, qos: 1 }],
@@ -160,8 +164,9 @@ export async function startBridge(
     {
       message: bridge.receive,
       state(state, why) {
-        if (isStopping || wasUp === (state === 'up')) return;
+        if (isStopping || (wasUp === (state === 'up') && why === wasWhy)) return;
         wasUp = state === 'up';
+        wasWhy = why;
         log(wasUp ? 'info' : 'warn', wasUp ? 'broker reached' : 'broker away, waiting', { why });
         if (wasUp) void bridge.tick();
       },

@@ -13,6 +13,7 @@ import { mandate as mandateKind } from '../src/objects/mandate.ts';
 import { type Receipt, receipt as receiptKind } from '../src/objects/receipt.ts';
 import type { Archive, Clock, Connect, Database, Files, Log, Timers } from '../src/platform.ts';
 import { readPublicPem } from '../src/signer.ts';
+import { readTls } from '../src/tls.ts';
 import type { DeviceConfig } from './config.ts';
 import { type KeyPorts, openKeyStore } from './keys/choice.ts';
 import { type DeviceLink, createDeviceLink } from './link.ts';
@@ -164,6 +165,7 @@ export function startDevice(
     {
       device: config.device,
       url: config.mqtt.url,
+      tls: () => readTls(files, at, config.mqtt),
       connect: ports.connect,
       trust,
       random,

@@ -1,5 +1,6 @@
 /** What a device is told, in one file. Paths are relative to that file. */
 import * as z from 'zod/mini';
+import { type TlsFiles, tlsProblem } from '../src/tls.ts';
 
 const path = z.string().check(z.minLength(1, 'a path'));
 const name = z
@@ -24,7 +25,19 @@ export const deviceConfig = z.strictObject({
   policy: path,
   /** Glasses: mandates (`*.mandate`) that name this device's key. */
   mandates: z.optional(path),
-  mqtt: z.strictObject({ url: mqttUrl }),
+  /** For mqtts: PEM files of the site's authority and of this device's certificate and its key. */
+  mqtt: z
+    .strictObject({
+      url: mqttUrl,
+      ca: z.optional(path),
+      certificate: z.optional(path),
+      key: z.optional(path),
+    })
+    .check(
+      z.refine((mqtt) => tlsProblem(mqtt) === undefined, {
+        error: ({ input }) => tlsProblem(input as TlsFiles) ?? '',
+      }),
+    ),
   /** Where its signing key lies. */
   keys: z._default(z.discriminatedUnion('store', [z.strictObject({ store: z.literal('file') })]), {
     store: 'file',

@@ -22,7 +22,7 @@ import { seal } from '../src/objects/kind.ts';
 import { query as queryKind } from '../src/objects/query.ts';
 import { type Receipt, isFinal, receipt as receiptKind } from '../src/objects/receipt.ts';
 import { tick as tickKind } from '../src/objects/tick.ts';
-import type { Clock, Connect, Link, Log, Random, Timers } from '../src/platform.ts';
+import type { Clock, Connect, Link, LinkOptions, Log, Random, Timers } from '../src/platform.ts';
 import { UNSIGNED, downFilter, parseTopic, tickTopic, upTopic } from '../src/topics.ts';
 import type { Entry, NewEntry, Outbox } from './outbox.ts';
 import type { Time } from './time.ts';
@@ -61,6 +61,7 @@ export type LinkParts = Readonly<{
   device: string;
   realm: Realm;
   url: string;
+  tls?: LinkOptions['tls'] | undefined;
   connect: Connect;
   signer: Signer;
   outbox: Outbox;
@@ -106,6 +107,8 @@ export function createDeviceLink(parts: LinkParts, events: LinkEvents): DeviceLi
   let isUp = false;
   let isCloned = false;
   let told: 'down' | 'waiting' | 'ready' | undefined;
+  let saidWhy = '';
+  let isClosed = false;
   let asked: { echo: Uint8Array; atMs: number } | undefined;
   let askPauseMs = TICK_ASK_MS;
   let cancelPump: () => void = () => {};
@@ -118,6 +121,13 @@ export function createDeviceLink(parts: LinkParts, events: LinkEvents): DeviceLi
 
   function tellState(): void {
     if (state() !== told) events.state((told = state()));
+  }
+
+  /** One line for each reason, not one for each attempt: there are two in a second. */
+  function tellWhy(why: string): void {
+    if (why === saidWhy || isClosed) return;
+    saidWhy = why;
+    log(isUp ? 'info' : 'warn', isUp ? 'broker reached' : 'broker away, waiting', { why });
   }
 
   function enqueue(entry: Outgoing): void {
@@ -286,6 +296,7 @@ export function createDeviceLink(parts: LinkParts, events: LinkEvents): DeviceLi
   const link: Link = parts.connect(
     {
       url: parts.url,
+      ...(parts.tls && { tls: parts.tls }),
       clientId: device,
       subscriptions: [
         { topic: downFilter(device), qos: 1 },
@@ -294,8 +305,9 @@ export function createDeviceLink(parts: LinkParts, events: LinkEvents): DeviceLi
     },
     {
       message: hear,
-      state(now) {
+      state(now, why) {
         isUp = now === 'up';
+        tellWhy(why);
         if (isUp) {
           // Whatever was under way when the link fell may be lost: all of it is due again.
           for (const item of sending.values()) item.dueMs = 0;
@@ -315,6 +327,7 @@ export function createDeviceLink(parts: LinkParts, events: LinkEvents): DeviceLi
     },
     state,
     async close() {
+      isClosed = true;
       cancelPump();
       cancelAsk();
       await link.close();

@@ -197,8 +197,19 @@ export type Link = Readonly<{
 /** What is published, retained, at quality of service 1. */
 export type Retained = Readonly<{ topic: string; payload: Uint8Array }>;
 
+/**
+ * PEM texts for mqtts://. Without `ca` the public authorities that the runtime knows are believed.
+ */
+export type Tls = Readonly<{
+  ca?: string | undefined;
+  certificate?: string | undefined;
+  key?: string | undefined;
+}>;
+
 export type LinkOptions = Readonly<{
   url: string;
+  /** Asked before each connection, so that a renewed certificate is used without a restart. */
+  tls?: () => Tls;
   clientId: string;
   password?: string;
   subscriptions: readonly Readonly<{ topic: string; qos: 0 | 1 }>[];

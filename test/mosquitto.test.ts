@@ -1,46 +1,27 @@
 // Method: the same site on a real broker in a process of its own. While the broker is dead, and
 // the device has no answer yet, the bridge pays: what it could not say must be said once, later.
-import { type ChildProcess, spawn } from 'node:child_process';
 import { writeFileSync } from 'node:fs';
-import { createConnection } from 'node:net';
 import { join } from 'node:path';
 import { expect, onTestFinished, test } from 'vitest';
+import { startMosquitto } from './mosquitto.ts';
 import { requirePart } from './parts.ts';
 import { type Site, createSite, freePort, pay } from './site.ts';
 
 const mosquitto = requirePart('mosquitto');
 
-/** A private Mosquitto without persistence; resolves once it accepts connections. */
-async function startMosquitto(site: Site, path: string, port: number) {
+/** Open to everybody, and without a memory. */
+function startOpen(site: Site, program: string, port: number) {
   const file = join(site.folder, 'mosquitto.conf');
   const lines = [`listener ${port} 127.0.0.1`, 'allow_anonymous true', 'persistence false', ''];
   writeFileSync(file, lines.join('\n'));
-  const child: ChildProcess = spawn(path, ['-c', file], { stdio: 'ignore' });
-  const gone = new Promise((done) => child.once('exit', done));
-  await expect
-    .poll(
-      () =>
-        new Promise((done) => {
-          const socket = createConnection({ port, host: '127.0.0.1' }, () => done('open'));
-          socket.once('error', () => done('closed'));
-          socket.once('connect', () => socket.destroy());
-        }),
-      { timeout: 10_000 },
-    )
-    .toBe('open');
-  return {
-    async kill() {
-      child.kill('SIGKILL');
-      await gone;
-    },
-  };
+  return startMosquitto(program, file, port);
 }
 
 test('over Mosquitto, killed midway: exactly one final receipt', async (context) => {
   if (mosquitto.missing !== undefined) return context.skip(mosquitto.missing);
   const site = await createSite();
   const port = await freePort();
-  let broker = await startMosquitto(site, mosquitto.path, port);
+  let broker = await startOpen(site, mosquitto.path, port);
   onTestFinished(async () => {
     await site.close();
     await broker.kill();
@@ -60,7 +41,7 @@ test('over Mosquitto, killed midway: exactly one final receipt', async (context)
   await expect.poll(site.paid, { timeout: 10_000 }).toBe(15_50n);
   expect(glasses.outbox.get(first.id)?.receipt, 'nobody could tell').toBeUndefined();
 
-  broker = await startMosquitto(site, mosquitto.path, port);
+  broker = await startOpen(site, mosquitto.path, port);
   expect(await first.later).toMatchObject({ kind: 'paid', id: first.id });
   expect(site.said.filter((sentence) => sentence === 'Paid 3.00 yuan to Luckin Coffee.')).toEqual([
     'Paid 3.00 yuan to Luckin Coffee.',

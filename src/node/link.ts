@@ -6,9 +6,7 @@
  * a reconnect, and lose it with the process. TCP_NODELAY is set on every connection: without it
  * each exchange waits 43 ms for a delayed acknowledgement.
  */
-import { Socket } from 'node:net';
-import mqtt, { type MqttClient } from 'mqtt';
-import { OperatorError } from '../errors.ts';
+import { MqttClient } from 'mqtt';
 import {
   ENVELOPE_BYTES_MAX,
   LINK_CLOSE_MS,
@@ -20,19 +18,30 @@ import {
 import { within } from '../patience.ts';
 import type { Connect, Link, LinkEvents, LinkOptions } from '../platform.ts';
 import { timers } from './platform.ts';
+import { CLOSED_AT_ONCE, openStream, parseBrokerUrl, requireTls } from './stream.ts';
 
-/** Connects, and connects again for ever, until closed. Throws for a URL that is no MQTT URL. */
+const ENDED = 'the connection ended';
+
+/**
+ * Connects, and connects again for ever, until closed. Throws OperatorError `config` for a URL that
+ * is no MQTT URL and for key and certificates that cannot be used.
+ */
 export const connectLink: Connect = (options: LinkOptions, events: LinkEvents): Link => {
-  if (!/^mqtts?:\/\/[^/]+\/?$/.test(options.url)) {
-    throw new OperatorError('config', `${options.url} is not like mqtt://host:1883`);
-  }
+  const address = parseBrokerUrl(options.url);
+  const tls = () => options.tls?.() ?? {};
+  if (address.isSecure) requireTls(tls());
+  let lastError = 'connecting';
   const will = () => {
     if (!options.will) return undefined;
     const { topic, payload } = options.will();
     return { topic, payload: Buffer.from(payload), qos: 1, retain: true } as const;
   };
   const firstWill = will();
-  const client: MqttClient = mqtt.connect(options.url, {
+  const open = () => {
+    lastError = address.isSecure ? CLOSED_AT_ONCE : ENDED;
+    return openStream(address, tls, (why) => (lastError = why));
+  };
+  const client = new MqttClient(open, {
     ...(firstWill && { will: firstWill }),
     clientId: options.clientId,
     username: options.clientId,
@@ -47,7 +56,6 @@ export const connectLink: Connect = (options: LinkOptions, events: LinkEvents): 
   });
   let isUp = false;
   let inFlight = 0;
-  let lastError = 'connecting';
 
   client.on('reconnect', () => {
     // MQTT.js reads its options anew for every connection.
@@ -55,7 +63,7 @@ export const connectLink: Connect = (options: LinkOptions, events: LinkEvents): 
     if (next) client.options.will = next;
   });
   client.on('connect', () => {
-    if (client.stream instanceof Socket) client.stream.setNoDelay(true);
+    lastError = ENDED;
     const filters = Object.fromEntries(
       options.subscriptions.map(({ topic, qos }) => [topic, { qos }]),
     );
@@ -78,7 +86,8 @@ export const connectLink: Connect = (options: LinkOptions, events: LinkEvents): 
     events.message(topic, Uint8Array.from(payload));
   });
   client.on('error', (error) => {
-    lastError = error.message || ('code' in error ? String(error.code) : 'connection failed');
+    // What broke the stream has been put into words already; MQTT's own reasons are numbers.
+    if (!('code' in error && typeof error.code === 'string')) lastError = error.message;
   });
   client.on('close', () => {
     isUp = false;
