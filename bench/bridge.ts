@@ -67,7 +67,7 @@ export async function runBridge(
     backends,
     signer: nodeSigner(readPrivatePem(setting.bridgeKey)),
     rules: {
-      policy: open(policyKind, setting.policy, REALM, () => root).value,
+      policies: [open(policyKind, setting.policy, REALM, () => root).value],
       isFresh: nonces.isFresh,
     },
     nonces,

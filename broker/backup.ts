@@ -17,7 +17,7 @@ import type { Archive, Clock, Database, Files, Random } from '../src/platform.ts
 import { CA_FILE, CA_KEY_FILE } from './ca.ts';
 import type { BridgeConfig } from './config.ts';
 import { createChain } from './store/chain.ts';
-import { prepareSchema, setMeta } from './store/schema.ts';
+import { forgetLeases, prepareSchema, setMeta } from './store/schema.ts';
 
 /** A bridge's configuration, its file, and how the paths in it are meant. */
 export type Place = Readonly<{
@@ -90,7 +90,8 @@ export async function makeBackup(
   store.close();
 
   const names = [DATABASE];
-  for (const { name, path } of partsOf(place, files.list(at(config.statements)))) {
+  const policies = policiesIn(files, at(config.policy));
+  for (const { name, path } of partsOf(place, files.list(at(config.statements)), policies)) {
     if (!archive.digest(path)) continue;
     const [subfolder, inner] = name.split('/');
     if (inner !== undefined) requireFolder(files, join(folder, subfolder!));
@@ -177,10 +178,14 @@ export async function restoreBackup(
   write('run saytap audit before you start the bridge: it compares with what the backends moved');
 }
 
-/** Files beside the store, by their name in a backup; some of them need not exist. */
+/**
+ * Files beside the store, by their name in a backup; some of them need not exist. `policies` are
+ * those in the policies' folder: none where the configuration names one file.
+ */
 function partsOf(
   { config, file, at }: Place,
   statements: readonly string[],
+  policies: readonly string[],
 ): readonly Readonly<{ name: string; path: string }>[] {
   const own = ['bridge.key.pem', 'bridge.key.pem.pub', 'next.key.pem', 'next.key.pem.pub'];
   const { mqtt } = config;
@@ -190,7 +195,8 @@ function partsOf(
       path: join(at(config.folder), name),
     })),
     { name: 'root.pub.pem', path: at(config.root) },
-    { name: 'platform.policy', path: at(config.policy) },
+    ...policies.map((name) => ({ name: `policies/${name}`, path: join(at(config.policy), name) })),
+    ...(policies.length === 0 ? [{ name: 'platform.policy', path: at(config.policy) }] : []),
     { name: 'risk.secret', path: at(config.risk.secret) },
     ...config.backends.map(({ name, secret }) => ({
       name: `backends/${name}.secret`,
@@ -208,6 +214,15 @@ function partsOf(
   ];
 }
 
+function policiesIn(files: Files, path: string): readonly string[] {
+  try {
+    return files.list(path).filter((name) => POLICY.test(name));
+  } catch {
+    return []; // One file.
+  }
+}
+
+const POLICY = /^[\w-][\w.-]*\.policy$/;
 const STATEMENT = /^[\w-][\w.-]*\.key$/;
 
 function readManifest(files: Files, folder: string): Manifest {
@@ -279,6 +294,7 @@ function raise(
     database.transaction(() => {
       setMeta(database, 'tick_generation', String(generation));
       setMeta(database, 'restored_ms', String(clock.nowMs()));
+      forgetLeases(database, clock.nowMs());
       const said = { restored: madeAt, head, generation };
       createChain(database, random).append('restore', 'note', said, clock.nowMs());
     });
@@ -297,10 +313,10 @@ function putMissing(
   write: (line: string) => void,
 ): void {
   const inBackup = manifest.files.map(({ name }) => name);
-  const statements = inBackup
-    .filter((name) => name.startsWith('statements/'))
-    .map((name) => name.slice('statements/'.length));
-  const places = new Map(partsOf(place, statements).map(({ name, path }) => [name, path]));
+  const within = (inner: string) =>
+    inBackup.filter((name) => name.startsWith(inner)).map((name) => name.slice(inner.length));
+  const parts = partsOf(place, within('statements/'), within('policies/'));
+  const places = new Map(parts.map(({ name, path }) => [name, path]));
   for (const { name, sha256 } of manifest.files) {
     if (name === DATABASE) continue;
     const path = places.get(name);

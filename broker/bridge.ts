@@ -22,7 +22,7 @@ import {
 } from '../src/limits.ts';
 import type { Money } from '../src/money.ts';
 import { seal } from '../src/objects/kind.ts';
-import { request as requestKind } from '../src/objects/request.ts';
+import { type Request, request as requestKind } from '../src/objects/request.ts';
 import { tick as tickKind } from '../src/objects/tick.ts';
 import { within } from '../src/patience.ts';
 import {
@@ -39,6 +39,7 @@ import type { Backend } from './backends/port.ts';
 import { mayBeForgotten, mayStillBeNew } from './forgotten.ts';
 import { endOfHold } from './holds.ts';
 import type { Identities } from './identities.ts';
+import { giveLeases } from './leases.ts';
 import { takeMandate } from './mandates.ts';
 import { createNoise } from './noise.ts';
 import { takeOrder } from './orders.ts';
@@ -88,7 +89,10 @@ export type Bridge = Readonly<{
    * and nothing will. Throws `original_unknown` unless it waits for a person.
    */
   resolve: (id: string, word: Word) => Promise<void>;
-  /** Takes over runs that no bridge works on and releases holds that are over; returns how many. */
+  /**
+   * Takes over runs that no bridge works on; returns how many. Releases holds and leases that are
+   * over.
+   */
   sweep: () => Promise<number>;
   /** Broadcasts time and nonce to all devices. */
   tick: () => Promise<void>;
@@ -113,7 +117,7 @@ export function createBridge(parts: Parts): Bridge {
 
     const nowMs = clock.nowMs();
     if (!mayStillBeNew(value.exp, nowMs)) return retell(id);
-    if (mayBeForgotten(parts, value.exp, nowMs) && running.count() >= BARRING_MAX) {
+    if (mayBeOfBefore(value, nowMs) && running.count() >= BARRING_MAX) {
       return log('warn', 'many requests of before the restore, one left to be sent again');
     }
     const { run, fresh, suspended } = await store
@@ -168,9 +172,9 @@ export function createBridge(parts: Parts): Bridge {
    */
   async function refuse(start: Run, reason: Reason): Promise<Run> {
     let run = start;
-    const { action, exp } = run.request;
+    const { action } = run.request;
     const isPayment = action === 'pay' || action === 'hold';
-    const mayBePaid = isPayment && mayBeForgotten(parts, exp, clock.nowMs());
+    const mayBePaid = isPayment && mayBeOfBefore(run.request, run.admittedMs);
     for (const { name } of mayBePaid ? parts.backends : []) {
       if (!run.attempts.some(({ backend }) => backend === name)) {
         run = await store.attempt(run.id, openingAt(run, name), clock.nowMs());
@@ -186,6 +190,12 @@ export function createBridge(parts: Parts): Bridge {
       if (run.receipt || !isOver(run.attempts.at(-1)!.state)) return run;
     }
     return conclude(run, refusedAs(reason));
+  }
+
+  /** Whether a store that was restored may have forgotten it; a nonce of now was given since. */
+  function mayBeOfBefore({ exp, nonce }: Request, admittedMs: number): boolean {
+    const isOfNow = parts.rules.isFresh(nonce, admittedMs);
+    return mayBeForgotten(parts, exp, isOfNow, clock.nowMs());
   }
 
   /** Asks risk once and records its answer, together with the attempt that follows an allow. */
@@ -425,13 +435,22 @@ export function createBridge(parts: Parts): Bridge {
   async function answerQuery(device: string, envelope: Uint8Array): Promise<void> {
     const answer = await takeQuery(desk, device, envelope, clock.nowMs());
     if (answer.kind !== 'run') {
-      return parts.send(downTopic(device, answer.kind), answer.envelope, 1);
+      parts.send(downTopic(device, answer.kind), answer.envelope, 1);
+      if (answer.kind === 'tick') await answerWithLeases(device, answer.key);
+      return;
     }
     const { run, isNews } = answer;
     if (run.receipt) return tell(run);
     if (isNews) await stir(run.id);
     const told = running.told(run.id) ?? (await receipts.pending(run.id, 'in_progress'));
     parts.send(downTopic(device, 'receipt'), told, 1);
+  }
+
+  /** Whoever has just started may be without a link soon. */
+  async function answerWithLeases(device: string, key: string): Promise<void> {
+    for (const lease of await giveLeases(parts, key, clock.nowMs())) {
+      parts.send(downTopic(device, 'tick'), lease, 1);
+    }
   }
 
   // ── the entry ──────────────────────────────────────────────────────────────────────────────
@@ -526,6 +545,7 @@ export function createBridge(parts: Parts): Bridge {
       const open = taken.filter((run) => !running.has(run.id));
       for (const run of open) guard(work(run));
       for (const hold of await store.expiredHolds(nowMs, SWEEP_MAX)) guard(endHold(hold, nowMs));
+      await store.releaseLeases(nowMs, SWEEP_MAX);
       return open.length;
     },
     async tick() {

@@ -58,6 +58,7 @@ export async function check(
     order: asked.order === undefined ? undefined : await store.order(asked.order),
     terminals: await store.terminals(asked.payee),
     original: undefined,
+    lease: undefined,
     nowMs,
   };
   const rules = { ...parts.rules, isFresh: () => true };

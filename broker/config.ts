@@ -30,7 +30,7 @@ export const bridgeConfig = z.strictObject({
   root: path,
   /** Folder with the Key statements (`*.key`) that the root signed. */
   statements: path,
-  /** The platform's policy, signed by the root. */
+  /** The policies that the root signed: a file, or a folder of them (`*.policy`). */
   policy: path,
   mqtt: z.union(
     [

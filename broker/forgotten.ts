@@ -6,14 +6,19 @@
  */
 import { CLOCK_SKEW_S, ORDER_VALID_S, REQUEST_VALID_S_MAX, RESEND_FOR_MS } from '../src/limits.ts';
 
-/** Whether a request that ends at `exp` (seconds) may have been paid before the restore. */
+/**
+ * Whether a request that ends at `exp` (seconds) may have been paid before the restore. Under a
+ * lease that is forgotten, too, it may end long after: then only `isOfNow`, a nonce that was given
+ * out since, shows that it is new.
+ */
 export function mayBeForgotten(
   { restoredMs }: Readonly<{ restoredMs?: number }>,
   exp: number,
+  isOfNow: boolean,
   nowMs: number,
 ): boolean {
   if (restoredMs === undefined || !isSoonAfter(restoredMs, nowMs)) return false;
-  return exp * 1000 < restoredMs + (REQUEST_VALID_S_MAX + CLOCK_SKEW_S) * 1000;
+  return !isOfNow || exp * 1000 < restoredMs + (REQUEST_VALID_S_MAX + CLOCK_SKEW_S) * 1000;
 }
 
 /** The same of an order, which lives for ORDER_VALID_S. */

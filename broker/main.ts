@@ -4,7 +4,7 @@ import { toHex } from '../src/bytes.ts';
 import type { Realm } from '../src/cose.ts';
 import { parseConfig } from '../src/config.ts';
 import { OperatorError, PaymentError, type Reason } from '../src/errors.ts';
-import { requireBytes, requireFolder, requireText } from '../src/files.ts';
+import { requireBytes, requireEach, requireFolder, requireText } from '../src/files.ts';
 import { openSecretFile, readSecretText } from '../src/keyfile.ts';
 import {
   BRIDGE_FORGET_MS,
@@ -14,8 +14,7 @@ import {
   TICK_SLOT_MS,
 } from '../src/limits.ts';
 import type { KeyStatement } from '../src/objects/key.ts';
-import { open } from '../src/objects/kind.ts';
-import { policy as policyKind } from '../src/objects/policy.ts';
+import type { Policy } from '../src/objects/policy.ts';
 import type { HttpQuestion, HttpReply } from '../src/platform.ts';
 import { readPublicPem } from '../src/signer.ts';
 import { readTls } from '../src/tls.ts';
@@ -34,6 +33,7 @@ import { type Bridge, createBridge } from './bridge.ts';
 import { type BridgeConfig, bridgeConfig } from './config.ts';
 import { type Identities, createIdentities } from './identities.ts';
 import { toBody } from './hmac.ts';
+import { keptPolicies, takePolicy } from './policies.ts';
 import { type OperatorParts, operate as answer } from './operator.ts';
 import { type Route, answerBy } from './routes.ts';
 import { createRiskClient } from './risk/client.ts';
@@ -262,12 +262,13 @@ async function assemble(
 
   requireFolder(files, folder);
   const root = readPublicPem(requireText(files, at(config.root)));
-  const policy = open(policyKind, requireBytes(files, at(config.policy)), realm, () => root).value;
+  const signed = requireEach(files, at(config.policy), POLICY);
   const database = openDatabase(join(folder, 'bridge.db'));
   try {
     const store = createSqliteStore(database, timers, random);
     const identities = createIdentities(store, realm, root, clock);
     const statements = await enrolAll(identities, at(config.statements));
+    const policies = await takeAll({ store, realm, root }, signed);
     const isNew = (await store.meta('installed')) === undefined;
     if (!isNew) requireFiles(configFile, config);
     const keys = openBridgeKeys(files, folder);
@@ -292,7 +293,7 @@ async function assemble(
     );
     if (isNew) await store.setMeta('installed', '1');
     const { url, secret } = config.risk;
-    const rules = { policy, isFresh: nonces.isFresh };
+    const rules = { policies, isFresh: nonces.isFresh };
     const bridge = createBridge({
       realm,
       store,
@@ -403,6 +404,26 @@ async function forgetOld(store: Store, { evidenceDays }: BridgeConfig): Promise<
     await store.erase({ payer: undefined, beforeMs, by: 'policy', nowMs });
   }
   await store.forget(nowMs - BRIDGE_KEEP_MS);
+}
+
+/** How the names of signed policies end. */
+const POLICY = '.policy';
+
+/** Takes in the policies of these files; returns the newest of every scope that was ever seen. */
+async function takeAll(
+  parts: Parameters<typeof takePolicy>[0],
+  signed: ReturnType<typeof requireEach>,
+): Promise<readonly Policy[]> {
+  for (const { path, bytes } of signed) {
+    await takePolicy(parts, bytes, clock.nowMs()).catch((cause: unknown) => {
+      if (!(cause instanceof PaymentError)) throw cause;
+      const exit = cause.reason === 'unavailable' ? 'storage' : 'config';
+      throw new OperatorError(exit, `${path}: ${cause.reason}: ${cause.message}`, { cause });
+    });
+  }
+  const policies = await keptPolicies(parts);
+  if (policies.some(({ scope }) => scope.kind === 'platform')) return policies;
+  throw new OperatorError('config', 'no policy of the platform was ever given to this bridge');
 }
 
 /** Enrols every statement of the folder; returns what they say. */

@@ -99,7 +99,7 @@ async function linkedAt(
 
 /** Every link holds now, and the whole chain leads to the signing key. */
 export function requireChain(
-  request: Request,
+  request: Pick<Request, 'amount'>,
   { chain, identity, nowMs }: Pick<Facts, 'chain' | 'identity' | 'nowMs'>,
 ): void {
   const leaf = chain[0];

@@ -16,7 +16,7 @@ import type { Nonces } from './tick.ts';
 
 export type QueryAnswer =
   /** An addressed tick that echoes the boot's random and tells the highest counter seen. */
-  | Readonly<{ kind: 'tick'; envelope: Uint8Array }>
+  | Readonly<{ kind: 'tick'; envelope: Uint8Array; key: string }>
   /** The device's own request, as far as it has got; `isNews` when it was cancelled just now. */
   | Readonly<{ kind: 'run'; run: Run; isNews: boolean }>
   /** Pending: the request is not known here, which is no final word. Or the tombstone's, final. */
@@ -46,7 +46,8 @@ export async function takeQuery(
       audience: key.name,
       echo: value.echo!,
     };
-    return { kind: 'tick', envelope: await seal(tickKind, tick, realm, parts.signer) };
+    const answer = await seal(tickKind, tick, realm, parts.signer);
+    return { kind: 'tick', envelope: answer, key: key.name };
   }
   const subject = value.subject!;
   if (value.question === 'cancel') {

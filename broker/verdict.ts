@@ -3,9 +3,10 @@
  * the transaction that consumed the id, so its answer is final either way.
  *
  * The request must satisfy every mandate of its chain, so delegation needs no algebra. The order of
- * the checks is the order of PROTOCOL.md: times, nonce, role, chain, order, presence, windows. What
- * acts on an earlier payment is judged in original.ts.
+ * the checks is the order of PROTOCOL.md: times, nonce, role, chain, order, presence, windows (or
+ * the pool of its lease). What acts on an earlier payment is judged in original.ts.
  */
+import { toHex } from '../src/bytes.ts';
 import { PaymentError, type Reason } from '../src/errors.ts';
 import {
   CLOCK_SKEW_S,
@@ -20,12 +21,15 @@ import type { Band, Policy } from '../src/objects/policy.ts';
 import type { Remaining } from '../src/objects/receipt.ts';
 import type { Channel, Request } from '../src/objects/request.ts';
 import { standing } from './identities.ts';
+import { isCounted, requireLease, requirePool } from './leases.ts';
 import { instant, nameOf, requireChain } from './mandates.ts';
 import { judgeOriginal } from './original.ts';
+import { policiesFor, scopeName } from './policies.ts';
 import type { ChainLink, Facts, Reservation, Verdict } from './store/port.ts';
 
 export type Rules = Readonly<{
-  policy: Policy;
+  /** All that are kept; which of them bind a request is seen from it. */
+  policies: readonly Policy[];
   /** Whether a nonce was in a tick of this ledger not long before `nowMs`. */
   isFresh: (nonce: Uint8Array, nowMs: number) => boolean;
 }>;
@@ -33,23 +37,25 @@ export type Rules = Readonly<{
 /** The verdict on `request` under these facts; refusals carry the first reason that applies. */
 export function judge(request: Request, facts: Facts, rules: Rules): Verdict {
   return refusable(() => {
+    const { lease } = facts;
     requireCounter(request, facts);
-    requireTimes(request, facts.nowMs);
-    if (!rules.isFresh(request.nonce, facts.nowMs)) {
-      throw refused('stale_nonce', 'its tick nonce is not of the last two minutes');
-    }
+    if (lease) requireLease(request, lease, facts);
+    else requireFresh(request, facts.nowMs, rules);
     const fault = standing(facts.identity, facts.nowMs);
     if (fault) throw refused(fault, 'the signing key does not count now');
     if (request.original !== undefined) return judgeOriginal(request, facts);
 
     const { presence, channel } = requireRole(request, facts);
     requireChain(request, facts);
+    requireCounts(facts);
     const sellers = requirePayee(request, facts);
     requireOrder(request, facts);
     for (const link of facts.chain) requireScope(request, channel, link, sellers);
     for (const link of facts.chain) requireAmount(request, link);
-    requirePresence(request, presence, facts, rules.policy);
-    for (const link of facts.chain) requireRoom(request, link, facts.nowMs);
+    requirePresence(request, presence, facts, rules.policies);
+    // What is leased was reserved when the lease was given.
+    if (lease) requirePool(request, lease);
+    else for (const link of facts.chain) requireRoom(request, link, facts.nowMs);
     const amount = request.amount?.minor ?? 0n;
     const [leaf] = facts.chain;
     return {
@@ -57,10 +63,11 @@ export function judge(request: Request, facts: Facts, rules: Rules): Verdict {
       presence,
       channel,
       reservations: facts.chain.flatMap((link) => reservationsOf(link, amount)),
-      remaining: remainingOf(leaf!, amount),
+      remaining: lease ? remainingOf(leaf!, 0n, 0) : remainingOf(leaf!, amount, 1),
       funding: leaf!.mandate.funding,
       payer: leaf!.payer,
       backends: leaf!.backends,
+      ...(lease && { lease: toHex(lease.nonce) }),
     };
   });
 }
@@ -89,9 +96,13 @@ function requireCounter(
   }
 }
 
-function requireTimes({ exp }: Request, nowMs: number): void {
+function requireFresh({ exp, nonce }: Request, nowMs: number, { isFresh }: Rules): void {
   const now = nowMs / 1000;
   if (now >= exp) throw refused('expired', `the request was valid until ${instant(exp)}`);
+  // Before the length of its life: one under a lease that is not known any more claims a long one.
+  if (!isFresh(nonce, nowMs)) {
+    throw refused('stale_nonce', 'its tick nonce is not of the last two minutes');
+  }
   if (exp > now + REQUEST_VALID_S_MAX + CLOCK_SKEW_S) {
     throw refused('not_yet_valid', `it claims to be valid until ${instant(exp)}: too long`);
   }
@@ -100,12 +111,20 @@ function requireTimes({ exp }: Request, nowMs: number): void {
 /**
  * What of the claims of the signing key counts. A device never claims P4 (that is a mandate of its
  * own, for one order), and an agent has neither presence nor a channel that a person would have
- * used.
+ * used. A terminal collects for itself, by a token that only identifies.
  */
 function requireRole(
   request: Request,
   { identity: { statement } }: Facts,
 ): Readonly<{ presence: Presence; channel: Channel }> {
+  if (statement.role === 'terminal' && request.action === 'pay') {
+    requireOwn(request, statement);
+    const cap = Math.min(statement.presenceMax, PRESENCE_COLLECTED_MAX);
+    return {
+      presence: Math.min(request.presence, cap) as Presence,
+      channel: request.channel,
+    };
+  }
   if (statement.role !== 'device' && statement.role !== 'agent') {
     throw refused('role_forbidden', `a ${statement.role} does not ${request.action}`);
   }
@@ -118,6 +137,23 @@ function requireRole(
 }
 
 const PRESENCE_CLAIMED_MAX = 3;
+/** A tag or a number can be copied or relayed, so it proves no act of a person. */
+const PRESENCE_COLLECTED_MAX = 1;
+
+function requireOwn({ payee, terminal }: Request, own: KeyStatement): void {
+  if (payee !== own.payee) throw refused('scope_payee', 'a terminal collects for its own payee');
+  if (terminal !== own.terminal) {
+    throw refused('scope_terminal', 'a terminal collects at itself, and says so');
+  }
+}
+
+/** What a token that can be copied is worth is bounded by counting, too. */
+function requireCounts({ identity, chain }: Facts): void {
+  if (identity.statement.role !== 'terminal') return;
+  const uncounted = chain.find(({ mandate }) => !isCounted(mandate));
+  if (!uncounted) return;
+  throw refused('limit_count', `${nameOf(uncounted)} has no window that counts payments`);
+}
 
 /**
  * The terminals that may be meant, now valid: the one that the request names, or every one of the
@@ -185,16 +221,22 @@ const SCOPE_REASONS = Object.freeze({
 function requirePresence(
   request: Request,
   claimed: Presence,
-  { chain }: Facts,
-  policy: Policy,
+  { chain, identity, nowMs }: Facts,
+  policies: readonly Policy[],
 ): void {
   const presence = isForThisAlone(chain, request) ? 4 : claimed;
   const currency = request.amount?.currency ?? chain[0]!.mandate.currency;
   const minor = request.amount?.minor ?? 0n;
-  const ladder = policy.ladders.find((entry) => entry.currency === currency);
+  const { device } = identity.statement;
+  const binding = policiesFor(policies, { device, payee: request.payee }, nowMs);
   const needs = [
-    // A currency without a ladder is one that the operator has not opened.
-    { whose: 'the policy', level: ladder ? levelFor(ladder.bands, minor) : 4 },
+    ...(binding.length === 0 ? [{ whose: 'a platform without a policy', level: 4 as const }] : []),
+    ...binding.map(({ scope, ladders }) => {
+      const ladder = ladders.find((entry) => entry.currency === currency);
+      // A currency without a ladder is one that the operator has not opened.
+      const level = ladder ? levelFor(ladder.bands, minor) : 4;
+      return { whose: `the policy for ${scopeName(scope)}`, level };
+    }),
     ...chain.map((link) => ({ whose: nameOf(link), level: levelFor(link.mandate.bands, minor) })),
   ];
   // A mandate for this order and amount alone is the strongest yes: its own bands ask no more.
@@ -256,10 +298,11 @@ function reservationsOf(link: ChainLink, amount: bigint): Reservation[] {
   return link.mandate.windows.map((window, index) => ({ mandate: link.id, index, window, amount }));
 }
 
-function remainingOf(leaf: ChainLink, amount: bigint): Remaining[] {
+/** What the leaf's windows have left when this much more is taken from them. */
+function remainingOf(leaf: ChainLink, amount: bigint, count: number): Remaining[] {
   return leaf.mandate.windows.map((window, i) => ({
     amount: window.max - leaf.usage[i]!.amount - amount,
-    count: window.count - leaf.usage[i]!.count - 1,
+    count: window.count - leaf.usage[i]!.count - count,
   }));
 }
 

@@ -1,7 +1,29 @@
 /** Files that a program cannot do without: read, or one line that says what is missing. */
-import { dirname } from 'node:path';
+import { dirname, join } from 'node:path';
 import { OperatorError } from './errors.ts';
 import type { Files } from './platform.ts';
+
+/**
+ * A file, or every file of a folder whose name ends with `ending`, with the path of each. Throws
+ * OperatorError `config` when there is none or one cannot be read.
+ */
+export function requireEach(
+  files: Files,
+  path: string,
+  ending: string,
+): readonly Readonly<{ path: string; bytes: Uint8Array }>[] {
+  let names: readonly string[] = [];
+  try {
+    names = files.list(path);
+  } catch {
+    return [{ path, bytes: requireBytes(files, path) }]; // No folder: a file, or nothing.
+  }
+  const paths = names.filter((name) => name.endsWith(ending)).map((name) => join(path, name));
+  if (paths.length === 0) {
+    throw new OperatorError('config', `${path} holds no file that ends with ${ending}`);
+  }
+  return paths.map((each) => ({ path: each, bytes: requireBytes(files, each) }));
+}
 
 /** The bytes of `path`; throws OperatorError `config` when it is absent or cannot be read. */
 export function requireBytes(files: Files, path: string): Uint8Array {

@@ -181,6 +181,8 @@ export const RESOLVE_FOR_MS = 120_000;
 export const CANCEL_FOR_MS_MAX = 7 * 24 * 3_600_000;
 /** Backends that a payment may be tried at, one after the other. */
 export const BACKENDS_MAX = 8;
+/** Mandates of one key that are leased at once: the regulars of one kiosk. */
+export const LEASES_PER_KEY_MAX = 64;
 /** A run belongs to the bridge that works on it for this long, and is renewed while it does. */
 export const CLAIM_MS = 30_000;
 /** A hold is released when nobody captured it for this long (card schemes: about 7 days). */

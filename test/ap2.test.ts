@@ -52,7 +52,7 @@ async function probeStage(): Promise<Stage> {
   const bands = [{ ceiling: 10_000_000n, level: 2 }] as const;
   const ladders = ['CNY', 'JPY', 'USD'].map((currency) => ({ currency, bands }));
   const policy = { iat: NOW_S, version: 1, scope: { kind: 'platform' }, ladders } as const;
-  stage.restart(new Power(), { rules: { policy, isFresh: stage.nonces.isFresh } });
+  stage.restart(new Power(), { rules: { policies: [policy], isFresh: stage.nonces.isFresh } });
   return stage;
 }
 

@@ -367,12 +367,14 @@ describe('7 an agent that was talked into something', () => {
       ],
     });
     const rules = {
-      policy: {
-        iat: NOW_S,
-        version: 1,
-        scope: { kind: 'platform' },
-        ladders: [{ currency: 'CNY', bands: [{ ceiling: 1_000_00n, level: 0 }] }],
-      },
+      policies: [
+        {
+          iat: NOW_S,
+          version: 1,
+          scope: { kind: 'platform' },
+          ladders: [{ currency: 'CNY', bands: [{ ceiling: 1_000_00n, level: 0 }] }],
+        },
+      ],
       isFresh: stage.nonces.isFresh,
     } as const;
     stage.restart(new Power(), { rules });

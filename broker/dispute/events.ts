@@ -82,6 +82,13 @@ function tell(row: EvidenceRow, reading: Reading, about: About): Telling {
     }
     case 'answer':
       return tellAnswer(value, about);
+    case 'lease': {
+      const title =
+        value['released'] === undefined
+          ? 'The bridge leases a part of the mandate, to be spent offline'
+          : 'The bridge takes back what is left of a lease';
+      return { icon, title, facts: all(value) };
+    }
     case 'status':
       return { icon, title: `Status: ${text(value['status'] ?? 'changed')}`, facts: all(value) };
     case 'note':
@@ -172,6 +179,9 @@ function tellVerdict(value: Readonly<Record<string, unknown>>, about: About): Te
       fact('Channel that counts', text(value['channel'])),
       { name: 'Windows debited', lines: debits.length > 0 ? debits : ['none'] },
       ...(left.length > 0 ? [{ name: 'Left afterwards', lines: left }] : []),
+      ...(value['lease'] === undefined
+        ? []
+        : [fact('Drawn from the lease with nonce', text(value['lease']))]),
       fact('Funding', text(value['funding'])),
       fact('Payer', text(value['payer'])),
       fact('Backends to try', list0(value['backends']).map(text).join(', then ')),
@@ -453,6 +463,7 @@ export function short(id: string): string {
 
 const ICONS: Readonly<Partial<Record<EvidenceKind, Icon>>> = Object.freeze({
   mandate: 'mandate',
+  lease: 'mandate',
   order: 'order',
   request: 'request',
   verdict: 'verdict',
@@ -466,6 +477,7 @@ const NAMES: Readonly<Partial<Record<EvidenceKind, string>>> = Object.freeze({
   mandate: 'a mandate',
   order: 'an order',
   request: 'the signed request',
+  lease: 'a lease',
   verdict: 'the verdict',
   decision: 'the decision of risk',
   attempt: 'an attempt at a backend',

@@ -48,7 +48,9 @@ export function erase(
   const ended = `SELECT id FROM mandates m WHERE stored_ms < ?1 AND ${mine}
     AND (exp * 1000 < ?1 OR epoch < (SELECT p.epoch FROM payers p WHERE p.payer = m.payer))
     AND NOT EXISTS (SELECT 1 FROM mandates c WHERE c.parent = m.id)
-    AND NOT EXISTS (SELECT 1 FROM reservations v WHERE v.mandate = m.id AND v.state = 'reserved')`;
+    AND NOT EXISTS (SELECT 1 FROM reservations v WHERE v.mandate = m.id AND v.state = 'reserved')
+    AND NOT EXISTS (SELECT 1 FROM pool_windows w JOIN pools p ON p.id = w.pool
+      WHERE w.mandate = m.id AND p.closed_ms IS NULL)`;
   // Whose an order that nobody paid or a tombstone was, is not known: they go by age only.
   const idle = `SELECT id FROM orders WHERE ?2 IS NULL AND stored_ms < ?1 AND run IS NULL`;
   const subjects = `SELECT id FROM (${over}) UNION SELECT id FROM (${ended})

@@ -103,15 +103,21 @@ export function createFacts(database: Database) {
     const row =
       slot.kind === 'label'
         ? one(
-            `SELECT settled + reserved AS amount, settled_count + reserved_count AS count
+            `SELECT settled + reserved + pooled AS amount,
+               settled_count + reserved_count + pooled_count AS count
              FROM windows WHERE mandate = ? AND place = ? AND label = ?`,
             mandate,
             BigInt(place),
             slot.label,
           )
         : one(
-            `SELECT coalesce(sum(minor), 0) AS amount, count(*) AS count FROM reservations
-             WHERE mandate = ? AND place = ? AND at_ms > ? AND state <> 'voided'`,
+            `SELECT sum(amount) AS amount, sum(count) AS count FROM (
+               SELECT coalesce(sum(minor), 0) AS amount, count(*) AS count FROM reservations
+               WHERE mandate = ?1 AND place = ?2 AND at_ms > ?3 AND state <> 'voided'
+               UNION ALL
+               SELECT p.amount - p.drawn, p.count - p.drawn_count
+               FROM pool_windows w JOIN pools p ON p.id = w.pool
+               WHERE w.mandate = ?1 AND w.place = ?2 AND p.closed_ms IS NULL)`,
             mandate,
             BigInt(place),
             BigInt(Math.floor(slot.sinceMs)),

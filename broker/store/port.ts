@@ -98,6 +98,40 @@ export type Facts = Readonly<{
   terminals: readonly KeyStatement[];
   /** What the request acts upon, when it names an original; its `chain` is then that one's. */
   original: Original | undefined;
+  /** The lease whose nonce the request carries, and what is left in its pool. */
+  lease: (Lease & Readonly<{ rest: Usage }>) | undefined;
+  nowMs: number;
+}>;
+
+/** How much a lease is for, and its ends in seconds: spent until `exp`, arrived until `upload`. */
+export type LeaseTerms = Usage & Readonly<{ exp: number; upload: number }>;
+
+/** A lease as it was given; amount and count are what its pool held at that moment. */
+export type Lease = LeaseTerms &
+  Readonly<{
+    /** 8 random bytes, which go into the requests that spend it. */
+    nonce: Uint8Array;
+    /** Thumbprint of the one key that it is for. */
+    key: string;
+    mandate: string;
+    currency: string;
+    /** Seconds since 1970. */
+    iat: number;
+  }>;
+
+/** Everything that the terms of a key's next lease under a mandate may depend on. */
+export type LeaseFacts = Readonly<{
+  identity: Identity;
+  /** Leaf first, with what the windows have seen but for this pool; empty when not known. */
+  chain: readonly ChainLink[];
+  /** What the pool holds: set aside and not yet drawn. */
+  pool: Usage;
+  /** What the other pools of the key hold in this currency. */
+  others: Usage;
+  /** The last lease of the pool. */
+  latest: Lease | undefined;
+  /** When the first of key, mandates and signers of mandates ends, seconds. */
+  validUntil: number;
   nowMs: number;
 }>;
 
@@ -122,6 +156,8 @@ export type Verdict =
       payer: string;
       /** Backends to try, in this order. */
       backends: readonly string[];
+      /** Nonce of the lease, in hex: what it reserves is drawn from that one's pool. */
+      lease?: string;
     }>
   /** `why` says in words which limit of which mandate refused. */
   | Readonly<{ kind: 'refuse'; reason: Reason; why: string }>;
@@ -231,6 +267,8 @@ export type EvidenceKind =
   | 'key'
   | 'mandate'
   | 'order'
+  | 'policy'
+  | 'lease'
   | 'request'
   | 'verdict'
   | 'decision'
@@ -243,7 +281,7 @@ export type EvidenceKind =
   | 'erasure'
   | 'note';
 
-/** `subject` is a request id, mandate id, order id, revoke id or key name. */
+/** `subject` is the id of a request, mandate, order or revoke, a key's name or a policy's scope. */
 export type Note = Readonly<{
   subject: string;
   kind: EvidenceKind;
@@ -286,7 +324,10 @@ export type Store = Readonly<{
   terminals: (payee: string) => Promise<readonly KeyStatement[]>;
   /** Keys after name `after`, in the order of their names. */
   identities: (after: string, count: number) => Promise<readonly Identity[]>;
-  /** A revoked key stays revoked. Returns whether the status changed. */
+  /**
+   * A revoked key stays revoked, and one that is not active holds no pool. Returns whether the
+   * status changed.
+   */
   setIdentityStatus: (name: string, status: KeyStatus, nowMs: number) => Promise<boolean>;
   /** The highest counter seen of a key; 0 when none. */
   highestCounter: (name: string) => Promise<number>;
@@ -312,17 +353,44 @@ export type Store = Readonly<{
     filter: Readonly<{ payer: string | undefined; after: string; count: number }>,
     nowMs: number,
   ) => Promise<readonly ChainLink[]>;
+  /** Ids of the active mandates that name a key, at most `count`. */
+  mandatesOf: (key: string, count: number) => Promise<readonly string[]>;
   /** Suspends or resumes; a revoked mandate stays revoked. Returns whether it changed. */
   setMandateStatus: (id: string, status: KeyStatus, nowMs: number) => Promise<boolean>;
   /**
-   * Ends one mandate or every mandate of the payer below an epoch, and refuses their runs without
-   * an attempt, in one transaction. `running` lists the others, and the open holds. The same
-   * revoke again changes nothing and returns its stored receipt. Throws `mandate_unknown` for a
-   * mandate of another payer, `malformed` for an epoch that leaps.
+   * Ends one mandate or every mandate of the payer below an epoch, refuses their runs without an
+   * attempt and gives back their pools, in one transaction. `running` lists the others, and the
+   * open holds. The same revoke again changes nothing and returns its stored receipt. Throws
+   * `mandate_unknown` for a mandate of another payer, `malformed` for an epoch that leaps.
    */
   revoke: (revocation: Revocation) => Promise<Revoked>;
   /** Keeps the receipt of a revoke; returns the one that counts. */
   putRevokeReceipt: (id: string, receipt: Uint8Array, nowMs: number) => Promise<Uint8Array>;
+
+  /**
+   * Asks `terms` about the pool of this key and mandate and, unless it says `same` or nothing, sets
+   * that much aside on every window of the chain as of now, in one transaction. Returns the lease
+   * that counts, with a nonce of its own when it is new.
+   */
+  lease: (
+    asked: Readonly<{ key: string; mandate: string; nowMs: number }>,
+    terms: (facts: LeaseFacts) => LeaseTerms | 'same' | undefined,
+  ) => Promise<Lease | undefined>;
+  /** Gives back the pools of which nothing may arrive any more; returns how many. */
+  releaseLeases: (nowMs: number, count: number) => Promise<number>;
+
+  /**
+   * Keeps a scope's policy unless a higher version is kept; returns the version that is. The
+   * caller refuses a lower one.
+   */
+  putPolicy: (
+    scope: string,
+    version: number,
+    envelope: Uint8Array,
+    nowMs: number,
+  ) => Promise<number>;
+  /** The kept policies of all scopes. */
+  policies: () => Promise<readonly Uint8Array[]>;
 
   /**
    * Registers an order of a terminal unless it is there; returns it as it stands. With `refusal` it

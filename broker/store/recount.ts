@@ -1,6 +1,7 @@
 /**
- * Counts the bridge's tables again, a page at a time: windows from their reservations, runs from
- * their attempts and evidence. SQL stands here, and nothing is written.
+ * Counts the bridge's tables again, a page at a time: windows from their reservations and pools,
+ * pools from what was drawn, runs from their attempts and evidence. SQL stands here, and nothing is
+ * written.
  *
  * The maxima are those of the mandates' own envelopes, not the copies that the windows carry, so a
  * table that was tampered with contradicts what the payer signed.
@@ -23,7 +24,7 @@ export function recount(database: Database, facts: Facts, after: string): Recoun
   const all = (text: string, ...values: SqlValue[]) => database.prepare(text).all(...values);
   const [table = '', position = ''] = after.split(':');
   const limit = BigInt(AUDIT_PAGE_ROWS);
-  if (table !== 'runs') {
+  if (table !== 'pools' && table !== 'runs') {
     const rows = all(`${MANDATE} WHERE m.id > ? ORDER BY m.id LIMIT ?`, position, limit);
     const revoked = rows.length > 0 ? revocationsIn(database) : [];
     for (const row of rows) {
@@ -32,7 +33,17 @@ export function recount(database: Database, facts: Facts, after: string): Recoun
       compareMandate(database, stored, row, revoked, differ);
     }
     const last = rows.at(-1);
-    return { differences, next: last ? `mandates:${String(last['id'])}` : 'runs:0' };
+    return { differences, next: last ? `mandates:${String(last['id'])}` : 'pools:0' };
+  }
+  if (table === 'pools') {
+    const rows = all(
+      'SELECT * FROM pools WHERE id > ? ORDER BY id LIMIT ?',
+      BigInt(position),
+      limit,
+    );
+    for (const row of rows) countPool(database, row, differ);
+    const last = rows.at(-1);
+    return { differences, next: last ? `pools:${String(last['id'])}` : 'runs:0' };
   }
   const rows = all(
     'SELECT rowid AS place, * FROM runs WHERE rowid > ? ORDER BY rowid LIMIT ?',
@@ -73,10 +84,19 @@ function countMandate(
          WHERE mandate = ? AND place = ? AND state <> 'voided' ORDER BY at_ms`,
       )
       .all(stored.id, BigInt(place));
+    const pools = database
+      .prepare(
+        `SELECT w.label, sum(p.amount - p.drawn) AS minor, sum(p.count - p.drawn_count) AS count,
+           max(p.at_ms) AS at_ms
+         FROM pool_windows w JOIN pools p ON p.id = w.pool
+         WHERE w.mandate = ? AND w.place = ? AND p.closed_ms IS NULL GROUP BY w.label`,
+      )
+      .all(stored.id, BigInt(place));
     if (window.kind === 'rolling') {
-      countRolling(reservations, window, where, differ);
+      countRolling(reservations, pools[0], window, where, differ);
       continue;
     }
+    const pooled = new Map(pools.map((row) => [String(row['label']), row]));
     const counted = new Map<string, { settled: bigint; reserved: bigint; count: bigint }>();
     for (const item of reservations) {
       const label = String(item['label']);
@@ -93,6 +113,10 @@ function countMandate(
       const at = `${where} ${label}`;
       const sum = counted.get(label) ?? { settled: 0n, reserved: 0n, count: 0n };
       counted.delete(label);
+      const aside = pooled.get(label);
+      pooled.delete(label);
+      differ('leased in a window', at, aside?.['minor'] ?? 0n, slot['pooled']);
+      differ('leased payments in a window', at, aside?.['count'] ?? 0n, slot['pooled_count']);
       const settled = slot['settled'] as bigint;
       const reserved = slot['reserved'] as bigint;
       const count = (slot['settled_count'] as bigint) + (slot['reserved_count'] as bigint);
@@ -101,9 +125,12 @@ function countMandate(
         differ('settled in a window', at, sum.settled, settled);
         differ('payments in a window', at, sum.count, count);
       }
-      differ('window within its maximum', at, true, settled + reserved <= window.max);
-      differ('window within its count', at, true, count <= BigInt(window.count));
+      const sumWithLeased = settled + reserved + (slot['pooled'] as bigint);
+      const countWithLeased = count + (slot['pooled_count'] as bigint);
+      differ('window within its maximum', at, true, sumWithLeased <= window.max);
+      differ('window within its count', at, true, countWithLeased <= BigInt(window.count));
     }
+    for (const label of pooled.keys()) differ('a window of leases', where, label, 'none');
     for (const label of counted.keys()) differ('a window of reservations', where, label, 'none');
   }
 }
@@ -166,9 +193,50 @@ function evidenceOf(database: Database, subject: string, kind: string) {
   return { isMissing: row === undefined, body: body instanceof Uint8Array ? body : undefined };
 }
 
-/** At no moment more than the maximum within the seconds before it. */
+/** A pool holds what its last lease says but for what was drawn from it since. */
+function countPool(database: Database, row: SqlRow, differ: Differ): void {
+  // One that was given back has no more to say; after a restore its lease is not known either.
+  if (row['closed_ms'] !== null) return;
+  const where = `leased to key ${String(row['key'])} under mandate ${String(row['mandate'])}`;
+  const last = database
+    .prepare('SELECT nonce, amount, count FROM leases WHERE pool = ? ORDER BY rowid DESC LIMIT 1')
+    .get(row['id']!);
+  differ('a lease', where, true, last !== undefined);
+  if (!last) return;
+  differ('what was leased', where, last['amount'], row['amount']);
+  differ('payments that were leased', where, last['count'], row['count']);
+  const given = database
+    .prepare(`SELECT body FROM evidence WHERE subject = ? AND kind = 'lease'`)
+    .all(row['mandate']!)
+    .map(({ body }) => body instanceof Uint8Array && record(body))
+    .find((said) => said && said['nonce'] === last['nonce']);
+  if (!given) differ('evidence of a lease', where, 'a row', 'none');
+  else {
+    differ('what was leased', where, given['amount'], String(last['amount']));
+    differ('payments that were leased', where, String(given['count']), String(last['count']));
+  }
+  let drawn = 0n;
+  const runs = database
+    .prepare(
+      `SELECT r.envelope FROM leases l JOIN runs r ON r.lease = l.nonce
+       WHERE l.pool = ? AND r.rowid > ?`,
+    )
+    .all(row['id']!, row['since']!);
+  for (const { envelope } of runs) {
+    drawn += requestKind.decode(payloadOf(envelope as Uint8Array)).amount?.minor ?? 0n;
+  }
+  differ('drawn from a lease', where, drawn, row['drawn']);
+  differ('payments drawn from a lease', where, BigInt(runs.length), row['drawn_count']);
+}
+
+function record(body: Uint8Array): Readonly<Record<string, unknown>> {
+  return JSON.parse(new TextDecoder().decode(body)) as Readonly<Record<string, unknown>>;
+}
+
+/** At no moment more than the maximum within the seconds before it, what is leased included. */
 function countRolling(
   reservations: readonly SqlRow[],
+  leased: SqlRow | undefined,
   window: Readonly<{ seconds: number; max: bigint; count: number }>,
   where: string,
   differ: Differ,
@@ -184,6 +252,15 @@ function countRolling(
     differ('rolling window within its maximum', where, true, sum <= window.max);
     differ('rolling window within its count', where, true, i - first + 1 <= window.count);
   }
+  if (!leased) return;
+  const last = (reservations.at(-1)?.['at_ms'] ?? 0n) as bigint;
+  const atMs = last > (leased['at_ms'] as bigint) ? last : (leased['at_ms'] as bigint);
+  const within = reservations.filter((item) => (item['at_ms'] as bigint) > atMs - span);
+  const used = within.reduce((all, item) => all + (item['minor'] as bigint), 0n);
+  const count = BigInt(within.length) + (leased['count'] as bigint);
+  const amount = used + (leased['minor'] as bigint);
+  differ('rolling window within its maximum', where, true, amount <= window.max);
+  differ('rolling window within its count', where, true, count <= BigInt(window.count));
 }
 
 /** What acts upon a payment and what is written of its money tell the same story. */

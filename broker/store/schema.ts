@@ -1,7 +1,7 @@
 /**
  * The bridge's tables in SQLite. The database itself holds what must never be untrue: one run per
- * id, one request per counter of a key, no window beyond its maximum, one live attempt per run, and
- * no refund beyond the capture (invariants I1 and I2).
+ * id, one request per counter of a key, no window beyond its maximum, leased or not, no draw beyond
+ * its pool, one live attempt per run, and no refund beyond the capture (invariants I1 and I2).
  *
  * Versions are steps: an older store is brought up to date by the steps that it lacks, and a step
  * that was released is never edited.
@@ -189,6 +189,65 @@ INSERT INTO attempts
     CASE WHEN outcome = 'refused' THEN reason END
   FROM runs WHERE attempted_ms IS NOT NULL;
 `,
+  `
+ALTER TABLE mandates ADD COLUMN cnf TEXT NOT NULL DEFAULT ''; -- as in the envelope
+CREATE INDEX mandates_by_cnf ON mandates (cnf, id);
+
+-- What is set aside for leases counts in a window like what is reserved.
+ALTER TABLE windows ADD COLUMN pooled INTEGER NOT NULL DEFAULT 0
+  CHECK (pooled >= 0 AND settled + reserved + pooled <= max);
+ALTER TABLE windows ADD COLUMN pooled_count INTEGER NOT NULL DEFAULT 0
+  CHECK (pooled_count >= 0 AND settled_count + reserved_count + pooled_count <= max_count);
+
+-- What one key may spend offline under one mandate, as of its last lease.
+CREATE TABLE pools (
+  id INTEGER PRIMARY KEY,
+  key TEXT NOT NULL,
+  mandate TEXT NOT NULL,
+  currency TEXT NOT NULL,
+  amount INTEGER NOT NULL,
+  count INTEGER NOT NULL,
+  drawn INTEGER NOT NULL DEFAULT 0 CHECK (drawn >= 0 AND drawn <= amount),
+  drawn_count INTEGER NOT NULL DEFAULT 0 CHECK (drawn_count >= 0 AND drawn_count <= count),
+  at_ms INTEGER NOT NULL,             -- when the last lease was given
+  since INTEGER NOT NULL,             -- rowid of the last run before it
+  until INTEGER NOT NULL,             -- upload of the lease that lives longest, seconds
+  closed_ms INTEGER                   -- given back: nothing is drawn any more
+) STRICT;
+CREATE UNIQUE INDEX one_open_pool ON pools (key, mandate) WHERE closed_ms IS NULL;
+CREATE INDEX pools_by_end ON pools (until) WHERE closed_ms IS NULL;
+
+-- Where a pool is set aside.
+CREATE TABLE pool_windows (
+  pool INTEGER NOT NULL,
+  mandate TEXT NOT NULL,
+  place INTEGER NOT NULL,
+  label TEXT,                         -- null for a rolling window, in which it always counts
+  PRIMARY KEY (pool, mandate, place)
+) STRICT, WITHOUT ROWID;
+CREATE INDEX pool_windows_by_mandate ON pool_windows (mandate, place);
+
+CREATE TABLE leases (
+  nonce TEXT PRIMARY KEY,
+  pool INTEGER NOT NULL,
+  amount INTEGER NOT NULL,
+  count INTEGER NOT NULL,
+  iat INTEGER NOT NULL,
+  exp INTEGER NOT NULL,
+  upload INTEGER NOT NULL
+) STRICT;
+CREATE INDEX leases_by_pool ON leases (pool);
+CREATE INDEX leases_by_end ON leases (upload);
+
+ALTER TABLE runs ADD COLUMN lease TEXT; -- nonce of the lease whose pool it was drawn from
+CREATE INDEX runs_by_lease ON runs (lease) WHERE lease IS NOT NULL;
+
+CREATE TABLE policies (
+  scope TEXT PRIMARY KEY,
+  version INTEGER NOT NULL,           -- never falls
+  envelope BLOB NOT NULL
+) STRICT, WITHOUT ROWID;
+`,
 ];
 
 /**
@@ -210,6 +269,7 @@ export function prepareSchema(database: Database): void {
       database.exec(statements);
       if (step === 1) fillMandates(database);
       if (step === 1) markBegin(database);
+      if (step === 2) fillHolders(database);
     }
     database.exec(`PRAGMA user_version = ${SCHEMA_STEPS.length}`);
     // This program owns the file alone: whoever worked on these runs is gone.
@@ -226,12 +286,33 @@ function fillMandates(database: Database): void {
   }
 }
 
+/** Stores of version 2 had the key that a mandate names in its envelope only. */
+function fillHolders(database: Database): void {
+  const update = database.prepare('UPDATE mandates SET cnf = ? WHERE id = ?');
+  for (const row of database.prepare('SELECT id, envelope FROM mandates').all()) {
+    const { cnf } = mandateKind.decode(payloadOf(row['envelope'] as Uint8Array));
+    update.run(cnf, row['id']!);
+  }
+}
+
 /** Rows of before the chain of evidence have none: the audit must know which those are. */
 function markBegin(database: Database): void {
   for (const table of ['runs', 'mandates']) {
     const last = database.prepare(`SELECT coalesce(max(rowid), 0) AS last FROM ${table}`).get();
     setMeta(database, `${table}_before_chain`, String(last!['last']));
   }
+}
+
+/**
+ * A store that went back in time has forgotten what was drawn since: every pool is given back, and
+ * no lease of before is known any more. Inside the caller's transaction.
+ */
+export function forgetLeases(database: Database, nowMs: number): void {
+  database.exec('UPDATE windows SET pooled = 0, pooled_count = 0 WHERE pooled_count > 0');
+  database
+    .prepare('UPDATE pools SET closed_ms = ? WHERE closed_ms IS NULL')
+    .run(BigInt(Math.floor(nowMs)));
+  database.exec('DELETE FROM leases');
 }
 
 /** Keeps a small value of the bridge's own, inside the caller's transaction. */

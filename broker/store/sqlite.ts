@@ -11,6 +11,7 @@ import { createGroup } from '../group.ts';
 import { type Chain, createChain } from './chain.ts';
 import { erase, forget } from './erasure.ts';
 import { MANDATE, createFacts } from './facts.ts';
+import { createLeases } from './leases.ts';
 import type {
   Admission,
   Admitted,
@@ -53,6 +54,7 @@ export function createSqliteStore(database: Database, timers: Timers, random: Ra
     return seen;
   };
   const { reserve, release } = createReservations(database);
+  const leases = createLeases(database, facts, chain, random);
   const one = (text: string, ...values: SqlValue[]) => database.prepare(text).get(...values);
   const all = (text: string, ...values: SqlValue[]) => database.prepare(text).all(...values);
   const write = (text: string, ...values: SqlValue[]) =>
@@ -96,6 +98,7 @@ export function createSqliteStore(database: Database, timers: Timers, random: Ra
             order: request.order === undefined ? undefined : facts.order(request.order),
             terminals: facts.terminals(request.payee),
             original,
+            lease: isOwn ? undefined : leases.leaseOf(request.nonce),
             nowMs,
           });
     const accepted = verdict.kind === 'accept' ? verdict : undefined;
@@ -156,17 +159,21 @@ export function createSqliteStore(database: Database, timers: Timers, random: Ra
         `UPDATE identities SET status = 'suspended' WHERE name = ? AND status = 'active'`,
         key,
       ) === 1;
-    if (suspended) chain.append(key, 'status', { status: 'suspended', request: id }, nowMs);
+    if (suspended) {
+      chain.append(key, 'status', { status: 'suspended', request: id }, nowMs);
+      leases.releaseOf(key, 'suspended', nowMs);
+    }
     return { run, fresh: true, suspended };
   }
 
   /** Takes what an accepted request needs: windows, its order, or part of its original. */
   function claimFor(
     { id, request, original }: Run,
-    { reservations }: Extract<Verdict, { kind: 'accept' }>,
+    { reservations, lease }: Extract<Verdict, { kind: 'accept' }>,
     nowMs: number,
   ): void {
-    for (const reservation of reservations) reserve(id, reservation, nowMs);
+    if (lease !== undefined) leases.draw(id, lease, request.amount!.minor, nowMs);
+    else for (const reservation of reservations) reserve(id, reservation, nowMs);
     if (request.order !== undefined && original === undefined) {
       const claimed = write(
         `UPDATE orders SET state = 'claimed', run = ? WHERE id = ? AND state = 'open'`,
@@ -454,8 +461,8 @@ export function createSqliteStore(database: Database, timers: Timers, random: Ra
       }
       const changed = write(
         `INSERT INTO mandates (id, parent, issuer, payer, status, envelope, stored_ms, epoch,
-           exp, backends)
-         VALUES (?, ?, ?, ?, 'active', ?, ?, ?, ?, ?) ON CONFLICT DO NOTHING`,
+           exp, backends, cnf)
+         VALUES (?, ?, ?, ?, 'active', ?, ?, ?, ?, ?, ?) ON CONFLICT DO NOTHING`,
         id,
         value.parent ?? null,
         issuer,
@@ -465,6 +472,7 @@ export function createSqliteStore(database: Database, timers: Timers, random: Ra
         BigInt(value.epoch),
         BigInt(value.exp),
         JSON.stringify(backends),
+        value.cnf,
       );
       if (changed === 1) chain.append(id, 'mandate', envelope, nowMs);
     });
@@ -483,6 +491,8 @@ export function createSqliteStore(database: Database, timers: Timers, random: Ra
       status,
     );
     if (changed === 1) chain.append(id, 'status', { status }, nowMs);
+    if (status !== 'active' && table === 'identities') leases.releaseOf(id, status, nowMs);
+    if (status === 'revoked' && table === 'mandates') leases.releaseRevoked(nowMs);
     return changed === 1;
   }
 
@@ -523,10 +533,48 @@ export function createSqliteStore(database: Database, timers: Timers, random: Ra
           BigInt(count),
         ).map((row) => facts.link(facts.toMandate(row, nowMs), nowMs)),
       ),
+    mandatesOf: (key, count) =>
+      read(() =>
+        all(
+          `SELECT id FROM mandates WHERE cnf = ? AND status = 'active' ORDER BY id LIMIT ?`,
+          key,
+          BigInt(count),
+        ).map(({ id }) => id as string),
+      ),
     setMandateStatus: (id, status, nowMs) => sql(() => setStatus('mandates', id, status, nowMs)),
-    revoke: (revocation) => sql(() => revoke(database, chain, revocation)),
+    revoke: (revocation) =>
+      sql(() => {
+        const revoked = revoke(database, chain, revocation);
+        leases.releaseRevoked(revocation.nowMs);
+        return revoked;
+      }),
     putRevokeReceipt: (id, receipt, nowMs) =>
       sql(() => putRevokeReceipt(database, chain, id, receipt, nowMs)),
+
+    lease: (asked, terms) => sql(() => leases.lease(asked, terms)),
+    releaseLeases: (nowMs, count) => sql(() => leases.releaseOver(nowMs, count)),
+
+    putPolicy: (scope, version, envelope, nowMs) =>
+      sql(() => {
+        const changed = write(
+          `INSERT INTO policies (scope, version, envelope) VALUES (?1, ?2, ?3)
+           ON CONFLICT (scope) DO UPDATE SET version = ?2, envelope = ?3
+             WHERE version < ?2 OR (version = ?2 AND envelope <> ?3)`,
+          scope,
+          BigInt(version),
+          envelope,
+        );
+        if (changed === 1) chain.append(scope, 'policy', envelope, nowMs);
+        return Number(
+          one('SELECT version FROM policies WHERE scope = ?', scope)!['version'] as bigint,
+        );
+      }),
+    policies: () =>
+      read(() =>
+        all('SELECT envelope FROM policies ORDER BY scope').map(
+          ({ envelope }) => envelope as Uint8Array,
+        ),
+      ),
 
     putOrder: (id, device, envelope, nowMs, refusal) =>
       sql(() => {

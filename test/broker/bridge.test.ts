@@ -963,7 +963,8 @@ describe('at the door', () => {
   );
 
   test.each([
-    ['kiosk', 'role_forbidden', {}],
+    ['kiosk', 'role_forbidden', { action: 'hold' }],
+    ['kiosk', 'mandate_unknown', { terminal: 'till-1' }],
     ['glasses', 'original_unknown', { action: 'void', original: 'ee'.repeat(16) }],
     ['glasses', 'expired', { exp: NOW_S }],
     ['glasses', 'stale_nonce', { nonce: new Uint8Array(8) }],

@@ -15,6 +15,7 @@ import type { Request } from '../../src/objects/request.ts';
 import {
   CAST,
   NOW_MS,
+  POLICY,
   RULES,
   type Role,
   admissionOf,
@@ -267,7 +268,7 @@ describe('what stops a mandate stops it here', () => {
 test("an agent's presence and channel count as they would in its request", async () => {
   const bands = [{ ceiling: 200_00n, level: 0 }] as const;
   const id = await putMandate(store, { cnf: CAST.agent.key.name, channels: 16, bands });
-  const rules = { ...RULES, policy: { ...RULES.policy, ladders: [{ currency: 'CNY', bands }] } };
+  const rules = { ...RULES, policies: [{ ...POLICY, ladders: [{ currency: 'CNY', bands }] }] };
   const asked = QUESTION.parse({
     ...{ mandate: id, payee: 'cafe', currency: 'CNY', minor: '1000' },
     ...{ presence: 3, channel: 'voice' },

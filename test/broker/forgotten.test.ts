@@ -18,7 +18,11 @@ import { NOW_MS, NOW_S } from './stage.ts';
 const restored = { restoredMs: NOW_MS };
 
 describe.each([
-  ['a request', mayBeForgotten, REQUEST_VALID_S_MAX],
+  [
+    'a request',
+    (what: object, exp: number, nowMs: number) => mayBeForgotten(what, exp, true, nowMs),
+    REQUEST_VALID_S_MAX,
+  ],
   ['an order', mayBePaidOrder, ORDER_VALID_S],
 ] as const)('%s', (_what, isUnsure, validS) => {
   /** The last second at which it can end and have been sent before the restore. */

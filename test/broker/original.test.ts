@@ -76,6 +76,7 @@ function factsOf(
     order: undefined,
     terminals: [statementOf('kiosk')],
     original,
+    lease: undefined,
     nowMs: NOW_MS,
     ...changes,
   };

@@ -107,7 +107,7 @@ export const POLICY: Policy = {
 };
 
 /** Rules under which every nonce is fresh. */
-export const RULES: Rules = { policy: POLICY, isFresh: () => true };
+export const RULES: Rules = { policies: [POLICY], isFresh: () => true };
 
 export function mandateOf(changes: Partial<Mandate> = {}): Mandate {
   return {
@@ -465,7 +465,7 @@ export async function createStage(
       ],
       owner: `bridge-${++boots}`,
       signer: CAST.bridge,
-      rules: { policy: POLICY, isFresh: nonces.isFresh },
+      rules: { policies: [POLICY], isFresh: nonces.isFresh },
       nonces,
       clock,
       timers: time.timers,

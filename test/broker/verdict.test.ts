@@ -9,13 +9,14 @@ import { describe, expect, test } from 'vitest';
 import type { ChainLink, Facts, OrderState, Usage } from '../../broker/store/port.ts';
 import { type Rules, judge, levelFor } from '../../broker/verdict.ts';
 import type { Reason } from '../../src/errors.ts';
-import { CLOCK_SKEW_S, COUNTER_GAP_MAX, REQUEST_VALID_S_MAX } from '../../src/limits.ts';
-import { RUNS_PER_KEY_MAX } from '../../src/limits.ts';
+import { CLOCK_SKEW_S, COUNTER_GAP_MAX, COUNT_UNLIMITED } from '../../src/limits.ts';
+import { REQUEST_VALID_S_MAX, RUNS_PER_KEY_MAX } from '../../src/limits.ts';
 import type { KeyStatement } from '../../src/objects/key.ts';
-import type { Mandate } from '../../src/objects/mandate.ts';
+import type { Mandate, Window } from '../../src/objects/mandate.ts';
 import type { Order } from '../../src/objects/order.ts';
+import type { Policy } from '../../src/objects/policy.ts';
 import type { Request } from '../../src/objects/request.ts';
-import { CAST, NOW_MS, NOW_S, RULES, type Role } from './stage.ts';
+import { CAST, NOW_MS, NOW_S, POLICY, RULES, type Role } from './stage.ts';
 import { mandateOf, orderOf, requestOf, statementOf } from './stage.ts';
 
 const NONE: Usage = { amount: 0n, count: 0 };
@@ -54,6 +55,7 @@ function factsOf(changes: Partial<Facts> = {}): Facts {
     chain: [linkOf()],
     order: undefined,
     original: undefined,
+    lease: undefined,
     terminals: [statementOf('kiosk'), statementOf('till')],
     nowMs: NOW_MS,
     ...changes,
@@ -133,7 +135,6 @@ describe('role of the key', () => {
     ['not_yet_valid', {}, valid({ nbf: NOW_S + 1 }), 'a key that is valid in a second'],
     ['accept', {}, valid({ exp: NOW_S + 1 }), 'a key that is valid for one more second'],
     ['expired', {}, valid({ exp: NOW_S }), 'a key whose statement is over'],
-    ['role_forbidden', {}, keeper('kiosk'), 'a terminal does not pay'],
     ['role_forbidden', {}, keeper('wallet'), 'a wallet grants and does not pay'],
     ['role_forbidden', {}, keeper('bridge'), 'nor does the bridge'],
     ['accept', { action: 'hold' }, {}, 'a hold is judged like a payment'],
@@ -155,7 +156,7 @@ describe('mandate and its chain', () => {
   });
   // An agent may pay small amounts without anybody present; the platform allows it here.
   const ladders = [{ currency: 'CNY', bands: [{ ceiling: 1_000_00n, level: 0 }] }] as const;
-  const rules = { policy: { ...RULES.policy, ladders } };
+  const rules = { policies: [{ ...POLICY, ladders }] };
 
   runs([
     ['mandate_unknown', {}, { chain: [] }, 'no such mandate, or a parent is missing'],
@@ -230,6 +231,77 @@ describe('mandate and its chain', () => {
     expect(found).toMatchObject({ kind: 'accept', backends: ['b', 'a'] });
   });
 });
+
+describe('a terminal collects', () => {
+  const kiosk = (link: Partial<Mandate> = {}, statement: Partial<KeyStatement> = {}) => ({
+    identity: identityOf('kiosk', { presenceMax: 2, ...statement }),
+    chain: [linkOf({ cnf: CAST.kiosk.key.name, ...link })],
+  });
+  const here = { terminal: 'till-1', channel: 'tap' } as const;
+  const [free, counted] = [total(100_00n, COUNT_UNLIMITED), total(100_00n, COUNT_UNLIMITED - 1)];
+  runs([
+    ['accept', here, kiosk(), 'for its own payee, at itself'],
+    ['scope_payee', { ...here, payee: 'bazaar' }, kiosk(), 'for another payee'],
+    ['scope_terminal', { ...here, terminal: 'till-2' }, kiosk(), 'for its neighbour'],
+    ['scope_terminal', { channel: 'tap' }, kiosk(), 'without saying where'],
+    ['role_forbidden', { ...here, action: 'hold' }, kiosk(), 'it holds nothing'],
+    ['role_forbidden', { ...here, action: 'access' }, kiosk(), 'nor lets in'],
+    ['mandate_unknown', here, { identity: identityOf('kiosk') }, 'a mandate for another key'],
+    ['limit_count', here, kiosk({ windows: [free] }), 'no window that counts'],
+    ['accept', here, kiosk({ windows: [free, counted] }), 'one that does is enough'],
+    ['accept', { ...here, amount: yuan(20_00n) }, kiosk(), 'as much as P1 permits'],
+    ['presence_too_low', { ...here, amount: yuan(20_01n) }, kiosk(), 'P2, of which none counts'],
+    ['presence_too_low', here, kiosk({}, { presenceMax: 0 }), 'its key caps it further'],
+    ['presence_too_low', { ...here, presence: 0 }, kiosk(), 'and its own claim'],
+  ]);
+
+  test('a parent must count as well', () => {
+    const child = linkOf(
+      { cnf: CAST.kiosk.key.name },
+      { id: 'bb'.repeat(16), issuer: CAST.glasses.key.name },
+    );
+    const chain = (window: Window) => [child, linkOf({ windows: [window] })];
+    const asked = (window: Window) => verdict(here, { ...kiosk(), chain: chain(window) });
+    expect(asked(free)).toBe('limit_count');
+    expect(asked(counted)).toBe('accept');
+  });
+});
+
+describe('several policies', () => {
+  const strict = (scope: Policy['scope'], rest: Partial<Policy> = {}): Policy => ({
+    ...POLICY,
+    scope,
+    ladders: [{ currency: 'CNY', bands: [{ ceiling: 5_00n, level: 2 }] }],
+    ...rest,
+  });
+  const device = (name: string) => strict({ kind: 'device', device: name });
+  const payee = (name: string) => strict({ kind: 'merchant', payee: name });
+  const at = (presence: 1 | 2, minor: bigint, ...policies: Policy[]) =>
+    verdict({ presence, amount: yuan(minor) }, {}, { policies });
+
+  test('the strictest of those that bind wins', () => {
+    expect(at(1, 5_00n, POLICY)).toBe('accept');
+    for (const one of [device('glasses'), payee('cafe')]) {
+      expect(at(1, 5_00n, POLICY, one)).toBe('presence_too_low');
+      expect(at(2, 5_00n, POLICY, one)).toBe('accept');
+      expect(at(2, 5_01n, POLICY, one), 'above its last band').toBe('presence_too_low');
+      expect(at(2, 5_01n, POLICY, { ...one, exp: NOW_S }), 'which is over').toBe('accept');
+    }
+    for (const one of [device('guest'), payee('bazaar')]) {
+      expect(at(1, 5_00n, POLICY, one)).toBe('accept');
+    }
+  });
+
+  test('one below the platform’s loosens nothing, and is not enough alone', () => {
+    const loose = { ...device('glasses'), ladders: [{ currency: 'CNY', bands: [ANYTHING] }] };
+    expect(at(1, 30_00n, POLICY, loose)).toBe('presence_too_low');
+    expect(at(2, 1n, loose)).toBe('presence_too_low');
+    expect(at(2, 1n, { ...POLICY, exp: NOW_S }, loose)).toBe('presence_too_low');
+    expect(at(2, 1n)).toBe('presence_too_low');
+  });
+});
+
+const ANYTHING = { ceiling: 1_000_00n, level: 0 } as const;
 
 describe('payee, terminal and order', () => {
   const bazaar = { terminals: [statementOf('bazaar')] };
@@ -426,7 +498,7 @@ describe('presence', () => {
 
   test('an agent is P0 and autonomous, whatever channel and presence it claims', () => {
     const bands = [{ ceiling: 1_000_00n, level: 0 }] as const;
-    const rules = { policy: { ...RULES.policy, ladders: [{ currency: 'CNY', bands }] } };
+    const rules = { policies: [{ ...POLICY, ladders: [{ currency: 'CNY', bands }] }] };
     const agentOver = (channels: number) => ({
       ...agent,
       chain: [linkOf({ cnf: CAST.agent.key.name, bands, channels })],
@@ -513,7 +585,7 @@ describe('access', () => {
       { currency: 'EUR', bands },
       { currency: 'CNY', bands: [{ ceiling: 0n, level: 2 }] as const },
     ];
-    const rules: Rules = { ...RULES, policy: { ...RULES.policy, ladders } };
+    const rules: Rules = { ...RULES, policies: [{ ...POLICY, ladders }] };
     expect(reason({}, rules)).toBe('accept');
     expect(reason(chainOf({ currency: 'EUR' }), rules)).toBe('presence_too_low');
     expect(reason(chainOf({ currency: 'JPY' }), rules), 'no ladder').toBe('presence_too_low');
@@ -665,7 +737,12 @@ describe('what a refusal says in words', () => {
     ['not_yet_valid', 'too long', { exp: NOW_S + 9_999 }, {}],
     ['stale_nonce', 'tick nonce', {}, {}, { isFresh: () => false }],
     ['suspended', 'signing key', {}, { identity: identityOf('glasses', {}, 'suspended') }],
-    ['role_forbidden', 'a terminal does not pay', {}, { identity: identityOf('kiosk') }],
+    [
+      'role_forbidden',
+      'a terminal does not hold',
+      { action: 'hold' },
+      { identity: identityOf('kiosk') },
+    ],
     ['mandate_unknown', 'no such mandate', {}, { chain: [] }],
     ['revoked', 'mandate aaaaaaaa is revoked', {}, chainOf({}, { status: 'revoked' })],
     ['expired', 'signer of mandate aaaaaaaa', {}, chainOf({}, { issuerFault: 'expired' })],
@@ -697,7 +774,12 @@ describe('what a refusal says in words', () => {
       {},
       chainOf({ allow: [{ kind: 'payee', payee: 'bazaar' }] }),
     ],
-    ['presence_too_low', 'the policy asks for P1, this counts as P0', { presence: 0 }, {}],
+    [
+      'presence_too_low',
+      'the policy for the platform asks for P1, this counts as P0',
+      { presence: 0 },
+      {},
+    ],
     [
       'presence_too_low',
       'mandate aaaaaaaa asks for P2, this counts as P1',

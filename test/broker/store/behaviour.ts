@@ -13,13 +13,14 @@ import { slotOf } from '../../../broker/windows.ts';
 import { COUNTER_GAP_MAX } from '../../../src/limits.ts';
 import type { Mandate, Window } from '../../../src/objects/mandate.ts';
 import { order as orderKind } from '../../../src/objects/order.ts';
-import { CAST, NOW_MS, RULES } from '../stage.ts';
+import { CAST, NOW_MS, POLICY, RULES } from '../stage.ts';
 import { admissionOf, admitTo, enrol, orderOf, putMandate } from '../stage.ts';
 import { sealed, statementOf } from '../stage.ts';
 import { describeAttempts } from './attempts.ts';
 import { describeCancels } from './cancels.ts';
 import { describeHistory } from './history.ts';
 import { describeHolds } from './holds.ts';
+import { describeLeases } from './leases.ts';
 import { describeRecords } from './records.ts';
 import { describeRevokes } from './revokes.ts';
 import { type OpenStore, allow, deny, ending, factsFor, judgeMany, opened } from './acts.ts';
@@ -30,6 +31,7 @@ export function describeStore(name: string, open: OpenStore): void {
 
   describeAttempts(name, open);
   describeHolds(name, open);
+  describeLeases(name, open);
   describeCancels(name, open);
   describeRevokes(name, open);
   describeRecords(name, open);
@@ -207,7 +209,7 @@ export function describeStore(name: string, open: OpenStore): void {
       const robot = await admissionOf({ mandate: ids[1]!, ...tap }, NOW_MS, 'agent');
       const rules = {
         ...RULES,
-        policy: { ...RULES.policy, ladders: [{ currency: 'CNY', bands }] },
+        policies: [{ ...POLICY, ladders: [{ currency: 'CNY', bands }] }],
       };
       for (const one of [mine, robot]) {
         await store.admit(one, (facts) => judge(one.request, facts, rules));

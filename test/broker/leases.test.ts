@@ -1,0 +1,298 @@
+/**
+ * Leases on the bridge: how much one is for, and whether a request may be spent under it. What a
+ * thief can do with them is in test/broker/theft.test.ts.
+ */
+import { describe, expect, test } from 'vitest';
+import { termsOf } from '../../broker/leases.ts';
+import type { ChainLink, Facts, Lease, LeaseFacts, Usage } from '../../broker/store/port.ts';
+import { judge } from '../../broker/verdict.ts';
+import type { Reason } from '../../src/errors.ts';
+import { COUNT_UNLIMITED, REQUEST_VALID_S_MAX, RESEND_FOR_MS } from '../../src/limits.ts';
+import type { Mandate } from '../../src/objects/mandate.ts';
+import type { Policy } from '../../src/objects/policy.ts';
+import type { Request } from '../../src/objects/request.ts';
+import { CAST, MANDATE_ID, NOW_MS, NOW_S, POLICY, RULES, type Role } from './stage.ts';
+import { mandateOf, requestOf, statementOf } from './stage.ts';
+
+const OFFLINE: NonNullable<Policy['offline']> = {
+  behaviour: 'prefer_online',
+  currency: 'CNY',
+  floorLimit: 50_00n,
+  storedAmountMax: 500n,
+  storedCountMax: 50,
+  acceptWindow: 3_600,
+  uploadWindow: 7_200,
+  goOnlineEvery: [5, 20],
+  payerCountMax: 6,
+  payerAmountMax: 100n,
+  policyAgeMax: 604_800,
+};
+const OPEN: Policy = { ...POLICY, offline: OFFLINE };
+const KEY = CAST.glasses.key.name;
+const NOTHING: Usage = { amount: 0n, count: 0 };
+const total = (max: bigint, count = 1_000) => ({ kind: 'total', max, count }) as const;
+const yuan = (minor: bigint) => ({ currency: 'CNY', minor });
+
+function linkOf(mandate: Partial<Mandate> = {}, changes: Partial<ChainLink> = {}): ChainLink {
+  const value = mandateOf({ exp: NOW_S + 9_000_000, ...mandate });
+  return {
+    id: MANDATE_ID,
+    mandate: value,
+    issuer: CAST.wallet.key.name,
+    issuerFault: undefined,
+    payer: '07'.repeat(16),
+    status: 'active',
+    backends: ['ledger'],
+    usage: value.windows.map(() => NOTHING),
+    lastMs: undefined,
+    ...changes,
+  };
+}
+
+function identityOf(role: Role, status: Facts['identity']['status'] = 'active') {
+  const { name, public: key } = CAST[role].key;
+  return { name, key, statement: statementOf(role), status };
+}
+
+function leaseFacts(changes: Partial<LeaseFacts> = {}): LeaseFacts {
+  return {
+    identity: identityOf('glasses'),
+    chain: [linkOf()],
+    pool: NOTHING,
+    others: NOTHING,
+    latest: undefined,
+    validUntil: NOW_S + 9_000_000,
+    nowMs: NOW_MS,
+    ...changes,
+  };
+}
+
+function leaseOf(changes: Partial<Lease> = {}): Lease {
+  return {
+    nonce: new Uint8Array(8).fill(9),
+    key: KEY,
+    mandate: MANDATE_ID,
+    currency: 'CNY',
+    amount: 100n,
+    count: 6,
+    iat: NOW_S,
+    exp: NOW_S + 3_600,
+    upload: NOW_S + 10_800,
+    ...changes,
+  };
+}
+
+const terms = (changes: Partial<LeaseFacts> = {}, offline: Partial<typeof OFFLINE> = {}) =>
+  termsOf(leaseFacts(changes), [{ ...OPEN, offline: { ...OFFLINE, ...offline } }]);
+
+describe('how much is leased', () => {
+  const FULL = { amount: 100n, count: 6, exp: NOW_S + 3_600, upload: NOW_S + 10_800 };
+
+  test('what one payer may have waiting, for the accept window and then the upload window', () => {
+    expect(terms()).toEqual(FULL);
+  });
+
+  test.each<[string, Usage, Partial<LeaseFacts>, Partial<typeof OFFLINE>]>([
+    ['the payer’s amount', { amount: 99n, count: 6 }, {}, { payerAmountMax: 99n }],
+    ['the payer’s count', { amount: 100n, count: 5 }, {}, { payerCountMax: 5 }],
+    ['all pools’ amount', { amount: 60n, count: 6 }, {}, { storedAmountMax: 60n }],
+    [
+      'what the other pools leave',
+      { amount: 10n, count: 2 },
+      { others: { amount: 490n, count: 48 } },
+      {},
+    ],
+    ['a window', { amount: 80n, count: 4 }, { chain: [linkOf({ windows: [total(80n, 4)] })] }, {}],
+    [
+      'what is used of a window',
+      { amount: 79n, count: 3 },
+      {
+        chain: [linkOf({ windows: [total(80n, 4)] }, { usage: [{ amount: 1n, count: 1 }] })],
+      },
+      {},
+    ],
+    [
+      'a window of the parent',
+      { amount: 7n, count: 2 },
+      {
+        identity: identityOf('agent'),
+        chain: [
+          linkOf({ cnf: CAST.agent.key.name }, { issuer: KEY, id: 'bb'.repeat(16) }),
+          linkOf({ windows: [total(1_000n), total(7n, 2)] }),
+        ],
+      },
+      {},
+    ],
+  ])('bounded by %s', (_, most, facts, offline) => {
+    expect(terms(facts, offline)).toEqual({ ...FULL, ...most });
+  });
+
+  test.each<[string, Partial<LeaseFacts>, Partial<typeof OFFLINE>]>([
+    ['the policy requires the link', {}, { behaviour: 'require_online' }],
+    ['the policy is of another currency', {}, { currency: 'EUR' }],
+    ['the policy is too old', {}, { policyAgeMax: 0, acceptWindow: 0 }],
+    ['nothing is allowed per payer', {}, { payerAmountMax: 0n }],
+    ['no payment is allowed per payer', {}, { payerCountMax: 0 }],
+    ['other pools hold everything', { others: { amount: 500n, count: 1 } }, {}],
+    ['other pools hold more than is allowed now', { others: { amount: 501n, count: 99 } }, {}],
+    ['a gap must be kept', { chain: [linkOf({ gap: 1 })] }, {}],
+    ['the mandate is not known', { chain: [] }, {}],
+    ['the mandate is for another key', { chain: [linkOf({ cnf: CAST.guest.key.name })] }, {}],
+    ['the mandate is revoked', { chain: [linkOf({}, { status: 'revoked' })] }, {}],
+    ['its signer is suspended', { chain: [linkOf({}, { issuerFault: 'suspended' })] }, {}],
+    ['the key is suspended', { identity: identityOf('glasses', 'suspended') }, {}],
+    ['the mandate ends before it could arrive', { validUntil: NOW_S + 7_200 }, {}],
+  ])('nothing when %s', (_, facts, offline) => {
+    expect(terms(facts, offline)).toBeUndefined();
+  });
+
+  test('nothing under a mandate without a real count for a terminal', () => {
+    const identity = identityOf('kiosk');
+    const chain = (count: number) => [
+      linkOf({ cnf: identity.name, windows: [total(100n, count)] }),
+    ];
+    expect(terms({ identity, chain: chain(COUNT_UNLIMITED) })).toBeUndefined();
+    expect(terms({ identity, chain: chain(COUNT_UNLIMITED - 1) })).toEqual(FULL);
+  });
+
+  test('policies of payee and device bind, others do not, and one that is over does not', () => {
+    const more = (scope: Policy['scope'], rest: Partial<Policy> = {}): Policy => ({
+      ...OPEN,
+      scope,
+      offline: { ...OFFLINE, payerAmountMax: 40n },
+      ...rest,
+    });
+    const identity = identityOf('kiosk');
+    const chain = [linkOf({ cnf: identity.name })];
+    const amount = (...policies: Policy[]) => {
+      const found = termsOf(leaseFacts({ identity, chain }), [OPEN, ...policies]);
+      return found === 'same' ? found : found?.amount;
+    };
+    expect(amount(more({ kind: 'merchant', payee: 'cafe' }))).toBe(40n);
+    expect(amount(more({ kind: 'merchant', payee: 'bazaar' }))).toBe(100n);
+    expect(amount(more({ kind: 'device', device: 'kiosk' }))).toBe(40n);
+    expect(amount(more({ kind: 'device', device: 'till' }))).toBe(100n);
+    expect(amount(more({ kind: 'device', device: 'kiosk' }, { exp: NOW_S }))).toBe(100n);
+    const silent: Policy = { ...POLICY, scope: { kind: 'device', device: 'kiosk' } };
+    expect(amount(silent), 'silence closes it').toBeUndefined();
+    expect(
+      termsOf(leaseFacts({ identity, chain }), [more({ kind: 'device', device: 'kiosk' })]),
+      'without the platform’s nothing is open',
+    ).toBeUndefined();
+  });
+
+  test('it ends early enough for what it accepts to arrive while it counts', () => {
+    expect(terms({ validUntil: NOW_S + 10_799 })).toMatchObject({
+      exp: NOW_S + 3_599,
+      upload: NOW_S + 10_799,
+    });
+    const until = { policyAgeMax: 99 };
+    expect(terms({}, until)).toMatchObject({ exp: NOW_S + 100, upload: NOW_S + 7_300 });
+    const long = { acceptWindow: 2 * RESEND_FOR_MS, policyAgeMax: 3 * RESEND_FOR_MS };
+    expect(terms({ validUntil: NOW_S + 10 * RESEND_FOR_MS }, long)).toMatchObject({
+      upload: NOW_S + RESEND_FOR_MS / 1000,
+    });
+  });
+
+  describe('the next lease', () => {
+    const full = { amount: 100n, count: 6 };
+    const later = (seconds: number) => ({ nowMs: NOW_MS + seconds * 1000 });
+
+    test.each([
+      [0, 'same'],
+      [1_800, 'same'],
+      [1_801, 'new'],
+    ] as const)(
+      'is the same until half of the accept window is over: %d s: %s',
+      (age, expected) => {
+        const found = terms({ pool: full, latest: leaseOf(), ...later(age) });
+        if (expected === 'same') expect(found).toBe('same');
+        else expect(found).toMatchObject({ ...full, exp: NOW_S + age + 3_600 });
+      },
+    );
+
+    test('is new when something was drawn: filled up, or telling what is left', () => {
+      const pool = { amount: 40n, count: 5 };
+      expect(terms({ pool, latest: leaseOf() })).toMatchObject({ amount: 100n, count: 6 });
+      const chain = [linkOf({ windows: [total(40n, 5)] })];
+      expect(terms({ chain, pool, latest: leaseOf() })).toMatchObject({ amount: 40n, count: 5 });
+    });
+
+    test('never shrinks a pool, nor makes one live longer that is above the limits now', () => {
+      const latest = leaseOf();
+      expect(terms({ pool: full, latest }, { payerAmountMax: 99n })).toBe('same');
+      expect(terms({ pool: full, latest }, { payerCountMax: 5 })).toBe('same');
+      const other = { amount: 40n, count: 6 };
+      expect(terms({ pool: other, latest }, { payerAmountMax: 39n })).toBeUndefined();
+      const over = { pool: full, latest, ...later(3_600) };
+      expect(terms(over, { payerAmountMax: 99n })).toBeUndefined();
+    });
+  });
+});
+
+describe('a request under a lease', () => {
+  const REST = { amount: 100n, count: 6 };
+
+  function verdict(
+    request: Partial<Request>,
+    lease: Partial<Lease> & { rest?: Usage } = {},
+    facts: Partial<Facts> = {},
+  ): Reason | 'accept' {
+    const { rest = REST, ...changes } = lease;
+    const asked = requestOf({ amount: yuan(100n), exp: NOW_S + 10_800, ...request });
+    const found = judge(
+      asked,
+      {
+        identity: identityOf('glasses'),
+        highestCounter: 0,
+        openRuns: 0,
+        isCounterReused: false,
+        chain: [linkOf()],
+        order: undefined,
+        original: undefined,
+        terminals: [statementOf('kiosk')],
+        lease: { ...leaseOf(changes), rest },
+        nowMs: NOW_MS,
+        ...facts,
+      },
+      { ...RULES, isFresh: () => expect.fail('a lease is no ordinary nonce') },
+    );
+    return found.kind === 'accept' ? 'accept' : found.reason;
+  }
+
+  test.each<[Reason | 'accept', string, Partial<Request>, Parameters<typeof verdict>[1]?]>([
+    ['accept', 'all that the pool holds', {}],
+    ['lease_exhausted', 'a unit more', { amount: yuan(101n) }],
+    ['lease_exhausted', 'a unit less in the pool', {}, { rest: { amount: 99n, count: 6 } }],
+    ['accept', 'the last payment', {}, { rest: { amount: 100n, count: 1 } }],
+    ['lease_exhausted', 'no payment left', {}, { rest: { amount: 100n, count: 0 } }],
+    ['accept', 'more than was leased last, but it is there', {}, { amount: 1n, count: 1 }],
+    ['not_yet_valid', 'valid for longer than its lease', { exp: NOW_S + 10_801 }],
+    ['accept', 'of a life that only a lease allows', { exp: NOW_S + REQUEST_VALID_S_MAX + 999 }],
+    ['expired', 'of a life that is over', { exp: NOW_S }],
+    ['stale_nonce', 'the lease of another key', {}, { key: CAST.guest.key.name }],
+    ['stale_nonce', 'a lease for another mandate', {}, { mandate: 'dd'.repeat(16) }],
+    ['offline_not_allowed', 'a hold', { action: 'hold' }],
+    ['offline_not_allowed', 'a refund', { action: 'refund', original: 'ee'.repeat(16) }],
+  ])('%s: %s', (expected, _, request, lease) => {
+    expect(verdict(request, lease)).toBe(expected);
+  });
+
+  test('lease_expired from the second on at which its upload is over', () => {
+    const at = (nowMs: number) => verdict({ exp: NOW_S + 10_800 }, {}, { nowMs });
+    expect(at(NOW_MS + 10_799_999)).toBe('accept');
+    expect(at(NOW_MS + 10_800_000)).toBe('lease_expired');
+    expect(at(NOW_MS + 3_600_000), 'spent before its exp, arrived after').toBe('accept');
+  });
+
+  test('its windows are not looked at again, everything else is', () => {
+    const spent = [linkOf({ windows: [total(100n)] }, { usage: [{ amount: 100n, count: 6 }] })];
+    expect(verdict({}, {}, { chain: spent })).toBe('accept');
+    expect(verdict({}, {}, { identity: identityOf('glasses', 'suspended') })).toBe('suspended');
+    expect(verdict({}, {}, { chain: [linkOf({}, { status: 'revoked' })] })).toBe('revoked');
+    expect(verdict({ presence: 0 })).toBe('presence_too_low');
+    expect(verdict({}, {}, { terminals: [] })).toBe('scope_payee');
+    expect(verdict({}, {}, { isCounterReused: true })).toBe('counter_reused');
+    expect(verdict({}, {}, { chain: [linkOf({ perPaymentMax: 99n })] })).toBe('limit_per_payment');
+  });
+});
