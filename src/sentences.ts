@@ -195,6 +195,11 @@ function querySentence(who: string, value: Query): string {
       return `${who} cancels ${short(value.subject!)}.`;
     case 'boot':
       return `${who} has just started and asks for the time and its highest counter.`;
+    case 'behind':
+      return (
+        `${who} says that its disk is behind at counter ${value.counter!}: it was restored, or ` +
+        'another holds its key.'
+      );
   }
 }
 

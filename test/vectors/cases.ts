@@ -788,6 +788,11 @@ export const CASES = {
       { name: 'minimal', why: 'the state of a request', value: { subject: ID, question: 'state' } },
       { name: 'cancel', why: 'or a tombstone', value: { subject: OTHER_ID, question: 'cancel' } },
       { name: 'boot', why: 'echo instead of subject', value: BOOT },
+      {
+        name: 'behind',
+        why: 'the bridge has seen a higher counter',
+        value: { counter: 6, nonce: NONCE, question: 'behind' },
+      },
       { name: 'EdDSA', why: 'an Ed25519 key', value: BOOT, signer: ED25519 },
     ],
     broken: [
@@ -795,7 +800,15 @@ export const CASES = {
       ['boot with subject', 'it asks about nothing', { 31: 2 }],
       ['state with echo', 'an echo is of a boot', { 29: SALT }],
       ['state without subject', 'which request', { 21: undefined }],
-      ['question 3', 'a closed list', { 31: 3 }],
+      [
+        'boot with counter',
+        'an old question would look behind',
+        { 21: undefined, 29: SALT, 11: 6, 31: 2 },
+      ],
+      ['behind without counter', 'of what', { 21: undefined, 19: NONCE, 31: 3 }],
+      ['behind without nonce', 'an old one would do', { 21: undefined, 11: 6, 31: 3 }],
+      ['behind with subject', 'it is about no request', { 11: 6, 19: NONCE, 31: 3 }],
+      ['question 4', 'a closed list', { 31: 4 }],
       ['subject of 32 bytes', 'ids are 16 bytes', { 21: filled(32, 1) }],
     ],
   } satisfies Cases<Query>,
