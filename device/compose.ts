@@ -8,19 +8,31 @@ import { type Realm, identify, payloadOf } from '../src/cose.ts';
 import { OperatorError, PaymentError } from '../src/errors.ts';
 import { requireBytes, requireFolder, requireText } from '../src/files.ts';
 import { loadKey, thumbprint } from '../src/keys.ts';
-import { keyStatement } from '../src/objects/key.ts';
+import { type KeyStatement, keyStatement } from '../src/objects/key.ts';
 import { mandate as mandateKind } from '../src/objects/mandate.ts';
 import { type Receipt, receipt as receiptKind } from '../src/objects/receipt.ts';
-import type { Archive, Clock, Connect, Database, Files, Log, Timers } from '../src/platform.ts';
+import type {
+  Archive,
+  Clock,
+  Connect,
+  Database,
+  Files,
+  Log,
+  Machine,
+  Timers,
+} from '../src/platform.ts';
+import { type About, schemaId } from '../src/presence.ts';
 import { readPublicPem } from '../src/signer.ts';
 import { readTls } from '../src/tls.ts';
-import type { DeviceConfig } from './config.ts';
+import { PROGRAM_VERSION } from '../src/version.ts';
+import { type DeviceConfig, deviceConfig } from './config.ts';
 import { type KeyPorts, openKeyStore } from './keys/choice.ts';
 import { type DeviceLink, createDeviceLink } from './link.ts';
 import type { HeldMandate } from './mandates.ts';
 import type { Outbox } from './outbox.ts';
 import { createDirectory } from './payees.ts';
 import { phrases } from './phrases.ts';
+import { createPresence } from './presence.ts';
 import { type Device, type Surface, createDevice } from './runtime.ts';
 import { type SetAside, openOutbox } from './salvage.ts';
 import { createCodeReader } from './sense/look.ts';
@@ -39,6 +51,7 @@ export type DevicePorts = KeyPorts &
     /** The bytes of zxing_reader.wasm. */
     codeWasm: () => Uint8Array;
     log: Log;
+    machine: Machine;
   }>;
 
 type ReceiptListener = (id: string, receipt: Receipt, envelope: Uint8Array) => void;
@@ -53,7 +66,7 @@ type Running = Readonly<{
   link: DeviceLink;
   /** Calls `hear` for every verified receipt, with the bytes that came. */
   onReceipt: (hear: ReceiptListener) => void;
-  /** Resolves once payments are possible: broker reached and a fresh tick heard. */
+  /** Resolves once payments are possible: a fresh tick heard, every mandate answered. */
   ready: () => Promise<void>;
   /** Waits a moment for what is under way, and tells what is not confirmed yet; then `stop`. */
   leave: () => Promise<void>;
@@ -73,7 +86,7 @@ export function startDevice(
   ports: DevicePorts,
   surface: Surface,
 ): RunningGlasses | RunningKiosk {
-  const { clock, timers, random, files, log } = ports;
+  const { clock, timers, random, files, log, machine } = ports;
   const folder = at(config.folder);
   const realm = { environment: config.environment, ledger: config.ledger };
 
@@ -161,8 +174,16 @@ export function startDevice(
   const waiting = new Set<() => void>();
   let wasReady: boolean | undefined;
   let isStopping = false;
+  const presence = createPresence({
+    device: config.device,
+    place: { host: machine.host, boot: machine.boot, start: toHex(random(4)) },
+    about: aboutOf(config, statement, machine.node),
+    outbox,
+    log,
+  });
   const link: DeviceLink = createDeviceLink(
     {
+      presence,
       device: config.device,
       url: config.mqtt.url,
       tls: () => readTls(files, at, config.mqtt),
@@ -174,13 +195,14 @@ export function startDevice(
     {
       receipt(id, receipt, envelope, isFirst) {
         for (const hear of listeners) hear(id, receipt, envelope);
+        tellReady();
         if (isFirst) (device ?? terminal)!.hear(id, receipt);
       },
       cloned: () => (device ?? terminal)!.suspend(),
       givenUp: (id) => (device ?? terminal)!.giveUp(id),
       unsigned: (reason) => log('error', 'the bridge cannot verify this device', { reason }),
       state(state) {
-        if (state === 'ready') for (const tell of waiting) tell();
+        tellReady();
         // On the way up `waiting` is no news; a broker that is away at the start is.
         if (isStopping || wasReady === (state === 'ready')) return;
         if (wasReady === undefined && state === 'waiting') return;
@@ -189,14 +211,24 @@ export function startDevice(
       },
     },
   );
+  function isReady(): boolean {
+    if (link.state() !== 'ready') return false;
+    return !outbox.open().some(({ kind }) => kind === 'mandate');
+  }
+
+  function tellReady(): void {
+    if (waiting.size === 0 || !isReady()) return;
+    for (const tell of waiting) tell();
+    waiting.clear();
+  }
+
   const running: Running = {
     outbox,
     setAside,
     failed,
     link,
     onReceipt: (hear) => void listeners.add(hear),
-    ready: () =>
-      link.state() === 'ready' ? Promise.resolve() : new Promise((done) => waiting.add(done)),
+    ready: () => (isReady() ? Promise.resolve() : new Promise((done) => waiting.add(done))),
     leave: () => (device ?? terminal)!.leave(),
     stop: async () => {
       isStopping = true;
@@ -207,6 +239,26 @@ export function startDevice(
   return device
     ? { ...running, kind: 'glasses', device }
     : { ...running, kind: 'kiosk', terminal: terminal! };
+}
+
+/** What the operator is told of this device; nothing of it is about a person. */
+function aboutOf(config: DeviceConfig, statement: KeyStatement, node: string): About {
+  const isGlasses = config.profile === 'glasses';
+  return {
+    versions: { saytap: PROGRAM_VERSION, node },
+    profile: config.profile,
+    channels: isGlasses ? ['voice', 'tap', 'look'] : [],
+    surfaces: ['terminal'],
+    offline: 'require_online',
+    keys: config.keys.store,
+    presenceMax: statement.presenceMax,
+    config: schemaId(deviceConfig),
+    key: {
+      kid: toHex(thumbprint(statement.key)).slice(0, 16),
+      since: statement.nbf,
+      until: statement.exp,
+    },
+  };
 }
 
 /** Statements and policy come from the operator; a fault in them is told as such. */

@@ -3,14 +3,20 @@
  * until a final receipt verifies. Hears receipts and ticks, believes only what the bridge signed.
  *
  * A bounded window goes out at once and the next entry follows each receipt, so a thousand stored
- * payments drain in a few round trips instead of one each.
+ * payments drain in a few round trips instead of one each. The broker may be there while the bridge
+ * is away: then nothing of the outbox is sent, only a question for the time, and everything goes
+ * out with the first fresh tick. A link that looks up while no word comes is made anew.
  */
 import { bytesEqual } from '../src/bytes.ts';
 import { decodeCbor } from '../src/cbor.ts';
 import { type Realm, type Signer, identify } from '../src/cose.ts';
 import { PaymentError, REASONS, type Reason, reasonName } from '../src/errors.ts';
 import {
+  LINK_RENEW_MS,
+  LINK_RENEW_MS_MAX,
+  LINK_SILENT_MS,
   OUTBOX_WINDOW,
+  PRESENCE_MS,
   RESEND_FOR_MS,
   RESEND_MS,
   RESEND_MS_MAX,
@@ -19,12 +25,22 @@ import {
   TICK_ASK_MS_MAX,
 } from '../src/limits.ts';
 import { seal } from '../src/objects/kind.ts';
-import { query as queryKind } from '../src/objects/query.ts';
+import { type Query, query as queryKind } from '../src/objects/query.ts';
 import { type Receipt, isFinal, receipt as receiptKind } from '../src/objects/receipt.ts';
 import { tick as tickKind } from '../src/objects/tick.ts';
-import type { Clock, Connect, Link, LinkOptions, Log, Random, Timers } from '../src/platform.ts';
+import type {
+  Clock,
+  Connect,
+  Link,
+  LinkOptions,
+  Log,
+  Random,
+  Retained,
+  Timers,
+} from '../src/platform.ts';
 import { UNSIGNED, downFilter, parseTopic, tickTopic, upTopic } from '../src/topics.ts';
 import type { Entry, NewEntry, Outbox } from './outbox.ts';
+import type { Presence } from './presence.ts';
 import type { Time } from './time.ts';
 import type { Trust } from './trust.ts';
 
@@ -34,7 +50,7 @@ export type LinkEvents = Readonly<{
    * `isFirst` is false for the repetition of a final one.
    */
   receipt: (id: string, receipt: Receipt, envelope: Uint8Array, isFirst: boolean) => void;
-  /** `ready` once a fresh nonce is here; `down` when the broker is away. */
+  /** `ready` once a fresh nonce is here; `waiting` for one; `down` when the broker is away. */
   state: (state: 'down' | 'waiting' | 'ready') => void;
   /** The bridge has seen counters of this key that this disk does not know: two hold the key. */
   cloned: () => void;
@@ -49,8 +65,9 @@ export type Outgoing = NewEntry & Readonly<Partial<Pick<Entry, 'cancel'>>>;
 
 export type DeviceLink = Readonly<{
   /**
-   * Sends a stored entry now, and then until it is answered for good. What is to be cancelled is
-   * not sent itself any more, only the question to cancel it, which any final receipt answers.
+   * Sends a stored entry as soon as the bridge is there, and then until it is answered for good.
+   * What is to be cancelled is not sent itself any more, only the question to cancel it, which any
+   * final receipt answers.
    */
   send: (entry: Outgoing) => void;
   state: () => 'down' | 'waiting' | 'ready';
@@ -67,6 +84,7 @@ export type LinkParts = Readonly<{
   outbox: Outbox;
   trust: Trust;
   time: Time;
+  presence: Presence;
   clock: Clock;
   timers: Timers;
   random: Random;
@@ -98,9 +116,9 @@ export function requireOnline(
   return { nonce, nowMs };
 }
 
-/** Connects and keeps connected; what is in the outbox is sent as soon as the broker is there. */
+/** Connects and keeps connected; what is in the outbox is sent as soon as the bridge is there. */
 export function createDeviceLink(parts: LinkParts, events: LinkEvents): DeviceLink {
-  const { device, realm, outbox, trust, time, clock, timers, log } = parts;
+  const { device, realm, outbox, trust, time, presence, clock, timers, log } = parts;
   const sending = new Map<string, Sending>();
   for (const entry of outbox.open()) enqueue(entry);
 
@@ -111,8 +129,16 @@ export function createDeviceLink(parts: LinkParts, events: LinkEvents): DeviceLi
   let isClosed = false;
   let asked: { echo: Uint8Array; atMs: number } | undefined;
   let askPauseMs = TICK_ASK_MS;
+  /** Whether this connection's question was answered: only the answer tells the counter. */
+  let isAnswered = false;
+  /** When the bridge was heard last, or this connection was made. */
+  let heardMs = 0;
+  let renewAfterMs = LINK_RENEW_MS;
+  /** What tells the bridge that this disk is behind, until it is answered. */
+  let behind: { id: string | undefined; dueMs: number } | undefined;
   let cancelPump: () => void = () => {};
   let cancelAsk: () => void = () => {};
+  let cancelPresence: () => void = () => {};
 
   function state(): 'down' | 'waiting' | 'ready' {
     if (!isUp) return 'down';
@@ -120,7 +146,17 @@ export function createDeviceLink(parts: LinkParts, events: LinkEvents): DeviceLi
   }
 
   function tellState(): void {
-    if (state() !== told) events.state((told = state()));
+    const now = state();
+    if (now === told) return;
+    told = now;
+    // Whatever was sent to a bridge that was away may be lost: all of it is due again.
+    if (now === 'ready') pumpAll();
+    events.state(now);
+  }
+
+  function pumpAll(): void {
+    for (const item of sending.values()) item.dueMs = 0;
+    pump();
   }
 
   /** One line for each reason, not one for each attempt: there are two in a second. */
@@ -141,14 +177,15 @@ export function createDeviceLink(parts: LinkParts, events: LinkEvents): DeviceLi
   }
 
   /**
-   * Sends whatever is due, and sleeps until the next is. Of the requests only the oldest
+   * Sends whatever is due while the bridge is there, and sleeps until the next is. Of the requests
+   * only the oldest
    * OUTBOX_WINDOW are ever on their way: beyond them the bridge would see a counter so far ahead of
    * what has arrived that it would take this device for a copy.
    */
   function pump(): void {
     cancelPump();
     cancelPump = () => {};
-    if (!isUp) return;
+    if (state() !== 'ready') return tellState(); // It pumps again when that has changed.
     const nowMs = clock.monotonicMs();
     let requests = 0;
     let nextMs = Infinity;
@@ -179,26 +216,71 @@ export function createDeviceLink(parts: LinkParts, events: LinkEvents): DeviceLi
     events.givenUp?.(item.entry.id);
   }
 
-  /** Asks for time and nonce with this boot's random until there is a nonce. */
-  async function askForTick(): Promise<void> {
+  /**
+   * Asks the bridge for time, nonce and counter until it answers: once for every connection, and
+   * whenever it was silent for longer than its ticks are apart.
+   */
+  function beat(): void {
     cancelAsk();
     if (!isUp) return;
     tellState();
-    if (time.nonce()) {
-      cancelAsk = timers.after(TICK_ASK_MS_MAX, () => void askForTick());
+    const nowMs = clock.monotonicMs();
+    const silentMs = nowMs - heardMs;
+    if (silentMs >= renewAfterMs) return renew(silentMs);
+    const restMs = Math.min(LINK_SILENT_MS - silentMs, (behind?.dueMs ?? Infinity) - nowMs);
+    if (isAnswered && restMs > 0 && time.nonce()) {
+      cancelAsk = timers.after(restMs, beat);
       return;
     }
-    // New every time: an answer that was held back would tell an old time as if it were now.
-    asked = { echo: parts.random(16), atMs: clock.monotonicMs() };
-    const question = { question: 'boot', echo: asked.echo } as const;
-    const envelope = await seal(queryKind, question, realm, parts.signer);
-    link.publish(upTopic(device, 'query'), envelope, 1);
-    cancelAsk = timers.after(askPauseMs, () => void askForTick());
+    cancelAsk = timers.after(Math.min(askPauseMs, renewAfterMs - silentMs), beat);
     askPauseMs = Math.min(askPauseMs * 2, TICK_ASK_MS_MAX);
+    // New every time: an answer that was held back would tell an old time as if it were now.
+    asked = { echo: parts.random(16), atMs: nowMs };
+    void put({ question: 'boot', echo: asked.echo });
+  }
+
+  /** Signs and sends a question; returns its id, or undefined when the key cannot sign now. */
+  async function put(question: Query): Promise<string | undefined> {
+    try {
+      const envelope = await seal(queryKind, question, realm, parts.signer);
+      link.publish(upTopic(device, 'query'), envelope, 1);
+      return identify(envelope, realm, queryKind.name).id;
+    } catch (error) {
+      if (!(error instanceof PaymentError)) throw error;
+      log('error', 'no question to the bridge can be signed', { why: error.message });
+      return undefined;
+    }
+  }
+
+  /** TCP may take a link for alive for a long time after its other end has gone. */
+  function renew(silentMs: number): void {
+    const seconds = Math.round(silentMs / 1000);
+    log('warn', 'no word from the bridge: making a new connection', { seconds });
+    renewAfterMs = Math.min(renewAfterMs * 2, LINK_RENEW_MS_MAX);
+    cancelAsk = timers.after(TICK_ASK_MS_MAX, beat);
+    link.renew();
+  }
+
+  function publishRetained({ topic, payload }: Retained): void {
+    link.publish(topic, payload, 1, 'retain');
+  }
+
+  /**
+   * Says what this device is. Said again once, because the death of the connection before may come
+   * late and stay; and then whenever something else waits, but no more often than that.
+   */
+  function present(isAgain: boolean): void {
+    cancelPresence();
+    publishRetained(presence.birth());
+    cancelPresence = timers.after(PRESENCE_MS, function later() {
+      if (!isAgain || presence.isNews()) return present(true);
+      cancelPresence = timers.after(PRESENCE_MS, later);
+    });
   }
 
   function hearReceipt(envelope: Uint8Array): void {
     const { value } = trust.openFromBridge(receiptKind, envelope);
+    if (value.subject === behind?.id) behind = undefined;
     const item = sending.get(value.subject) ?? cancelledBy(value);
     if (!item) return;
     const { id, kind, cancel } = item.entry;
@@ -245,6 +327,7 @@ export function createDeviceLink(parts: LinkParts, events: LinkEvents): DeviceLi
 
   function hearTick(envelope: Uint8Array, isAddressed: boolean): void {
     const { value } = trust.openFromBridge(tickKind, envelope);
+    let isBehind = false;
     if (!isAddressed) {
       time.hear(value);
     } else if (value.audience === parts.signer.key.name && value.lease && !value.echo) {
@@ -253,18 +336,31 @@ export function createDeviceLink(parts: LinkParts, events: LinkEvents): DeviceLi
       if (!bytesEqual(value.echo, asked.echo)) return;
       if (clock.monotonicMs() - asked.atMs > TICK_ANSWER_MS) return;
       const key = parts.signer.key.name;
-      const isAhead = value.counter! > outbox.counter(key);
-      if (!isAhead) outbox.settleCounter(key, value.counter!);
+      isBehind = value.counter! > outbox.counter(key);
+      if (!isBehind) outbox.settleCounter(key, value.counter!);
       time.boot(value);
       asked = undefined;
+      isAnswered = true;
       askPauseMs = TICK_ASK_MS;
-      if (!isCloned && isAhead) {
-        isCloned = true;
-        log('error', 'the bridge knows counters that this disk does not: restored or copied');
-        events.cloned();
-      }
     }
+    heardMs = clock.monotonicMs();
+    renewAfterMs = LINK_RENEW_MS;
+    if (isBehind) void tellBehind(value.nonce);
     tellState();
+    if (isAnswered && time.nonce()) beat(); // Which waits for silence now.
+  }
+
+  /** Two hold this key: a person is told here, and the bridge, which alone can stop the other. */
+  async function tellBehind(nonce: Uint8Array): Promise<void> {
+    const counter = outbox.counter(parts.signer.key.name);
+    // Not answered by then it is told again, under a nonce that is new.
+    behind = { id: undefined, dueMs: clock.monotonicMs() + RESEND_MS_MAX };
+    if (!isCloned) {
+      isCloned = true;
+      log('error', 'the bridge knows counters that this disk does not: restored or copied');
+      events.cloned();
+    }
+    behind.id = await put({ question: 'behind', counter, nonce });
   }
 
   function hear(topic: string, payload: Uint8Array): void {
@@ -302,6 +398,7 @@ export function createDeviceLink(parts: LinkParts, events: LinkEvents): DeviceLi
         { topic: downFilter(device), qos: 1 },
         { topic: tickTopic(realm.ledger), qos: 0 },
       ],
+      will: presence.will,
     },
     {
       message: hear,
@@ -309,11 +406,13 @@ export function createDeviceLink(parts: LinkParts, events: LinkEvents): DeviceLi
         isUp = now === 'up';
         tellWhy(why);
         if (isUp) {
-          // Whatever was under way when the link fell may be lost: all of it is due again.
-          for (const item of sending.values()) item.dueMs = 0;
+          heardMs = clock.monotonicMs();
+          isAnswered = false;
           askPauseMs = TICK_ASK_MS;
-          void askForTick();
-          pump();
+          present(false); // Before anything else: whoever looks into the rest sees from where.
+          beat();
+        } else {
+          cancelPresence();
         }
         tellState();
       },
@@ -330,6 +429,8 @@ export function createDeviceLink(parts: LinkParts, events: LinkEvents): DeviceLi
       isClosed = true;
       cancelPump();
       cancelAsk();
+      cancelPresence();
+      publishRetained(presence.goodbye());
       await link.close();
     },
   };

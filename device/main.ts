@@ -7,7 +7,7 @@ import { requireText } from '../src/files.ts';
 import { archive } from '../src/node/archive.ts';
 import { connectLink } from '../src/node/link.ts';
 import { createLog } from '../src/node/log.ts';
-import { clock, credentials, files, random, timers } from '../src/node/platform.ts';
+import { clock, credentials, files, machine, random, timers } from '../src/node/platform.ts';
 import { openDatabase } from '../src/node/sqlite.ts';
 import { codeWasm } from '../src/node/wasm.ts';
 import { startDevice } from './compose.ts';
@@ -36,6 +36,7 @@ export async function main(configFile: string, write: (line: string) => void): P
       openDatabase,
       codeWasm,
       log: createLog(config.log, 'device'),
+      machine: machine(),
     },
     surface,
   );

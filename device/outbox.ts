@@ -42,6 +42,10 @@ export type NewEntry = Omit<Entry, 'receipt' | 'cancel' | 'isOffline'>;
 export type Spending = Readonly<{ lease: HeldLease; payer: string; amount: Money }>;
 
 export type Outbox = Readonly<{
+  /** Takes `count` session numbers that were never taken before; returns the first of them. */
+  sessions: (count: number) => number;
+  /** How many entries are open, and when the oldest was stored (trusted ms; 0 when not known). */
+  waiting: () => Readonly<{ open: number; oldestMs: number }>;
   /** The last counter that any stored envelope of this key carries; 0 when none. */
   counter: (key: string) => number;
   /**
@@ -109,6 +113,26 @@ export function createOutbox(database: Database, age: 'any' | 'old' = 'any'): Ou
       .map(toEntry);
 
   return {
+    sessions(count) {
+      const last = database.transaction(() => {
+        const row = one(
+          `INSERT INTO counters (key, last) VALUES (?, ?)
+           ON CONFLICT (key) DO UPDATE SET last = last + excluded.last RETURNING last`,
+          SESSIONS,
+          BigInt(count),
+        );
+        sealRow(database, 'counters', SESSIONS);
+        return row;
+      });
+      return Number(last!['last']) - count + 1;
+    },
+    waiting() {
+      const row = one(
+        `SELECT count(*) AS open, coalesce(min(nullif(stored_ms, 0)), 0) AS oldest
+         FROM entries WHERE receipt IS NULL`,
+      )!;
+      return { open: Number(row['open']), oldestMs: Number(row['oldest']) };
+    },
     counter: (key) => Number(one('SELECT last FROM counters WHERE key = ?', key)?.['last'] ?? 0),
     settleCounter(key, seen) {
       if (one('SELECT is_settled FROM counters WHERE key = ?', key)?.['is_settled'] !== 0n) return;
@@ -201,6 +225,9 @@ export function createOutbox(database: Database, age: 'any' | 'old' = 'any'): Ou
     end: () => database.close(),
   };
 }
+
+/** Counts connections; the other counters are named by a key, in hex. */
+const SESSIONS = 'sessions';
 
 /**
  * Puts a confirmed request; false when the disk failed so that it may come back: not to be sent,

@@ -17,7 +17,7 @@ import { type Child, startChild } from '../src/node/child.ts';
 import { createHttp } from '../src/node/http.ts';
 import { connectLink } from '../src/node/link.ts';
 import { createLog } from '../src/node/log.ts';
-import { clock, files, random, timers } from '../src/node/platform.ts';
+import { clock, files, machine, random, timers } from '../src/node/platform.ts';
 import { askSocket } from '../src/node/socket.ts';
 import { openDatabase } from '../src/node/sqlite.ts';
 import { codeWasm } from '../src/node/wasm.ts';
@@ -175,7 +175,7 @@ async function startSystem(options: StartOptions, show: Show): Promise<System> {
       const running = startDevice(
         config,
         (path) => resolve(folder, path),
-        { ...ports, log: createLog(config.log, 'device') },
+        { ...ports, log: createLog(config.log, 'device'), machine: machine() },
         surface,
       );
       stops.push(running.stop);

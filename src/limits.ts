@@ -262,10 +262,25 @@ export const CERTIFICATE_SERIAL_BYTES = 16;
 export const MQTT_KEEPALIVE_S = 30;
 export const MQTT_RECONNECT_MS = 500;
 export const MQTT_CONNECT_MS = 10_000;
+/** Without a word of the bridge for this long a device asks for one: a tick and a half. */
+export const LINK_SILENT_MS = 45_000;
+/** And makes a new connection after this long, since a half-open one looks alive; growing to the
+ *  second figure, because it may also be the bridge that is away. */
+export const LINK_RENEW_MS = 75_000;
+export const LINK_RENEW_MS_MAX = 900_000;
 /** A link that is closed gets this long to hand over what it was given last. */
 export const LINK_CLOSE_MS = 1_000;
 /** MQTT.js publishes in flight per connection; past it the oldest is given up, not queued. */
 export const MQTT_INFLIGHT_MAX = 4_096;
+
+/** What a device says of itself: bytes, characters of one text, entries of one list. */
+export const PRESENCE_BYTES_MAX = 2_048;
+export const PRESENCE_TEXT_CHARS_MAX = 64;
+export const PRESENCE_LIST_MAX = 16;
+/** It is said again at most this often, when more or fewer payments wait than it said. */
+export const PRESENCE_MS = 60_000;
+/** Session numbers reserved by one write to the disk: half a minute of attempts to connect. */
+export const SESSIONS_RESERVED = 64;
 
 /** A program that says nothing for this long after its start has failed (a Pi is slow). */
 export const CHILD_START_MS = 60_000;
@@ -281,6 +296,8 @@ assert(BRIDGE_KEEP_MS > HOLD_FOR_MS + CANCEL_FOR_MS_MAX, 'no hold outlives what 
 assert(RUNS_PER_KEY_MAX > OUTBOX_WINDOW, 'an honest device is never rate limited');
 assert(SWEEP_MS < CLAIM_MS);
 assert(TICK_USE_MS < TICK_ACCEPT_MS, 'a nonce is still accepted when the request arrives');
+assert(TICK_SLOT_MS < LINK_SILENT_MS, 'a device that hears every tick does not ask');
+assert(LINK_RENEW_MS < TICK_USE_MS, 'a half-open link is replaced while payments are possible');
 assert(TICK_SLOT_MS < TICK_USE_MS, 'a device that hears every tick always has a usable nonce');
 assert(REQUEST_VALID_S <= REQUEST_VALID_S_MAX);
 assert((TIME_HOLDS_MS * 500) / 1_000_000 <= CLOCK_SKEW_S * 1000, 'it drifts within the skew');

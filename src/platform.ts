@@ -219,6 +219,16 @@ export type LinkOptions = Readonly<{
 
 export type Connect = (options: LinkOptions, events: LinkEvents) => Link;
 
+/** The machine that a program runs on, as people tell machines apart; for display only. */
+export type Machine = Readonly<{
+  /** Its name in the network. */
+  host: string;
+  /** Changes with every boot; the same for all programs of one machine. */
+  boot: string;
+  /** Version of Node. */
+  node: string;
+}>;
+
 /** Structured events for operators. Never keys or secrets; payees and amounts only at debug. */
 export type Log = (
   level: 'debug' | 'info' | 'warn' | 'error',

@@ -23,7 +23,7 @@ import { openSecretFile } from '../src/keyfile.ts';
 import { createHttp } from '../src/node/http.ts';
 import { connectLink } from '../src/node/link.ts';
 import { archive } from '../src/node/archive.ts';
-import { clock, files, random, timers } from '../src/node/platform.ts';
+import { clock, files, machine, random, timers } from '../src/node/platform.ts';
 import { openDatabase } from '../src/node/sqlite.ts';
 import { codeWasm } from '../src/node/wasm.ts';
 import { type Receipt, isFinal } from '../src/objects/receipt.ts';
@@ -139,6 +139,7 @@ export async function createSite() {
             codeWasm,
           },
           log: (_level, event) => void logged.push(event),
+          machine: machine(),
         },
         {
           ask: (_frame, sentence) => void asked.push(sentence),

@@ -2,7 +2,7 @@
  * The real clock, timers, randomness and files. With its neighbours (http, link, sqlite) this
  * folder is the one place that touches the outside world; only a main.ts or the command imports it.
  */
-import { randomBytes } from 'node:crypto';
+import { createHash, randomBytes } from 'node:crypto';
 import {
   chmodSync,
   closeSync,
@@ -17,8 +17,9 @@ import {
   unlinkSync,
   writeSync,
 } from 'node:fs';
+import { hostname } from 'node:os';
 import { dirname } from 'node:path';
-import type { Clock, Files, Random, Timers } from '../platform.ts';
+import type { Clock, Files, Machine, Random, Timers } from '../platform.ts';
 
 export const clock: Clock = Object.freeze({
   nowMs: () => Date.now(),
@@ -34,6 +35,18 @@ export const timers: Timers = Object.freeze({
 });
 
 export const random: Random = (count) => Uint8Array.from(randomBytes(count));
+
+/** Read anew, because a name may change. */
+export function machine(): Machine {
+  return { host: hostname(), boot: bootOf(), node: process.versions.node };
+}
+
+/** Hashed, because the kernel's own number is no secret but nobody else's business either. */
+function bootOf(): string {
+  const path = '/proc/sys/kernel/random/boot_id';
+  const id = files.read(path) ?? new Uint8Array();
+  return createHash('sha256').update('saytap boot ').update(id).digest('hex').slice(0, 8);
+}
 
 export const files: Files = Object.freeze({
   read(path: string) {

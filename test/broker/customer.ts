@@ -18,6 +18,7 @@ import { type Receipt, isFinal, receipt as receiptKind } from '../../src/objects
 import { type Request, request as requestKind } from '../../src/objects/request.ts';
 import type { Connect } from '../../src/platform.ts';
 import { parseTopic } from '../../src/topics.ts';
+import { presenceOf } from '../device/stage.ts';
 import { mandateOf, requestOf, sealed } from './stage.ts';
 
 /** One thing that was asked for, as it was signed. */
@@ -110,6 +111,7 @@ export function createCustomer(
       connect: listening,
       signer,
       outbox,
+      presence: presenceOf(outbox, name),
       trust,
       time,
       clock,

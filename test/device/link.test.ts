@@ -4,15 +4,31 @@ import { describe, expect, test } from 'vitest';
 import { fromHex } from '../../src/bytes.ts';
 import { identify, payloadOf } from '../../src/cose.ts';
 import { PaymentError, REASONS } from '../../src/errors.ts';
-import { OUTBOX_WINDOW, RESEND_FOR_MS, RESEND_MS, RESEND_MS_MAX } from '../../src/limits.ts';
+import {
+  LINK_RENEW_MS,
+  LINK_RENEW_MS_MAX,
+  LINK_SILENT_MS,
+  OUTBOX_WINDOW,
+  PRESENCE_MS,
+  RESEND_FOR_MS,
+  RESEND_MS,
+  RESEND_MS_MAX,
+  SESSIONS_RESERVED,
+  TICK_SLOT_MS,
+  TICK_USE_MS,
+} from '../../src/limits.ts';
 import { open, seal } from '../../src/objects/kind.ts';
 import { order as orderKind } from '../../src/objects/order.ts';
 import { query as queryKind } from '../../src/objects/query.ts';
 import { receipt as receiptKind } from '../../src/objects/receipt.ts';
 import { openDatabase } from '../../src/node/sqlite.ts';
+import { parsePresence } from '../../src/presence.ts';
+import { upTopic } from '../../src/topics.ts';
 import {
   DEVICE,
   REALM,
+  NONCE,
+  PLACE,
   START_S,
   type Stage,
   bridge,
@@ -51,7 +67,9 @@ const gaps = (stage: Stage) =>
 
 test('connects as its device, to its own topics and the tick', async () => {
   const stage = await createStage();
-  expect(stage.wire.options()).toEqual({
+  const { will, ...options } = stage.wire.options();
+  expect(will!().topic).toBe(`saytap/1/${DEVICE}/state`);
+  expect(options).toEqual({
     url: 'mqtt://nowhere',
     clientId: DEVICE,
     subscriptions: [
@@ -64,7 +82,7 @@ test('connects as its device, to its own topics and the tick', async () => {
 test('sends the same bytes with growing pauses, until the final receipt', async () => {
   const stage = await readyStage();
   const { envelope } = send(stage, 1);
-  await stage.time.pass(2 * 60_000);
+  await stage.live(2 * 60_000);
   const sent = stage.wire.sent('request');
   expect(gaps(stage).slice(0, 7)).toEqual([
     0,
@@ -77,13 +95,13 @@ test('sends the same bytes with growing pauses, until the final receipt', async 
     expect({ payload, qos }).toEqual({ payload: envelope, qos: 1 });
 
   await stage.pending(id(1), 'in_progress');
-  await stage.time.pass(60_000);
+  await stage.live(60_000);
   expect(stage.wire.sent('request').length, 'pending closes nothing').toBeGreaterThan(sent.length);
   expect(stage.outbox.open()).toHaveLength(1);
 
   const receipt = await stage.capture(id(1));
   const count = stage.wire.sent('request').length;
-  await stage.time.pass(5 * 60_000);
+  await stage.live(5 * 60_000);
   expect(stage.wire.sent('request')).toHaveLength(count);
   expect(stage.outbox.get(id(1))?.receipt).toEqual(receipt);
 });
@@ -186,7 +204,7 @@ test('a repeated final receipt is heard as a repetition', async () => {
     [id(1), false],
   ]);
   const count = stage.wire.sent('request').length;
-  await stage.time.pass(60_000);
+  await stage.live(60_000);
   expect(stage.wire.sent('request'), 'and ends the resending').toHaveLength(count);
 });
 
@@ -202,7 +220,7 @@ test('never more than the window in flight; the next follows each receipt', asyn
   expect(stage.outbox.open()).toEqual([]);
 
   for (let n = total + 1; n <= 3 * total; n++) send(stage, n);
-  await stage.time.pass(3 * 60_000);
+  await stage.live(3 * 60_000);
   const times = stage.wire
     .sent('request')
     .slice(total)
@@ -232,6 +250,8 @@ test('after a reconnect all is sent at once, and nothing while it is down', asyn
   expect(stage.wire.published).toHaveLength(before);
   stage.wire.up();
   await settle();
+  expect(stage.wire.published, 'but for a question, until it is answered').toHaveLength(before + 1);
+  await stage.boot();
   expect(
     stage.wire
       .sent('request')
@@ -244,11 +264,11 @@ test('what is too old by trusted time is kept for a person, and listened for', a
   const stage = await createStage();
   const entry = send(stage, 1, START_S * 1000 - RESEND_FOR_MS - 1_000);
   await stage.ready();
-  await stage.time.pass(60_000);
+  await stage.live(60_000);
   expect(stage.logged).toContain('entry too old to be sent: a person must look');
   expect(stage.givenUp, 'and told once').toEqual([entry.id]);
   const count = stage.wire.sent('request').length;
-  await stage.time.pass(120_000);
+  await stage.live(120_000);
   expect(stage.wire.sent('request')).toHaveLength(count);
   await stage.capture(entry.id);
   expect(stage.outbox.open()).toEqual([]);
@@ -337,11 +357,8 @@ describe('what is to be cancelled', () => {
     const entry = send(stage, 1, START_S * 1000 - RESEND_FOR_MS - 1_000);
     cancel(stage, 1);
     await stage.ready();
-    await stage.time.pass(60_000);
-    const count = queries(stage).length;
-    expect(count, 'before the time was known').toBeGreaterThan(0);
-    await stage.time.pass(10 * RESEND_MS_MAX);
-    expect(queries(stage)).toHaveLength(count);
+    await stage.live(10 * RESEND_MS_MAX);
+    expect(queries(stage)).toEqual([]);
     await stage.refuse(entry.id, 'cancelled');
     expect(stage.outbox.open(), 'and listened for').toEqual([]);
   });
@@ -418,7 +435,7 @@ describe('what was cancelled before the bridge saw it', () => {
     const count = sent().length;
     await stage.pending(id(1), 'not_seen');
     expect(sent()).toHaveLength(count + 1);
-    await stage.time.pass(10 * RESEND_MS_MAX);
+    await stage.live(10 * RESEND_MS_MAX);
     expect(sent(), 'once for each answer').toHaveLength(count + 1);
     expect(stage.outbox.open()).toHaveLength(2);
   });
@@ -442,7 +459,7 @@ test('closing sends no more', async () => {
   await stage.link.close();
   expect(stage.wire.isClosed()).toBe(true);
   const count = stage.wire.published.length;
-  await stage.time.pass(120_000);
+  await stage.live(120_000);
   expect(stage.wire.published).toHaveLength(count);
 });
 
@@ -451,7 +468,7 @@ describe('the boot', () => {
     const stage = await createStage();
     expect(stage.link.state()).toBe('down');
     stage.wire.up();
-    await stage.time.pass(60_000);
+    await stage.live(60_000);
     expect(stage.link.state()).toBe('waiting');
     const queries = stage.wire.sent('query');
     const { value } = open(queryKind, queries[0]!.payload, REALM, () => wearer.key);
@@ -516,6 +533,12 @@ describe('the boot', () => {
     await settle();
     await stage.boot({ counter });
     expect(stage.clones()).toBe(clones);
+    const told = stage.wire
+      .sent('query')
+      .map(({ payload }) => queryKind.decode(payloadOf(payload)));
+    expect(told.filter(({ question }) => question === 'behind')).toEqual(
+      clones === 0 ? [] : [{ question: 'behind', counter: 2, nonce: NONCE }],
+    );
   });
 
   test('broadcasts keep it ready; without them it asks again', async () => {
@@ -529,5 +552,198 @@ describe('the boot', () => {
     expect(stage.link.state()).toBe('waiting');
     expect(stage.wire.sent('query').length).toBeGreaterThan(1);
     expect(stage.states).toEqual(['waiting', 'ready', 'waiting']);
+  });
+});
+
+describe('a bridge that is away while the broker is there', () => {
+  test('gets nothing but a question, and then everything at once, in the window', async () => {
+    const stage = await createStage();
+    const total = OUTBOX_WINDOW + 3;
+    for (let n = 1; n <= total; n++) send(stage, n);
+    stage.wire.up();
+    await stage.time.pass(LINK_RENEW_MS - 10_000);
+    expect(stage.link.state()).toBe('waiting');
+    expect(new Set(stage.wire.published.map(({ topic }) => topic))).toEqual(
+      new Set([upTopic(DEVICE, 'query')]),
+    );
+    await stage.boot();
+    expect(stage.wire.sent('request')).toHaveLength(OUTBOX_WINDOW);
+    for (let n = 1; n <= total; n++) await stage.capture(id(n));
+    expect(stage.outbox.open()).toEqual([]);
+  });
+
+  test('is missed while payments wait: held, and out again with its next word', async () => {
+    const stage = await readyStage();
+    send(stage, 1);
+    await stage.time.pass(TICK_USE_MS + RESEND_MS_MAX);
+    expect(stage.link.state()).toBe('waiting');
+    expect(stage.states).toEqual(['waiting', 'ready', 'waiting']);
+    const before = stage.wire.sent('request').length;
+    await stage.time.pass(2 * RESEND_MS_MAX);
+    send(stage, 2);
+    expect(stage.wire.sent('request')).toHaveLength(before);
+    await stage.tick();
+    expect(stage.wire.sent('request'), 'both, not when their pauses end').toHaveLength(before + 2);
+  });
+
+  test('is found again when every broadcast is lost, by its answer to the question', async () => {
+    const stage = await readyStage();
+    send(stage, 1);
+    for (let minute = 0; minute < 10; minute++) {
+      await stage.time.pass(60_000);
+      if (minute % 2 === 1) await stage.boot();
+    }
+    const times = stage.wire.sent('request').map(({ atMs }) => atMs);
+    expect(times.some((atMs) => atMs > 500_000)).toBe(true);
+    expect(stage.link.state()).toBe('ready');
+  });
+
+  test.each([-10, 10])('is not confused by a wall clock that jumps %i years', async (years) => {
+    const stage = await readyStage();
+    send(stage, 1);
+    stage.time.step(years * 365 * 86_400_000);
+    for (let slot = 1; slot <= 8; slot++) {
+      await stage.time.pass(TICK_SLOT_MS);
+      await stage.tick({ iat: START_S + (slot * TICK_SLOT_MS) / 1000 });
+      expect(stage.link.state()).toBe('ready');
+    }
+    expect(stage.wire.sent('request').length).toBeGreaterThan(8);
+    await stage.capture(id(1));
+    expect(stage.outbox.open()).toEqual([]);
+  });
+});
+
+describe('a link that looks up while nobody speaks', () => {
+  const renewed = async (stage: Stage, ms: number) => {
+    await stage.time.pass(ms);
+    return stage.wire.renewals();
+  };
+  const again = (stage: Stage) => {
+    stage.wire.down();
+    stage.wire.up();
+  };
+
+  test('is asked after a tick and a half, and made anew before payments would stop', async () => {
+    const stage = await readyStage();
+    await stage.time.pass(LINK_SILENT_MS - 1);
+    expect(stage.wire.sent('query')).toHaveLength(1);
+    await stage.time.pass(1);
+    expect(stage.wire.sent('query')).toHaveLength(2);
+    expect(await renewed(stage, LINK_RENEW_MS - LINK_SILENT_MS - 1)).toBe(0);
+    expect(await renewed(stage, 1)).toBe(1);
+    expect(stage.logged).toContain('no word from the bridge: making a new connection');
+    expect(stage.link.state(), 'what was heard still counts').toBe('ready');
+  });
+
+  test('is made anew at growing intervals, and after a word soon again', async () => {
+    const stage = await createStage();
+    stage.wire.up();
+    const pauses: number[] = [];
+    for (let pause = LINK_RENEW_MS; pauses.length < 6; pause = Math.min(2 * pause, 900_000)) {
+      const before = stage.wire.renewals();
+      expect(await renewed(stage, pause - 1)).toBe(before);
+      expect(await renewed(stage, 1)).toBe(before + 1);
+      again(stage);
+      pauses.push(pause);
+    }
+    expect(pauses.at(-1)).toBe(LINK_RENEW_MS_MAX);
+    await settle();
+    await stage.boot();
+    const before = stage.wire.renewals();
+    expect(await renewed(stage, LINK_RENEW_MS)).toBe(before + 1);
+  });
+
+  test('is left alone while broadcasts come', async () => {
+    const stage = await readyStage();
+    await stage.live(30 * 60_000);
+    expect(stage.wire.renewals()).toBe(0);
+    expect(stage.wire.sent('query')).toHaveLength(1);
+  });
+
+  test('asks anew on each connection, for the counter, even under a fresh nonce', async () => {
+    const stage = await readyStage();
+    again(stage);
+    await settle();
+    expect(stage.link.state()).toBe('ready');
+    expect(stage.wire.sent('query')).toHaveLength(2);
+    await stage.boot({ counter: 1 });
+    expect(stage.clones()).toBe(1);
+  });
+});
+
+describe('a disk that is behind', () => {
+  const behinds = (stage: Stage) =>
+    stage.wire.sent('query').flatMap(({ payload }) => {
+      const { question } = queryKind.decode(payloadOf(payload));
+      return question === 'behind' ? [identify(payload, REALM, queryKind.name).id] : [];
+    });
+
+  test('is told to the bridge, each time anew, until the bridge has answered that', async () => {
+    const stage = await createStage();
+    stage.wire.up();
+    await settle();
+    await stage.boot({ counter: 3 });
+    expect(behinds(stage)).toHaveLength(1);
+    await stage.time.pass(RESEND_MS_MAX);
+    await stage.boot({ counter: 3, nonce: new Uint8Array(8) });
+    expect(behinds(stage)).toHaveLength(2);
+    await stage.refuse(behinds(stage).at(-1)!, 'suspended');
+    await stage.live(5 * RESEND_MS_MAX);
+    expect(behinds(stage)).toHaveLength(2);
+    expect(stage.clones(), 'a person is told once').toBe(1);
+    expect(new Set(behinds(stage)).size).toBe(2);
+  });
+});
+
+describe('what the device says of itself', () => {
+  const said = (stage: Stage) => stage.wire.retained.map(({ payload }) => parsePresence(payload)!);
+
+  test('first on every connection, with a session that its will shares', async () => {
+    const database = openDatabase(':memory:');
+    const stage = await createStage({ database });
+    const will = () => parsePresence(stage.wire.options().will!().payload);
+    expect(will()).toEqual({ session: 1, online: false, place: PLACE, left: false });
+    stage.wire.up();
+    await settle();
+    const [first] = said(stage);
+    expect(first).toMatchObject({ session: 2, online: true, place: PLACE, queue: { open: 0 } });
+    expect(stage.wire.retained[0]).toMatchObject({ topic: `saytap/1/${DEVICE}/state`, qos: 1 });
+
+    const after = await createStage({ database });
+    after.wire.up();
+    expect(said(after)[0]!.session, 'also after a power cut').toBe(1 + SESSIONS_RESERVED);
+  });
+
+  test('again after a minute, then only when more or fewer payments wait', async () => {
+    const stage = await readyStage();
+    expect(said(stage)).toHaveLength(1);
+    await stage.live(PRESENCE_MS);
+    expect(said(stage)).toHaveLength(2);
+    await stage.live(5 * PRESENCE_MS);
+    expect(said(stage)).toHaveLength(2);
+    for (let n = 1; n <= 9; n++) send(stage, n);
+    await stage.live(PRESENCE_MS);
+    const queue = { open: 9, oldest: Math.floor(stage.outbox.waiting().oldestMs / 1000) };
+    expect(said(stage).slice(2)).toMatchObject([{ session: 1, online: true, queue }]);
+    await stage.live(5 * PRESENCE_MS);
+    expect(said(stage)).toHaveLength(3);
+  });
+
+  test('holds no amount and no payee, whatever waits', async () => {
+    const stage = await createStage();
+    await stage.ready();
+    void stage.say('pay 12.50 yuan to Luckin Coffee');
+    await settle();
+    await stage.press();
+    await stage.live(PRESENCE_MS);
+    const text = new TextDecoder().decode(stage.wire.retained.at(-1)!.payload);
+    expect(JSON.parse(text).queue.open).toBe(1);
+    expect(text).not.toMatch(/luckin|12\.?50|CNY|acct/i);
+  });
+
+  test('and goodbye when it ends, under the session of its birth', async () => {
+    const stage = await readyStage();
+    await stage.link.close();
+    expect(said(stage).at(-1)).toEqual({ session: 1, online: false, place: PLACE, left: true });
   });
 });

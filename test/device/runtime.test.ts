@@ -921,15 +921,15 @@ describe('calling off what was sent', () => {
     const { stage, id } = await unconfirmed();
     await stage.say('cancel');
     const before = stage.wire.sent('request').length;
-    await stage.time.pass(5 * RESEND_MS_MAX);
+    await stage.live(5 * RESEND_MS_MAX);
     await stage.pending(id, 'backend_unknown');
-    await stage.time.pass(5 * RESEND_MS_MAX);
+    await stage.live(5 * RESEND_MS_MAX);
     expect(stage.wire.sent('request')).toHaveLength(before);
     const count = stage.cancels().length;
     expect(count).toBeGreaterThan(8);
     expect(count, 'with growing pauses').toBeLessThan(18);
     await stage.refuse(id, 'cancelled');
-    await stage.time.pass(5 * RESEND_MS_MAX);
+    await stage.live(5 * RESEND_MS_MAX);
     expect(stage.cancels()).toHaveLength(count);
   });
 

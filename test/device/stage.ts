@@ -2,7 +2,7 @@
  * A device on a stage: the real runtime, link, outbox, time and trust with real keys and signed
  * statements, in a world whose clock, timers, wire and surface the test moves by hand.
  */
-import { CONFIRM_READ_MS } from '../../src/limits.ts';
+import { CONFIRM_READ_MS, TICK_SLOT_MS } from '../../src/limits.ts';
 import assert from 'node:assert/strict';
 import { createPrivateKey } from 'node:crypto';
 import { type Realm, type Signer, identify, payloadOf } from '../../src/cose.ts';
@@ -19,6 +19,7 @@ import { type Tick, tick as tickKind } from '../../src/objects/tick.ts';
 import { codeWasm } from '../../src/node/wasm.ts';
 import { openDatabase } from '../../src/node/sqlite.ts';
 import type { Clock, Connect, Database, LinkOptions, Timers } from '../../src/platform.ts';
+import type { About, Place } from '../../src/presence.ts';
 import { generatePem, nodeSigner } from '../../src/signer.ts';
 import { downTopic, tickTopic, upTopic } from '../../src/topics.ts';
 import type { Frame } from '../../device/confirm.ts';
@@ -26,6 +27,7 @@ import { nobleSigner } from '../../device/keys/noble.ts';
 import { type DeviceLink, type LinkEvents, createDeviceLink } from '../../device/link.ts';
 import { type Outbox, createOutbox } from '../../device/outbox.ts';
 import { type Directory, createDirectory } from '../../device/payees.ts';
+import { type Presence, createPresence } from '../../device/presence.ts';
 import { type Device, type Mood, createDevice } from '../../device/runtime.ts';
 import { createCodeReader } from '../../device/sense/look.ts';
 import { createTime } from '../../device/time.ts';
@@ -189,10 +191,14 @@ export type Wire = Readonly<{
   connect: Connect;
   /** Everything that was handed to the network. */
   published: Published[];
+  /** What is retained, apart from it. */
+  retained: Published[];
   /** As `published`, of one kind. */
   sent: (kind: 'request' | 'query' | 'order' | 'mandate') => readonly Published[];
   up: () => void;
   down: () => void;
+  /** How often the device gave the link up for a new one. */
+  renewals: () => number;
   deliver: (topic: string, payload: Uint8Array) => void;
   options: () => LinkOptions;
   isClosed: () => boolean;
@@ -201,26 +207,53 @@ export type Wire = Readonly<{
 /** An MQTT link that keeps what is published and delivers what it is told. */
 export function createWire(time: FakeTime, device = DEVICE): Wire {
   const published: Published[] = [];
+  const retained: Published[] = [];
   let connected: Parameters<Connect> | undefined;
+  let renewals = 0;
   let isClosed = false;
   return {
     connect(options, events) {
       connected = [options, events];
       return {
-        publish: (topic, payload, qos) =>
-          void published.push({ topic, payload, qos, atMs: time.clock.monotonicMs() }),
-        renew: () => {},
+        publish(topic, payload, qos, retain) {
+          const sent = { topic, payload, qos, atMs: time.clock.monotonicMs() };
+          (retain ? retained : published).push(sent);
+        },
+        renew: () => void renewals++,
         close: async () => void (isClosed = true),
       };
     },
     published,
+    retained,
+    renewals: () => renewals,
     sent: (kind) => published.filter(({ topic }) => topic === upTopic(device, kind)),
-    up: () => connected![1].state('up', 'connected'),
+    up() {
+      connected![0].will?.();
+      connected![1].state('up', 'connected');
+    },
     down: () => connected![1].state('down', 'gone'),
     deliver: (topic, payload) => connected![1].message(topic, payload),
     options: () => connected![0],
     isClosed: () => isClosed,
   };
+}
+
+export const PLACE: Place = { host: 'pi-cafe', boot: '0b0b0b0b', start: '01010101' };
+const ABOUT: About = {
+  versions: { saytap: '0.1.0', node: '24.0.0' },
+  profile: 'glasses',
+  channels: ['voice', 'tap', 'look'],
+  surfaces: ['terminal'],
+  offline: 'require_online',
+  keys: 'file',
+  presenceMax: 2,
+  config: '0123456789abcdef',
+  key: { kid: wearer.key.name.slice(0, 16), since: START_S, until: START_S + DAY_S },
+};
+
+/** What a device of the tests says of itself. */
+export function presenceOf(outbox: Outbox, device = DEVICE): Presence {
+  return createPresence({ device, about: ABOUT, place: PLACE, outbox, log: () => {} });
 }
 
 export type Stage = Awaited<ReturnType<typeof createStage>>;
@@ -284,6 +317,7 @@ export async function createStage(options: StageOptions = {}) {
     {
       ...shared,
       device: DEVICE,
+      presence: presenceOf(outbox),
       url: 'mqtt://nowhere',
       connect: wire.connect,
       random: (count) => new Uint8Array(count).fill(++filled),
@@ -335,7 +369,16 @@ export async function createStage(options: StageOptions = {}) {
     await tick({ audience: wearer.key.name, echo: echo!, counter, ...value }, signer);
   }
 
+  /** Lets time pass while the bridge ticks, and answers what is asked of it about time. */
+  async function live(ms: number): Promise<void> {
+    for (let left = ms; left > 0; left -= TICK_SLOT_MS) {
+      await time.pass(Math.min(left, TICK_SLOT_MS));
+      if (left > TICK_SLOT_MS) await tick();
+    }
+  }
+
   return {
+    ...{ live },
     ...{ time, wire, outbox, trust, deviceTime, directory, device, link },
     ...{ asked, said, heard, states, unsigned, logged, givenUp, receipt, tick, boot },
     clones: () => clones,

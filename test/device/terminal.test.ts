@@ -40,6 +40,7 @@ import {
   createFakeTime,
   createWire,
   policy,
+  presenceOf,
   reasonOfAsync,
   root,
   settle,
@@ -103,7 +104,14 @@ async function createKiosk(
   });
   terminal.resume();
   const link: DeviceLink = createDeviceLink(
-    { ...shared, log, device: TILL, url: 'mqtt://nowhere', connect: wire.connect },
+    {
+      ...shared,
+      log,
+      device: TILL,
+      presence: presenceOf(outbox, TILL),
+      url: 'mqtt://nowhere',
+      connect: wire.connect,
+    },
     {
       receipt: (id, receipt, _envelope, isFirst) =>
         isFirst ? terminal.hear(id, receipt) : undefined,
