@@ -24,9 +24,11 @@ import { createHttp, serveHttp } from '../src/node/http.ts';
 import { connectLink } from '../src/node/link.ts';
 import { createLog } from '../src/node/log.ts';
 import { archive } from '../src/node/archive.ts';
+import { openPages } from '../src/node/pages.ts';
 import { clock, files, random, timers } from '../src/node/platform.ts';
 import { askSocket, serveSocket } from '../src/node/socket.ts';
 import { openDatabase } from '../src/node/sqlite.ts';
+import { createAccounts } from './accounts.ts';
 import { createLedgerBackend } from './backends/ledger.ts';
 import { type Place, makeBackup, restoreBackup } from './backup.ts';
 import { type Bridge, createBridge } from './bridge.ts';
@@ -41,6 +43,7 @@ import { chooseBridgeKey, openBridgeKeys, rotate as rotateKey } from './rotation
 import type { Store } from './store/port.ts';
 import { createSqliteStore } from './store/sqlite.ts';
 import { createNonces } from './tick.ts';
+import { createVisits } from './visits.ts';
 
 /** A running bridge; `mqttUrl` is where devices reach it, `notificationsUrl` where backends do. */
 export type RunningBridge = Readonly<{
@@ -137,7 +140,7 @@ export async function startBridge(
   const parts = await assemble(configFile, config, (topic, payload, qos) =>
     link.publish(topic, payload, qos),
   );
-  const { bridge, store, log } = parts;
+  const { bridge, store, log, accounts } = parts;
 
   let bridgePassword: string | undefined;
   let broker: Awaited<ReturnType<typeof startBroker>> | undefined;
@@ -172,7 +175,10 @@ export async function startBridge(
       },
     },
   );
-  const operator = await serveSocket(join(folder, SOCKET), (text) => toWire(parts, text));
+  const { https } = config;
+  let origin = https?.url;
+  const asked = { ...parts, origin: () => origin };
+  const operator = await serveSocket(join(folder, SOCKET), (text) => toWire(asked, text));
   const listen = config.notifications?.listen;
   const webhook =
     listen &&
@@ -181,8 +187,9 @@ export async function startBridge(
       bytesMax: HTTP_BYTES_MAX,
       answer: (question) => notified(bridge, question),
     }));
-  const { https } = config;
-  const routes: readonly Route[] = [];
+  const pages = openPages();
+  const visits = createVisits({ accounts, pages, verbs: {}, origin: () => origin, log });
+  const routes: readonly Route[] = [visits];
   const web =
     https &&
     (await serveHttp({
@@ -192,6 +199,7 @@ export async function startBridge(
       tls: readCertified(https, at),
       answer: (question) => answerBy(routes, question),
     }));
+  if (web) origin = origin?.replace(/:0$/, `:${web.port}`);
 
   const sweep = () =>
     bridge.sweep().catch((error: Error) => {
@@ -215,7 +223,7 @@ export async function startBridge(
   return {
     mqttUrl,
     notificationsUrl: listen && webhook && `http://${listen.host}:${webhook.port}`,
-    httpsUrl: https && web && https.url.replace(/:0$/, `:${web.port}`),
+    httpsUrl: origin,
     async stop() {
       isStopping = true;
       for (const stop of stops) stop();
@@ -322,6 +330,8 @@ async function assemble(
       rules,
       clock,
       timers,
+      accounts: createAccounts({ store, random, clock }),
+      origin: () => config.https?.url,
       root,
       log,
       async close() {

@@ -1,16 +1,18 @@
 /**
  * What the operator may ask of a bridge and do to it: the commands `saytap mandate`, `payments`,
- * `keys`, `evidence`, `audit` and `bridge backup` end here, whether the bridge runs or not.
+ * `keys`, `evidence`, `audit`, `invite` and `bridge backup` end here, whether the bridge runs or
+ * not.
  *
  * Questions and answers are JSON. Integers of money are texts; an answer never holds a secret.
  */
 import * as z from 'zod/mini';
 import { fromHex, toHex } from '../src/bytes.ts';
 import type { Realm } from '../src/cose.ts';
-import { PaymentError } from '../src/errors.ts';
+import { OperatorError, PaymentError } from '../src/errors.ts';
 import type { VerifyKey } from '../src/keys.ts';
-import { OPERATOR_PAGE_ROWS } from '../src/limits.ts';
+import { LINK_MS, OPERATOR_PAGE_ROWS, REFERENCE_BYTES_MAX } from '../src/limits.ts';
 import type { Clock, Timers } from '../src/platform.ts';
+import { type Accounts, type Invited, currencyOf } from './accounts.ts';
 import { audit } from './audit.ts';
 import type { Backend } from './backends/port.ts';
 import type { Bridge } from './bridge.ts';
@@ -75,6 +77,13 @@ export const QUESTION = z.discriminatedUnion('ask', [
     /** A link that was seen earlier, as NUMBER:HEX; the audit fails if it is not in the chain. */
     head: z.optional(z.string().check(z.regex(/^[0-9]{1,15}:[0-9a-f]{64}$/))),
   }),
+  z.strictObject({
+    ask: z.literal('invite'),
+    by: PERSON,
+    /** With it the link is a wearer's. */
+    funding: z.optional(z.string().check(z.regex(new RegExp(`^[!-~]{1,${REFERENCE_BYTES_MAX}}$`)))),
+    payer: z.optional(ID),
+  }),
   z.strictObject({ ask: z.literal('backup'), path: z.string().check(z.minLength(1)) }),
 ]);
 export type Question = z.infer<typeof QUESTION>;
@@ -88,6 +97,9 @@ export type OperatorParts = Readonly<{
   rules: Rules;
   clock: Clock;
   timers: Timers;
+  accounts: Accounts;
+  /** Where people reach the pages, as https://pay.example:8443; undefined without any. */
+  origin: () => string | undefined;
   /** The operator's root, which the dispute file checks statements with. */
   root: VerifyKey;
 }>;
@@ -196,6 +208,20 @@ export async function operate(parts: OperatorParts, asked: unknown): Promise<unk
       return { erased: await store.erase({ ...question, payer: question.payer, nowMs }) };
     case 'audit':
       return audit(parts, question.head);
+    case 'invite': {
+      const { by, funding, payer } = question;
+      const origin = parts.origin();
+      if (origin === undefined) {
+        throw new OperatorError('config', 'this bridge has no https: section, and so no pages');
+      }
+      if (funding !== undefined) await currencyOf(parts.backends, funding);
+      const invited: Invited =
+        funding === undefined ? { role: 'operator', by } : { role: 'wearer', by, funding, payer };
+      const secret = await parts.accounts.invite(invited);
+      await note(funding ?? 'operator', { ask: 'invite', by, funding });
+      const url = `${origin}/${funding === undefined ? 'pair' : 'wallet'}#${secret}`;
+      return { url, minutes: LINK_MS / 60_000 };
+    }
     case 'backup':
       return store.backup(question.path);
   }

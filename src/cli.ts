@@ -53,6 +53,7 @@ const GROUPS: Readonly<Record<string, Readonly<Record<string, Load>>>> = {
       evidence: () => import('./commands/evidence.ts'),
       audit: () => import('./commands/audit.ts'),
       keys: () => import('./commands/keys.ts'),
+      invite: () => import('./commands/invite.ts'),
     },
   }),
   'Look and check': {

@@ -141,6 +141,15 @@ export const OPERATOR_ANSWER_BYTES_MAX = 64 * 1024 * 1024;
 export const OPERATOR_SLOW_MS = 10_000;
 /** Rows of one page that the operator's commands show. */
 export const OPERATOR_PAGE_ROWS = 100;
+/** A one-time link to a page: long enough to carry it to a phone, too short to lie around. */
+export const LINK_MS = 10 * 60_000;
+/** Links that wait to be opened, and people logged in, of one bridge. */
+export const LINKS_MAX = 64;
+export const SESSIONS_MAX = 1_024;
+/** A login to a page ends with the working day. */
+export const SESSION_MS = 12 * 3_600_000;
+/** Keys and mandates that a page shows of one person. */
+export const PAGE_ROWS_MAX = 64;
 /** How often the command looks for the end of a payment that a person has just resolved. */
 export const RESOLVE_LOOKS = 20;
 /** Rows that an audit reads before it lets payments go on. */

@@ -183,7 +183,8 @@ const PRESENCE_WORDS = Object.freeze({
 
 const PERIODS_ZH = { day: '日', week: '周', month: '月', quarter: '季', year: '年' };
 
-function windowText(window: Window, language: 'en' | 'zh'): string {
+/** "per day (Asia/Shanghai)": which time a window is about. */
+export function windowText(window: Window, language: 'en' | 'zh'): string {
   switch (window.kind) {
     case 'total':
       return language === 'zh' ? '总计' : 'in all';

@@ -197,6 +197,15 @@ describe('a planted touch of the outside world is reported', () => {
     expect(portFindings([{ path: 'test/broker/bridge.test.ts', text }])).toEqual([]);
   });
 
+  test("a page's globals stay on a page, and its world comes through ports too", () => {
+    const text = `document.title = location.hash;`;
+    expect(portFindings([{ path: 'broker/bridge.ts', text }])).toHaveLength(2);
+    expect(portFindings([{ path: 'broker/pages/words.ts', text }])).toEqual([]);
+    const call = `await fetch('/v1/session');`;
+    expect(portFindings([{ path: 'broker/pages/words.ts', text: call }])).toHaveLength(1);
+    expect(portFindings([{ path: 'src/browser/world.ts', text: call }])).toEqual([]);
+  });
+
   const innocent = [
     'const then = new Date(ms).toISOString();',
     'const noon = Date.UTC(2026, 0, 1);',

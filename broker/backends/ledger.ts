@@ -38,9 +38,10 @@ import type {
 } from './port.ts';
 
 /**
- * The ledger at `url` (no slash at the end); the bridge calls it `name`. Only `fundingLinked` and
- * `movements` ever reject, with PaymentError `unavailable`. `parseNotification` throws as the port
- * says, and `rate_limited` when it cannot remember more notices.
+ * The ledger at `url` (no slash at the end); the bridge calls it `name`. Only `fundingLinked`,
+ * `login` and `movements` ever reject, with PaymentError `unavailable` (`login.link` also with
+ * `funding_unknown`). `parseNotification` throws as the port says, and `rate_limited` when it
+ * cannot remember more notices.
  */
 export function createLedgerBackend(
   options: Readonly<{
@@ -127,17 +128,32 @@ export function createLedgerBackend(
     query: async (key: string) => answerOf(await ask('GET', `/v1/payments/${key}`), key),
     parseNotification,
     movements,
+    login: Object.freeze({
+      async currencyOf(funding: string) {
+        const heard = await ask('GET', `/v1/account?${new URLSearchParams({ funding })}`);
+        const account = readAnswer(heard, ACCOUNT);
+        if (account?.funding !== funding) throw unavailable('which accounts there are');
+        return account.currency;
+      },
+      async link(funding: string, wallet: string) {
+        const heard = await ask('POST', '/v1/links', { funding, wallet });
+        if (heard.kind === 'heard' && heard.status === 404) {
+          throw new PaymentError('funding_unknown', `The ledger has no account ${funding}.`);
+        }
+        const link = readAnswer(heard, LINK);
+        const isLinked = link?.funding === funding && link.wallet === wallet && link.linked;
+        if (!isLinked) throw unavailable('whether it has linked this wallet');
+      },
+    }),
     async fundingLinked(funding: string, wallet: string) {
       const search = new URLSearchParams({ funding, wallet });
       const heard = await ask('GET', `/v1/funding?${search}`);
-      const link = heard.kind === 'heard' ? z.safeParse(LINK, fromBody(heard.received)) : undefined;
-      if (heard.kind !== 'heard' || heard.status !== 200 || !link?.success) {
-        throw new PaymentError('unavailable', 'The ledger cannot say whose funding this is.');
-      }
-      if (link.data.funding !== funding || link.data.wallet !== wallet) {
+      const link = readAnswer(heard, LINK);
+      if (!link) throw unavailable('whose funding this is');
+      if (link.funding !== funding || link.wallet !== wallet) {
         throw new PaymentError('unavailable', 'The ledger answered about another link.');
       }
-      return link.data.linked;
+      return link.linked;
     },
   });
 }
@@ -163,6 +179,19 @@ const OUTCOMES = Object.freeze({
 });
 
 const LINK = z.strictObject({ funding: z.string(), wallet: z.string(), linked: z.boolean() });
+
+const ACCOUNT = z.strictObject({ funding: z.string(), currency: z.optional(z.string()) });
+
+/** What an answer says; undefined for any that is not of this form. */
+function readAnswer<T extends z.ZodMiniType>(heard: Heard, form: T): z.infer<T> | undefined {
+  if (heard.kind !== 'heard' || heard.status !== 200) return undefined;
+  const read = z.safeParse(form, fromBody(heard.received));
+  return read.success ? read.data : undefined;
+}
+
+function unavailable(what: string): PaymentError {
+  return new PaymentError('unavailable', `The ledger cannot say ${what}.`);
+}
 
 const KEY = z.string().check(z.regex(/^[0-9a-f]{32}$/));
 

@@ -115,6 +115,19 @@ export type Backend = Readonly<{
    * full thumbprint). Rejects when the backend cannot say.
    */
   fundingLinked: (funding: string, wallet: string) => Promise<boolean>;
+  /**
+   * Where the operator hands out the login to an account (a one-time link) and so stands for the
+   * login at the backend; absent where a provider has its own. Both reject with `unavailable`.
+   */
+  login?: Readonly<{
+    /** The currency of an open funding account, or undefined when there is none of that name. */
+    currencyOf: (funding: string) => Promise<string | undefined>;
+    /**
+     * Links the account that was logged in to with this wallet key (hex of the full thumbprint),
+     * whose possession was proved. Again changes nothing. Throws `funding_unknown`.
+     */
+    link: (funding: string, wallet: string) => Promise<void>;
+  }>;
   /** What moved after `number`, oldest first; absent where a provider has no such list. */
   movements?: (after: number) => Promise<readonly Moved[]>;
 }>;

@@ -126,7 +126,7 @@ export function transfer(
 export function openFunding(
   database: Database,
   clock: Clock,
-  asked: Readonly<{ funding: string; wallet: string; balance: Money }>,
+  asked: Readonly<{ funding: string; wallet: string | undefined; balance: Money }>,
 ): 'opened' | 'linked' | 'conflict' {
   const { funding, wallet, balance } = asked;
   assertCountable(balance);
@@ -136,13 +136,13 @@ export function openFunding(
   if (known !== undefined) {
     const opening = deposited(database, key)?.['amount'] ?? 0n;
     if (known['currency'] !== balance.currency || opening !== balance.minor) return 'conflict';
-    linkWallet(database, funding, wallet);
+    if (wallet !== undefined) linkWallet(database, funding, wallet);
     return 'linked';
   }
   database
     .prepare(`INSERT INTO account (id, kind, currency, balance) VALUES (?, 'funding', ?, 0)`)
     .run(id, balance.currency);
-  linkWallet(database, funding, wallet);
+  if (wallet !== undefined) linkWallet(database, funding, wallet);
   if (balance.minor > 0n) topUp(database, clock, { key, funding, amount: balance });
   return 'opened';
 }

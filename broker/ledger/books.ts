@@ -49,11 +49,11 @@ export type Books = Readonly<{
   /** What became of a key, or `unseen`; one that was barred before it arrived is declined. */
   query: (key: string) => BooksAnswer | Readonly<{ kind: 'unseen' }>;
   /**
-   * Opens a funding account with a starting balance and links a wallet (hex thumbprint). Again with
-   * the same currency and balance it only links; with others it is a `conflict`.
+   * Opens a funding account with a starting balance and links a wallet (hex thumbprint), if any.
+   * Again with the same currency and balance it only links; with others it is a `conflict`.
    */
   openFunding: (
-    account: Readonly<{ funding: string; wallet: string; balance: Money }>,
+    account: Readonly<{ funding: string; wallet: string | undefined; balance: Money }>,
   ) => 'opened' | 'linked' | 'conflict';
   /** Moves money in from outside, once per key. Throws `funding_unknown`, `currency_mismatch`. */
   topUp: (
@@ -62,6 +62,8 @@ export type Books = Readonly<{
   /** Links one more wallet (hex thumbprint). Throws `funding_unknown`. */
   linkWallet: (funding: string, wallet: string) => void;
   isLinked: (funding: string, wallet: string) => boolean;
+  /** Of an open funding account; undefined when there is none of that name. */
+  currencyOf: (funding: string) => string | undefined;
   /** Accounts in the order of their names, from the one after `after`. */
   balances: (after: string, count: number) => readonly Balance[];
   /** Movements in the order they were made, from the one after number `after`. */
@@ -94,6 +96,8 @@ export function openBooks(options: Readonly<{ database: Database; clock: Clock }
       database
         .prepare('SELECT 1 FROM link WHERE funding = ? AND wallet = ?')
         .get(funding, wallet) !== undefined,
+    currencyOf: (funding) =>
+      accountRow(database, accountId('funding', funding, ''))?.['currency'] as string | undefined,
     balances: (after, count) =>
       database
         .prepare('SELECT * FROM account WHERE id > ? ORDER BY id LIMIT ?')

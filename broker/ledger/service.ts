@@ -98,6 +98,15 @@ export function createLedgerService(
           const { funding, wallet } = checked(LINK, Object.fromEntries(searchParams));
           return reply(200, { funding, wallet, linked: books.isLinked(funding, wallet) });
         }
+        case 'GET /v1/account': {
+          const { funding } = checked(NAMED, Object.fromEntries(searchParams));
+          return reply(200, { funding, currency: books.currencyOf(funding) });
+        }
+        case 'POST /v1/links': {
+          const { funding, wallet } = checked(LINK, fromBody(question.body));
+          books.linkWallet(funding, wallet);
+          return reply(200, { funding, wallet, linked: true });
+        }
         case 'GET /v1/balances': {
           const { after = '' } = checked(AFTER_NAME, Object.fromEntries(searchParams));
           const accounts = books.balances(after, HTTP_PAGE_ROWS).map(balanceJson);
@@ -234,12 +243,14 @@ const AUTHORISATION = z.strictObject({
 const MOVEMENT = z.strictObject({ key: KEY, original: KEY, currency: CURRENCY, minor: MINOR });
 const ACCOUNT = z.strictObject({
   funding: REFERENCE,
-  wallet: WALLET,
+  /** Without it the account waits for its owner's login. */
+  wallet: z.optional(WALLET),
   currency: CURRENCY,
   minor: MINOR,
 });
 const DEPOSIT = z.strictObject({ key: KEY, funding: REFERENCE, currency: CURRENCY, minor: MINOR });
 const LINK = z.strictObject({ funding: ANY_REFERENCE, wallet: WALLET });
+const NAMED = z.strictObject({ funding: ANY_REFERENCE });
 const AFTER_NAME = z.strictObject({ after: z.optional(z.string().check(z.maxLength(160))) });
 const AFTER_NUMBER = z.strictObject({ after: z.optional(MINOR) });
 

@@ -308,6 +308,12 @@ export type Difference = Readonly<{ what: string; where: string; expected: strin
 
 export type Recounted = Readonly<{ differences: readonly Difference[]; next: string | undefined }>;
 
+/** Who has logged in to a page, and who answers for the link that let them in. */
+export type Visitor =
+  | Readonly<{ role: 'operator'; by: string }>
+  /** `payer` is the hex of the pseudonym that goes with this funding. */
+  | Readonly<{ role: 'wearer'; by: string; funding: string; payer: string }>;
+
 export type Store = Readonly<{
   /** Enrols a key or renews its statement; its status stays. */
   putIdentity: (
@@ -324,6 +330,10 @@ export type Store = Readonly<{
   terminals: (payee: string) => Promise<readonly KeyStatement[]>;
   /** Keys after name `after`, in the order of their names. */
   identities: (after: string, count: number) => Promise<readonly Identity[]>;
+  /** Keys of one payer (hex): those that count first, then the latest; at most PAGE_ROWS_MAX. */
+  keysOf: (payer: string) => Promise<readonly Identity[]>;
+  /** One active terminal of every payee, by payee; at most PAGE_ROWS_MAX. */
+  sellers: () => Promise<readonly KeyStatement[]>;
   /**
    * A revoked key stays revoked, and one that is not active holds no pool. Returns whether the
    * status changed.
@@ -475,6 +485,27 @@ export type Store = Readonly<{
   ) => Promise<readonly Run[]>;
   /** Holds that are over and that nothing acts upon. */
   expiredHolds: (nowMs: number, count: number) => Promise<readonly Original[]>;
+
+  /**
+   * Keeps a one-time link by the hash of its secret. Throws `rate_limited` while LINKS_MAX wait.
+   */
+  putLink: (
+    link: Readonly<{ hash: Uint8Array; visitor: Visitor; untilMs: number; nowMs: number }>,
+  ) => Promise<void>;
+  /**
+   * Uses a link up and opens the session of its visitor, in one transaction; undefined for a link
+   * that was used, is over or never was. Throws `rate_limited` while SESSIONS_MAX are open, and
+   * the link stays good.
+   */
+  openSession: (
+    asked: Readonly<{ link: Uint8Array; session: Uint8Array; untilMs: number; nowMs: number }>,
+  ) => Promise<Visitor | undefined>;
+  session: (hash: Uint8Array, nowMs: number) => Promise<Visitor | undefined>;
+  endSession: (hash: Uint8Array) => Promise<void>;
+  /** The payer (hex) who logs in for a funding reference: the first time `fresh`, then always. */
+  payerOf: (funding: string, fresh: string) => Promise<string>;
+  /** The lowest epoch in which a mandate of this payer counts; 1 when nothing was revoked. */
+  epochOf: (payer: string) => Promise<number>;
 
   /** Adds a record of something that is in no other table (a person's act). */
   note: (record: Note) => Promise<void>;

@@ -10,6 +10,7 @@ import { payloadOf } from '../../src/cose.ts';
 import { OperatorError } from '../../src/errors.ts';
 import { mandate as mandateKind } from '../../src/objects/mandate.ts';
 import type { Database } from '../../src/platform.ts';
+import { LOGIN_SCHEMA, fillPayers } from './logins.ts';
 
 const SCHEMA_STEPS: readonly string[] = [
   `
@@ -248,6 +249,7 @@ CREATE TABLE policies (
   envelope BLOB NOT NULL
 ) STRICT, WITHOUT ROWID;
 `,
+  LOGIN_SCHEMA,
 ];
 
 /**
@@ -270,6 +272,7 @@ export function prepareSchema(database: Database): void {
       if (step === 1) fillMandates(database);
       if (step === 1) markBegin(database);
       if (step === 2) fillHolders(database);
+      if (statements === LOGIN_SCHEMA) fillPayers(database);
     }
     database.exec(`PRAGMA user_version = ${SCHEMA_STEPS.length}`);
     // This program owns the file alone: whoever worked on these runs is gone.

@@ -3,8 +3,14 @@
  * commit, each in a savepoint of its own, so that the refusal of one undoes nothing of another.
  */
 import assert from 'node:assert/strict';
+import { toHex } from '../../src/bytes.ts';
 import { PaymentError } from '../../src/errors.ts';
-import { CHILDREN_MAX, COUNTER_GAP_MAX, TOMBSTONES_PER_KEY_MAX } from '../../src/limits.ts';
+import {
+  CHILDREN_MAX,
+  COUNTER_GAP_MAX,
+  PAGE_ROWS_MAX,
+  TOMBSTONES_PER_KEY_MAX,
+} from '../../src/limits.ts';
 import { ConflictError, type Database, type Random } from '../../src/platform.ts';
 import type { SqlValue, Timers } from '../../src/platform.ts';
 import { createGroup } from '../group.ts';
@@ -12,6 +18,7 @@ import { type Chain, createChain } from './chain.ts';
 import { erase, forget } from './erasure.ts';
 import { MANDATE, createFacts } from './facts.ts';
 import { createLeases } from './leases.ts';
+import { endLogin, epochOf, findSession, openSession, payerOf, putLink } from './logins.ts';
 import type {
   Admission,
   Admitted,
@@ -430,14 +437,16 @@ export function createSqliteStore(database: Database, timers: Timers, random: Ra
         throw new PaymentError('suspended', `another key holds the name ${held}`);
       }
       const changed = write(
-        `INSERT INTO identities (name, kid, device, payee, status, envelope)
-         VALUES (?, ?, ?, ?, 'active', ?)
+        `INSERT INTO identities (name, kid, device, payee, payer, status, envelope)
+         VALUES (?, ?, ?, ?, ?, 'active', ?)
          ON CONFLICT (name) DO UPDATE SET device = excluded.device, payee = excluded.payee,
-           envelope = excluded.envelope WHERE envelope <> excluded.envelope`,
+           payer = excluded.payer, envelope = excluded.envelope
+           WHERE envelope <> excluded.envelope`,
         name,
         kid,
         statement.device ?? null,
         statement.payee ?? null,
+        statement.payer ? toHex(statement.payer) : null,
         envelope,
       );
       if (changed === 1) chain.append(name, 'key', envelope, nowMs);
@@ -513,6 +522,23 @@ export function createSqliteStore(database: Database, timers: Timers, random: Ra
           after,
           BigInt(count),
         ).map(facts.toIdentity),
+      ),
+    keysOf: (payer) =>
+      read(() =>
+        all(
+          `SELECT name, status, envelope FROM identities WHERE payer = ?
+           ORDER BY status, rowid DESC LIMIT ?`,
+          payer,
+          BigInt(PAGE_ROWS_MAX),
+        ).map(facts.toIdentity),
+      ),
+    sellers: () =>
+      read(() =>
+        all(
+          `SELECT name, status, envelope FROM identities WHERE payee IS NOT NULL
+           AND status = 'active' GROUP BY payee ORDER BY payee LIMIT ?`,
+          BigInt(PAGE_ROWS_MAX),
+        ).map((row) => facts.toIdentity(row).statement),
       ),
     setIdentityStatus: (name, status, nowMs) =>
       sql(() => setStatus('identities', name, status, nowMs)),
@@ -687,6 +713,13 @@ export function createSqliteStore(database: Database, timers: Timers, random: Ra
           BigInt(count),
         ).map(({ id }) => facts.original(id as string)!),
       ),
+
+    putLink: (link) => sql(() => putLink(database, link)),
+    openSession: (asked) => sql(() => openSession(database, asked)),
+    session: (hash, nowMs) => read(() => findSession(database, hash, nowMs)),
+    endSession: (hash) => sql(() => endLogin(database, hash)),
+    payerOf: (funding, fresh) => sql(() => payerOf(database, funding, fresh)),
+    epochOf: (payer) => read(() => epochOf(database, payer)),
 
     note: ({ subject, kind, body, nowMs }) => sql(() => chain.append(subject, kind, body, nowMs)),
     evidence: (subject) => read(() => chain.of(subject)),

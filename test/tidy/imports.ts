@@ -1,8 +1,8 @@
 /** Who imports whom, however an import is written. */
 import { posix } from 'node:path';
 import ts from 'typescript';
-import { REAL_PORTS, type Source } from './source.ts';
-import { isComposer, lineOf, parse, resolved, top, walk } from './source.ts';
+import type { Source } from './source.ts';
+import { isComposer, isRealPort, lineOf, parse, resolved, top, walk } from './source.ts';
 
 /** `to` is undefined when it is not a literal, and so cannot be checked at all. */
 export type Import = Readonly<{
@@ -70,7 +70,7 @@ export function importFindings(sources: readonly Source[]): readonly string[] {
     if (target === 'package.json') return [];
     if (isMain && !isTest) return [`${where} imports ${target}: only src/cli.ts, dynamically`];
     if (!MAY_IMPORT[top(from)]?.includes(top(target))) return [`${where} imports ${target}`];
-    if (target.startsWith(REAL_PORTS) && !isTest && !isComposer(from)) {
+    if (isRealPort(target) && !isTest && !isComposer(from)) {
       return [`${where} imports ${target}: only a main.ts or the command may`];
     }
     return [];

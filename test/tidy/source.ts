@@ -12,8 +12,12 @@ export type Source = Readonly<{ path: string; text: string }>;
 
 /** Folders of product code. */
 export const PRODUCT = ['src', 'device', 'broker', 'simulator'];
-/** The one folder that touches the outside world. */
-export const REAL_PORTS = 'src/node/';
+/** The folders that touch the outside world: of a machine, and of a page in a browser. */
+export const REAL_PORTS = 'src/node/ and src/browser/';
+
+export function isRealPort(path: string): boolean {
+  return path.startsWith('src/node/') || path.startsWith('src/browser/');
+}
 
 const parsed = new WeakMap<Source, ts.SourceFile>();
 
@@ -71,7 +75,7 @@ export function tableRows(markdown: string): readonly (readonly string[])[] {
 
 export function isComposer(path: string): boolean {
   const isMain = PRODUCT.includes(top(path)) && posix.basename(path) === 'main.ts';
-  return isMain || path === 'src/cli.ts' || path.startsWith(REAL_PORTS);
+  return isMain || path === 'src/cli.ts' || isRealPort(path);
 }
 
 export function resolved(from: string, to: string): string {

@@ -3,7 +3,16 @@ import { isBuiltin } from 'node:module';
 import ts from 'typescript';
 import { importsOf } from './imports.ts';
 import { PRODUCT, REAL_PORTS, type Source } from './source.ts';
-import { isComposer, lineOf, namesDeclared, packageOf, parse, top, walk } from './source.ts';
+import {
+  isComposer,
+  isRealPort,
+  lineOf,
+  namesDeclared,
+  packageOf,
+  parse,
+  top,
+  walk,
+} from './source.ts';
 
 /** Node's modules that are pure: what they do depends on nothing but their arguments. */
 const PURE_MODULES = new Set(
@@ -20,9 +29,14 @@ const WORLD_GLOBALS = new Set(
     'setTimeout setInterval setImmediate clearTimeout clearInterval clearImmediate ' +
     'queueMicrotask fetch WebSocket EventSource XMLHttpRequest Worker ' +
     'BroadcastChannel console performance ' +
-    'process global globalThis crypto navigator require eval Temporal'
+    'process global globalThis crypto navigator indexedDB require eval Temporal'
   ).split(' '),
 );
+/** What a page's script is made of; typed everywhere, and of use in a browser alone. */
+const PAGE_GLOBALS = new Set(
+  'document window location history sessionStorage localStorage alert confirm prompt'.split(' '),
+);
+const PAGES = 'broker/pages/';
 const RANDOM_NAMES = new Set(
   (
     'randomBytes randomUUID randomUUIDv7 randomInt randomFill randomFillSync pseudoRandomBytes ' +
@@ -50,7 +64,7 @@ const DATE_PURE = new Set(['UTC', 'parse', 'prototype']);
 /** Product code outside src/node/ touches no clock, timer, randomness, disk, socket or process. */
 export function portFindings(sources: readonly Source[]): readonly string[] {
   return sources
-    .filter(({ path }) => PRODUCT.includes(top(path)) && !path.startsWith(REAL_PORTS))
+    .filter(({ path }) => PRODUCT.includes(top(path)) && !isRealPort(path))
     .flatMap((source) => [...worldImports(source), ...worldUses(source)]);
 }
 
@@ -95,6 +109,7 @@ function worldUses(source: Source): readonly string[] {
         isComposer(source.path) &&
         isMemberOf(node, (name) => COMPOSER_PROCESS.has(name));
       if (WORLD_GLOBALS.has(text) && !isAllowed) report(node, text);
+      if (PAGE_GLOBALS.has(text) && !source.path.startsWith(PAGES)) report(node, text);
     }
     return true;
   });

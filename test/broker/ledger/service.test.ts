@@ -421,3 +421,16 @@ test('the program says where it listens, and which options are wrong, all of the
   const taken = await startLedger(second, () => {}).catch((caught: unknown) => caught);
   expect(taken).toMatchObject({ name: 'OperatorError', exit: EXITS.address });
 });
+
+test('a login links a wallet with an account that is open, and with no other', async () => {
+  const { backend, books } = await start();
+  const login = backend.login!;
+  expect(await login.currencyOf('alice')).toBe('EUR');
+  expect(await login.currencyOf('nobody')).toBeUndefined();
+  const other = 'cd'.repeat(32);
+  await expect(login.link('nobody', other)).rejects.toMatchObject({ reason: 'funding_unknown' });
+  expect(books.isLinked('alice', other)).toBe(false);
+  await login.link('alice', other);
+  await login.link('alice', other);
+  expect(books.isLinked('alice', other)).toBe(true);
+});

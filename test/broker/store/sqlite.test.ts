@@ -71,10 +71,10 @@ test('a store of a newer program is refused, with what to do', () => {
   const path = temporary();
   const database = openDatabase(path);
   createSqliteStore(database, timers, random);
-  database.exec('PRAGMA user_version = 4');
+  database.exec('PRAGMA user_version = 99');
   const open = () => createSqliteStore(database, timers, random);
   expect(open).toThrow(OperatorError);
-  expect(open).toThrow(/version 4, this program knows 3: run the program that wrote it/);
+  expect(open).toThrow(/version 99, this program knows \d+: run the program that wrote it/);
   try {
     open();
   } catch (error) {
