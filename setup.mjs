@@ -29,6 +29,9 @@ const modules = join(root, 'node_modules');
 const stampName = '.setup.json';
 const isCi = !['', '0', 'false'].includes(process.env.CI ?? '');
 
+/** Debian's package of the same name. */
+const COMPILER = 'g++';
+
 const DISK_FULL = 'the disk is full: free about 1 GB and run this again.';
 
 /**
@@ -57,7 +60,11 @@ class SetupError extends Error {}
 
 try {
   await ensurePackages();
-  if (process.argv.includes('--test')) await ensureParts();
+  if (process.argv.includes('--test')) {
+    await ensureParts();
+    if (findProgram(COMPILER)) buildTokens();
+  }
+  if (process.argv.includes('--pkcs11')) console.log(`Built: ${buildTokens()}`);
 } catch (error) {
   if (!(error instanceof SetupError)) throw error;
   console.error(`set-up: ${error.message}`);
@@ -300,6 +307,54 @@ function renameOver(from, to) {
 
 function readJson(name) {
   return JSON.parse(fs.readFileSync(join(root, name), 'utf8'));
+}
+
+// ---- the native half of pkcs11js, for keys in hardware ----
+
+/**
+ * Three C++ files against Node-API, compiled directly: node-gyp would want Python, make and headers
+ * from nodejs.org for the same. The headers are in the packaged Node, or where Node was installed.
+ */
+function buildTokens() {
+  const folder = join(modules, 'pkcs11js');
+  const built = join(folder, 'build', 'Release', 'pkcs11.node');
+  if (fs.existsSync(built)) return built;
+  if (!fs.existsSync(folder)) throw new SetupError('pkcs11js is not installed: npm ci.');
+  const compiler = findProgram(COMPILER);
+  if (!compiler) {
+    throw new SetupError(`a C++ compiler is needed: sudo apt-get install ${COMPILER}.`);
+  }
+  const headers = [
+    join(modules, `node-${process.platform}-${process.arch}`),
+    join(process.execPath, '..', '..'),
+    '/usr',
+    '/usr/local',
+  ]
+    .map((prefix) => join(prefix, 'include', 'node'))
+    .find((folder) => fs.existsSync(join(folder, 'node_api.h')));
+  if (!headers) {
+    throw new SetupError("Node's headers are needed: sudo apt-get install libnode-dev.");
+  }
+  fs.mkdirSync(join(built, '..'), { recursive: true });
+  // Whoever interrupts it, or runs it twice at once, finds a whole file or none.
+  const fresh = `${built}.${process.pid}`;
+  const done = spawnSync(
+    compiler,
+    [
+      ...['-shared', '-fPIC', '-O2', '-std=c++17', '-o', fresh],
+      ...['NAPI_DISABLE_CPP_EXCEPTIONS', 'BUILDING_NODE_EXTENSION'].map((name) => `-D${name}`),
+      ...['-DNODE_GYP_MODULE_NAME=pkcs11', '-I', headers, '-I', join(folder, 'includes')],
+      ...['dl.cpp', 'common.cpp', 'main.cpp'].map((name) => join(folder, 'src', name)),
+    ],
+    { encoding: 'utf8' },
+  );
+  if (done.status !== 0) {
+    fs.rmSync(fresh, { force: true });
+    const why = /^.*\berror:.*$/m.exec(done.stderr ?? '')?.[0] ?? `status ${done.status}`;
+    throw new SetupError(`pkcs11js could not be built: ${why}`);
+  }
+  fs.renameSync(fresh, built);
+  return built;
 }
 
 // ---- system parts, for the tests only ----

@@ -39,9 +39,27 @@ export const deviceConfig = z.strictObject({
       }),
     ),
   /** Where its signing key lies. */
-  keys: z._default(z.discriminatedUnion('store', [z.strictObject({ store: z.literal('file') })]), {
-    store: 'file',
-  }),
+  keys: z._default(
+    z.discriminatedUnion(
+      'store',
+      [
+        z.strictObject({ store: z.literal('file') }),
+        z.strictObject({
+          store: z.literal('pkcs11'),
+          /** The PKCS #11 module: a shared library, like libsofthsm2.so. */
+          module: path,
+          /** The token's label. */
+          token: z.string().check(z.minLength(1), z.maxLength(32)),
+          /** A file with the PIN that only this device can read, or the name of a credential. */
+          pin: path,
+        }),
+      ],
+      'file, pkcs11',
+    ),
+    {
+      store: 'file',
+    },
+  ),
   log: z._default(z.enum(['debug', 'info', 'warn', 'error']), 'warn'),
 });
 

@@ -136,6 +136,8 @@ export function createDeviceLink(parts: LinkParts, events: LinkEvents): DeviceLi
   let renewAfterMs = LINK_RENEW_MS;
   /** What tells the bridge that this disk is behind, until it is answered. */
   let behind: { id: string | undefined; dueMs: number } | undefined;
+  /** Why the key does not sign, as long as it does not: an operator is told each reason once. */
+  let keyTrouble: string | undefined;
   let cancelPump: () => void = () => {};
   let cancelAsk: () => void = () => {};
   let cancelPresence: () => void = () => {};
@@ -243,11 +245,14 @@ export function createDeviceLink(parts: LinkParts, events: LinkEvents): DeviceLi
   async function put(question: Query): Promise<string | undefined> {
     try {
       const envelope = await seal(queryKind, question, realm, parts.signer);
+      keyTrouble = undefined;
       link.publish(upTopic(device, 'query'), envelope, 1);
       return identify(envelope, realm, queryKind.name).id;
     } catch (error) {
       if (!(error instanceof PaymentError)) throw error;
-      log('error', 'no question to the bridge can be signed', { why: error.message });
+      const why = error.message;
+      if (why !== keyTrouble) log('error', 'no question to the bridge can be signed', { why });
+      keyTrouble = why;
       return undefined;
     }
   }

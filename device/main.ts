@@ -7,6 +7,7 @@ import { requireText } from '../src/files.ts';
 import { archive } from '../src/node/archive.ts';
 import { connectLink } from '../src/node/link.ts';
 import { createLog } from '../src/node/log.ts';
+import { loadTokens } from '../src/node/pkcs11.ts';
 import { clock, credentials, files, machine, random, timers } from '../src/node/platform.ts';
 import { openDatabase } from '../src/node/sqlite.ts';
 import { codeWasm } from '../src/node/wasm.ts';
@@ -32,6 +33,7 @@ export async function main(configFile: string, write: (line: string) => void): P
       files,
       credentials,
       archive,
+      loadTokens,
       connect: connectLink,
       openDatabase,
       codeWasm,

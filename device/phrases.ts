@@ -7,6 +7,7 @@
 import { type Reason, reasonName } from '../src/errors.ts';
 import type { Period, Window } from '../src/objects/mandate.ts';
 import { spanText } from '../src/wallet.ts';
+import type { KeyTrouble } from './keys/store.ts';
 
 export type Language = 'en' | 'zh';
 
@@ -201,6 +202,28 @@ export const phrases = {
     pick([`Not paid, nothing was charged. ${why}`, `未支付，未扣款。${why}`], language),
   notSent: (why: string, language: Language) =>
     pick([`Nothing was sent, nothing was charged. ${why}`, `未发送，未扣款。${why}`], language),
+  /** Why the key did not sign, and what to do about it. */
+  keyTrouble: (trouble: KeyTrouble, language: Language) =>
+    pickBy(
+      trouble,
+      {
+        away: [
+          'The key of this device is not there: put it back.',
+          '本设备的密钥不在，请将其放回。',
+        ],
+        refused: [
+          'The key of this device does not sign: call its operator.',
+          '本设备的密钥无法签名，请联系运营方。',
+        ],
+      },
+      language,
+    ),
+  /** After a confirmed payment that the key did not sign. */
+  askedAgain: (language: Language) =>
+    pick(
+      ['Then say “confirm” or press, and I ask again.', '然后说“确认”或按一下，我会再次询问。'],
+      language,
+    ),
   cancelled: (language: Language) =>
     pick(['Cancelled. Nothing was sent.', '已取消，未发送。'], language),
   nothingToCancel: (language: Language) =>

@@ -11,6 +11,7 @@ import { type Realm, type Signer, identify, payloadOf, signEnvelope } from '../s
 import { PaymentError, REASONS, type Reason, reasonClass } from '../src/errors.ts';
 import {
   CONFIRM_MS,
+  KEPT_MS,
   LEAVE_MS,
   RECEIPTS_SHOWN,
   RECEIPT_PATIENCE_MS,
@@ -28,6 +29,7 @@ import type { Clock, Log, Timers } from '../src/platform.ts';
 import { type Answer, createAnswers } from './answers.ts';
 import { type Frame, type Terms, frameOf, sameFrame } from './confirm.ts';
 import { asksToCancel, readUtterance } from './intents/reading.ts';
+import { KeyFailure } from './keys/store.ts';
 import { type DeviceLink, requireOnline } from './link.ts';
 import { type HeldMandate, chooseMandate } from './mandates.ts';
 import { type Entry, type Outbox, noteTold, putConfirmed } from './outbox.ts';
@@ -119,6 +121,8 @@ export function createDevice(parts: Parts): Device {
   const answers = createAnswers();
   /** A payee waiting for an amount. */
   let asked: { payee: string; channel: Channel; untilMs: number } | undefined;
+  /** Confirmed, but its key did not sign: to be asked about again, and confirmed anew. */
+  let kept: { proposal: Proposal; untilMs: number } | undefined;
   /** While busy with what a person did: ends with it. */
   let atWork: Promise<void> | undefined;
   /** While busy: the payment that was sent and whose first receipt is awaited. */
@@ -134,7 +138,8 @@ export function createDevice(parts: Parts): Device {
 
   // ── the payment ────────────────────────────────────────────────────────────────────────────
 
-  async function pay({ terms, channel, order }: Proposal): Promise<Told> {
+  async function pay(proposal: Proposal): Promise<Told> {
+    const { terms, channel, order } = proposal;
     const { id: mandate, needs } = requireMandate(terms, channel);
     requireAble();
 
@@ -158,7 +163,12 @@ export function createDevice(parts: Parts): Device {
       nonce,
     });
     requireShown(payload, frame, order, needs);
-    const envelope = await signEnvelope(payload, parts.realm, requestKind.name, parts.signer);
+    const envelope = await signEnvelope(payload, parts.realm, requestKind.name, parts.signer).catch(
+      (error: unknown) => {
+        if (error instanceof KeyFailure) keep(proposal);
+        throw error;
+      },
+    );
     const { id } = identify(envelope, parts.realm, requestKind.name);
 
     const entry = { id, kind: 'request', envelope, storedMs: nowMs } as const;
@@ -228,7 +238,7 @@ export function createDevice(parts: Parts): Device {
   async function hearCancel(text: string): Promise<Told> {
     const wasAsked = asked !== undefined && clock.monotonicMs() <= asked.untilMs;
     asked = undefined;
-    if (wasAsked) return notSent('cancelled');
+    if (wasAsked || takeKept()) return notSent('cancelled');
     return claimingNothing(() => {
       const open = newestOpen();
       if (!open) return said(phrases.nothingToCancel(language));
@@ -275,7 +285,7 @@ export function createDevice(parts: Parts): Device {
       case 'picture':
         return follow((await parts.readCode(sensed.png)) ?? { kind: 'foreign' }, 'look');
       case 'press':
-        return said(phrases.help(language));
+        return again() ?? said(phrases.help(language));
     }
   }
 
@@ -301,7 +311,7 @@ export function createDevice(parts: Parts): Device {
       case 'help':
         return said(phrases.help(language));
       case 'confirm':
-        return said(phrases.nothingToConfirm(language));
+        return again() ?? said(phrases.nothingToConfirm(language));
       case 'cancel':
         return hearCancel(text);
       case 'quit':
@@ -325,10 +335,7 @@ export function createDevice(parts: Parts): Device {
       }
       case 'order': {
         const { id, value } = trust.openOrder(pointer.envelope);
-        const nowMs = time.trustedMs();
-        if (nowMs !== undefined && nowMs / 1000 >= value.exp) {
-          throw new PaymentError('order_expired', 'the order is over');
-        }
+        requireOpen(value);
         const { amount, payee, terminal } = value;
         return { terms: { amount, payee, terminal, order: id }, channel, order: value };
       }
@@ -342,6 +349,30 @@ export function createDevice(parts: Parts): Device {
   function askAmount(payee: string, channel: Channel): Told {
     asked = { payee, channel, untilMs: clock.monotonicMs() + CONFIRM_MS };
     return said(phrases.howMuch(displayName(directory.byId(payee)!, language), language));
+  }
+
+  function keep(proposal: Proposal): void {
+    kept = { proposal, untilMs: clock.monotonicMs() + KEPT_MS };
+  }
+
+  function takeKept(): Proposal | undefined {
+    const last = kept;
+    kept = undefined;
+    return last && clock.monotonicMs() <= last.untilMs ? last.proposal : undefined;
+  }
+
+  /** What was kept, once. Throws `order_expired` when its order is over by now. */
+  function again(): Proposal | undefined {
+    const proposal = takeKept();
+    if (proposal?.order) requireOpen(proposal.order);
+    return proposal;
+  }
+
+  function requireOpen({ exp }: Order): void {
+    const nowMs = time.trustedMs();
+    if (nowMs !== undefined && nowMs / 1000 >= exp) {
+      throw new PaymentError('order_expired', 'the order is over');
+    }
   }
 
   function requireMandate(terms: Terms, channel: Channel) {
@@ -424,6 +455,15 @@ export function createDevice(parts: Parts): Device {
     return { kind: 'not_sent', reason };
   }
 
+  /** Nothing was stored or sent; what the person confirmed is not forgotten for a while. */
+  function notSigned({ trouble, message }: KeyFailure): Told {
+    log('error', 'the key did not sign', { why: message });
+    const why = [phrases.keyTrouble(trouble, language), phrases.askedAgain(language)];
+    const gap = language === 'en' ? ' ' : '';
+    surface.say(phrases.notSent(kept ? why.join(gap) : why[0]!, language), 'bad');
+    return { kind: 'not_sent', reason: 'unavailable' };
+  }
+
   /** A "no" to a question leaves alone what was sent before it: the person is told so. */
   function stillToCancel(): string {
     const open = newestOpen();
@@ -456,10 +496,12 @@ export function createDevice(parts: Parts): Device {
         const understood = await understand(sensed);
         if ('kind' in understood) return understood;
         asked = undefined;
+        kept = undefined;
         return await pay(understood);
       } catch (error) {
         // Once it is in the outbox, no fault of ours may be told as "nothing was sent".
         if (!(error instanceof PaymentError) || underWay) throw error;
+        if (error instanceof KeyFailure) return notSigned(error);
         log('info', 'nothing was sent', { reason: error.reason, why: error.message });
         return notSent(error.reason);
       } finally {

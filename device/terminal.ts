@@ -33,6 +33,7 @@ import type { Clock, Log, Random, Timers } from '../src/platform.ts';
 import { type Answer, createAnswers } from './answers.ts';
 import { type Frame, frameOf } from './confirm.ts';
 import { type Deed, ORDER_DIGITS } from './intents/clerk.ts';
+import { KeyFailure } from './keys/store.ts';
 import { type DeviceLink, requireOnline } from './link.ts';
 import { type Outbox, noteTold, putConfirmed } from './outbox.ts';
 import { createDirectory } from './payees.ts';
@@ -367,7 +368,11 @@ export function createTerminal(
       } catch (error) {
         if (!(error instanceof PaymentError)) throw error;
         log('info', 'nothing was sent', { reason: error.reason, why: error.message });
-        return notSent(error.reason);
+        if (!(error instanceof KeyFailure)) return notSent(error.reason);
+        log('error', 'the key did not sign', { why: error.message });
+        const why = phrases.keyTrouble(error.trouble, language);
+        surface.say(clerkPhrases.notSent(why, language), 'bad');
+        return { kind: 'not_sent', reason: error.reason };
       } finally {
         atWork = undefined;
         work.resolve();

@@ -41,6 +41,12 @@ export const PASSPHRASE_CHARS_MIN = 16;
 /** The secret of a systemd credential that a device's key is encrypted under. */
 export const CREDENTIAL_BYTES_MIN = 16;
 export const CREDENTIAL_BYTES_MAX = 4096;
+/** A PIN of a token: the longest that SoftHSM takes; a TPM takes 128. */
+export const PIN_CHARS_MAX = 255;
+/** A token that has not signed by then is away: a TPM needs some 5 to 200 ms. */
+export const TOKEN_SIGN_MS = 15_000;
+/** Objects of one id or label in a token: two halves of a few keys, and what power cuts left. */
+export const TOKEN_OBJECTS_MAX = 64;
 /** A Key statement holds this long unless its operator says otherwise. */
 export const STATEMENT_DAYS = 365;
 /** A new bridge key signs this long after its statement was made: devices have it by then. */
@@ -88,6 +94,8 @@ export const TICK_USE_MS = 90_000;
 
 /** The person has this long to answer a confirmation. */
 export const CONFIRM_MS = 20_000;
+/** A payment whose key did not sign is asked about again this long: time to put a token back. */
+export const KEPT_MS = 120_000;
 /** A press this soon after the question cannot be its answer: nobody has read it yet. */
 export const CONFIRM_READ_MS = 500;
 /** After this long without a receipt the person is told "not confirmed yet". */
@@ -305,6 +313,7 @@ assert(BRIDGE_KEEP_MS > HOLD_FOR_MS + CANCEL_FOR_MS_MAX, 'no hold outlives what 
 assert(RUNS_PER_KEY_MAX > OUTBOX_WINDOW, 'an honest device is never rate limited');
 assert(SWEEP_MS < CLAIM_MS);
 assert(TICK_USE_MS < TICK_ACCEPT_MS, 'a nonce is still accepted when the request arrives');
+assert(TOKEN_SIGN_MS < TICK_ACCEPT_MS - TICK_USE_MS, 'nor is it too old by the slowest signature');
 assert(TICK_SLOT_MS < LINK_SILENT_MS, 'a device that hears every tick does not ask');
 assert(LINK_RENEW_MS < TICK_USE_MS, 'a half-open link is replaced while payments are possible');
 assert(TICK_SLOT_MS < TICK_USE_MS, 'a device that hears every tick always has a usable nonce');

@@ -229,6 +229,53 @@ export type Machine = Readonly<{
   node: string;
 }>;
 
+/**
+ * A session with a PKCS #11 token (OASIS PKCS #11 2.40), logged in. Keys are P-256 pairs that are
+ * named by an id and never leave. Every failure is a TokenFailure.
+ */
+export type TokenSession = Readonly<{
+  /** Makes a key pair and returns its CKA_EC_POINT as the module gives it. */
+  generate: (id: Uint8Array, label: string) => Promise<Uint8Array>;
+  /** Raw CKM_ECDSA over a digest, as the module gives it: r‖s, with low or high s. */
+  sign: (id: Uint8Array, digest: Uint8Array) => Promise<Uint8Array>;
+  /** The ids of the private keys with a label. */
+  list: (label: string) => Promise<readonly Uint8Array[]>;
+  /** Destroys both halves of a pair; nothing when there is none. */
+  destroy: (id: Uint8Array) => Promise<void>;
+}>;
+
+/**
+ * Opens a session with one attempt to log in. `fresh` starts the module anew before, which is what
+ * makes it notice that a token is back, and ends every other session of this program with it.
+ */
+export type OpenToken = (
+  label: string,
+  pin: string,
+  start: 'shared' | 'fresh',
+) => Promise<TokenSession>;
+
+/**
+ * Loads a PKCS #11 module (a shared library). Throws OperatorError when this program cannot load
+ * any, TokenFailure `NO_MODULE` when it cannot load this one.
+ */
+export type LoadTokens = (module: string) => OpenToken;
+
+/** Why a token did not do what it was asked for: a CKR_ name, or one of ours. */
+export class TokenFailure extends Error {
+  readonly code: string;
+
+  constructor(
+    code:
+      `CKR_${string}` | 'NO_MODULE' | 'NO_TOKEN' | 'TWO_TOKENS' | 'NO_KEY' | 'BARE_KEY' | 'SLOW',
+    message: string,
+    options?: { cause?: unknown },
+  ) {
+    super(message, options);
+    this.name = 'TokenFailure';
+    this.code = code;
+  }
+}
+
 /** Structured events for operators. Never keys or secrets; payees and amounts only at debug. */
 export type Log = (
   level: 'debug' | 'info' | 'warn' | 'error',

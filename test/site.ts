@@ -23,6 +23,7 @@ import { openSecretFile } from '../src/keyfile.ts';
 import { createHttp } from '../src/node/http.ts';
 import { connectLink } from '../src/node/link.ts';
 import { archive } from '../src/node/archive.ts';
+import { loadTokens } from '../src/node/pkcs11.ts';
 import { clock, files, machine, random, timers } from '../src/node/platform.ts';
 import { openDatabase } from '../src/node/sqlite.ts';
 import { codeWasm } from '../src/node/wasm.ts';
@@ -104,8 +105,11 @@ export async function createSite() {
     said,
     logged,
     finals,
-    /** Starts the bridge and the glasses; neither needs the broker to be there. */
-    async open(mqtt: object) {
+    /**
+     * Starts the bridge and the glasses; neither needs the broker to be there. The glasses' key
+     * lies in a file unless told.
+     */
+    async open(mqtt: object, keys: object = { store: 'file' }) {
       const file = place.configure('bridge', {
         ...shared,
         folder: 'bridge',
@@ -121,6 +125,7 @@ export async function createSite() {
         profile: 'glasses',
         folder: 'glasses',
         device: STORY.glasses,
+        keys,
         mandates: 'mandates',
         mqtt: { url: bridge.mqttUrl },
       });
@@ -134,6 +139,7 @@ export async function createSite() {
             random,
             files,
             archive,
+            loadTokens,
             connect: connectLink,
             openDatabase,
             codeWasm,

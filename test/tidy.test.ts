@@ -28,6 +28,7 @@ const CROSS_CUTTING = [
   'vectors',
   'mosquitto', // a whole site on a real broker
   'away', // a whole site, each part of it away for a while
+  'token', // a whole site whose glasses have their key in a token
   'broker/ledger/kill', // a whole program, killed at every step
   'broker/kills', // bridge and ledger, killed under load
   'broker/unknown', // two hostile backends, killed under load

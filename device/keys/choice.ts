@@ -1,8 +1,11 @@
 /** The key store that a device's configuration names. */
 import { join } from 'node:path';
-import type { Files, Random } from '../../src/platform.ts';
+import { OperatorError } from '../../src/errors.ts';
+import { readSecretText } from '../../src/keyfile.ts';
+import { type Files, type LoadTokens, type Random, TokenFailure } from '../../src/platform.ts';
 import type { DeviceConfig } from '../config.ts';
 import { KEY_CREDENTIAL, openFileKeys } from './file.ts';
+import { openTokenKeys, pinOf } from './pkcs11.ts';
 import type { KeyStore } from './store.ts';
 
 /** What keys need of the outside world. */
@@ -11,6 +14,8 @@ export type KeyPorts = Readonly<{
   random: Random;
   /** The folder of systemd's credentials for this program, when there is one. */
   credentials?: string | undefined;
+  /** Keys in hardware; absent where there is none, as in a simulated world. */
+  loadTokens?: LoadTokens;
 }>;
 
 /**
@@ -18,13 +23,44 @@ export type KeyPorts = Readonly<{
  * saying what to do.
  */
 export function openKeyStore(
-  config: Pick<DeviceConfig, 'folder' | 'keys'>,
+  config: Pick<DeviceConfig, 'device' | 'folder' | 'keys'>,
   at: (path: string) => string,
   ports: KeyPorts,
 ): KeyStore {
   const { files, random } = ports;
+  const { device, keys } = config;
   const folder = at(config.folder);
+  if (keys.store === 'pkcs11') {
+    const open = tokensOf(keys.module, ports);
+    const pin = pinFrom(keys.pin, at, ports);
+    return openTokenKeys({ files, random, open, folder, device, token: keys.token, pin });
+  }
   return openFileKeys({ files, random, folder, credential: credential(ports, KEY_CREDENTIAL) });
+}
+
+function tokensOf(module: string, { loadTokens }: KeyPorts): ReturnType<LoadTokens> {
+  if (!loadTokens) throw new OperatorError('key', 'keys in hardware cannot be used here');
+  try {
+    return loadTokens(module);
+  } catch (cause) {
+    if (!(cause instanceof TokenFailure)) throw cause;
+    throw new OperatorError(
+      'key',
+      `the PKCS #11 module of this device cannot be loaded: ${cause.message} (docs/keys.md)`,
+      { cause },
+    );
+  }
+}
+
+/** A credential of that name, or else a file that nobody else may read. */
+function pinFrom(pin: string, at: (path: string) => string, ports: KeyPorts) {
+  if (/^[\w.-]+$/.test(pin) && credential(ports, pin)) {
+    const from = `the credential ${pin}`;
+    const read = () => pinOf(new TextDecoder().decode(credential(ports, pin)), from);
+    return { from, read };
+  }
+  const path = at(pin);
+  return { from: path, read: () => pinOf(readSecretText(ports.files, path), path) };
 }
 
 /**

@@ -14,6 +14,7 @@ import {
   RESEND_MS,
   RESEND_MS_MAX,
   SESSIONS_RESERVED,
+  TICK_ASK_MS_MAX,
   TICK_SLOT_MS,
   TICK_USE_MS,
 } from '../../src/limits.ts';
@@ -24,6 +25,7 @@ import { receipt as receiptKind } from '../../src/objects/receipt.ts';
 import { openDatabase } from '../../src/node/sqlite.ts';
 import { parsePresence } from '../../src/presence.ts';
 import { upTopic } from '../../src/topics.ts';
+import { KeyFailure } from '../../device/keys/store.ts';
 import {
   DEVICE,
   REALM,
@@ -461,6 +463,27 @@ test('closing sends no more', async () => {
   const count = stage.wire.published.length;
   await stage.live(120_000);
   expect(stage.wire.published).toHaveLength(count);
+});
+
+describe('a key that does not sign', () => {
+  test('the boot is asked again until it does; the reason is logged once', async () => {
+    let isIn = false;
+    const stage = await createStage({
+      sign: (bytes) =>
+        isIn ? wearer.sign(bytes) : Promise.reject(new KeyFailure('away', 'put it in')),
+    });
+    stage.wire.up();
+    await stage.time.pass(20_000);
+    expect(stage.wire.sent('query')).toEqual([]);
+    expect(
+      stage.logged.filter((event) => event === 'no question to the bridge can be signed'),
+    ).toHaveLength(1);
+    isIn = true;
+    await stage.time.pass(TICK_ASK_MS_MAX);
+    expect(stage.wire.sent('query')).toHaveLength(1);
+    await stage.boot();
+    expect(stage.states.at(-1)).toBe('ready');
+  });
 });
 
 describe('the boot', () => {

@@ -6,6 +6,7 @@ import { PaymentError, type Reason } from '../../src/errors.ts';
 import {
   CONFIRM_MS,
   CONFIRM_READ_MS,
+  KEPT_MS,
   LEAVE_MS,
   RECEIPT_PATIENCE_MS,
   REQUEST_VALID_S,
@@ -17,6 +18,7 @@ import { open, seal } from '../../src/objects/kind.ts';
 import { query as queryKind } from '../../src/objects/query.ts';
 import { receipt as receiptKind } from '../../src/objects/receipt.ts';
 import { openDatabase } from '../../src/node/sqlite.ts';
+import { KeyFailure, type KeyTrouble } from '../../device/keys/store.ts';
 import { phrases, reasonPhrase } from '../../device/phrases.ts';
 import type { Told } from '../../device/runtime.ts';
 import { orderUri } from '../../device/sense/uri.ts';
@@ -1229,4 +1231,137 @@ test('what is sent no more is told, once a start, and can be called off by nobod
   expect(after.sentences().at(-1)).toBe(phrases.nothingToCancel('en'));
   await after.capture(id);
   expect(after.sentences().at(-1)).toBe('Paid 12.50 yuan to Luckin Coffee.');
+});
+
+describe('a key that does not sign', () => {
+  const AWAY =
+    'Nothing was sent, nothing was charged. The key of this device is not there: put it back. ' +
+    'Then say “confirm” or press, and I ask again.';
+
+  /** A stage whose token is there at the start, and can be taken out and put back. */
+  async function tokenStage(trouble: KeyTrouble = 'away', language: 'en' | 'zh' = 'en') {
+    let isIn = true;
+    const stage = await readyStage({
+      language,
+      sign: (bytes) =>
+        isIn ? wearer.sign(bytes) : Promise.reject(new KeyFailure(trouble, 'put it in')),
+    });
+    return { ...stage, take: () => (isIn = false), putBack: () => (isIn = true) };
+  }
+
+  test('nothing is stored or sent; put back, it is asked again and paid once', async () => {
+    const stage = await tokenStage();
+    stage.take();
+    const { told } = await confirmed(stage);
+    expect(await told).toEqual({ kind: 'not_sent', reason: 'unavailable' });
+    expect(stage.left()).toEqual(NOTHING);
+    expect(stage.sentences().at(-1)).toBe(AWAY);
+    expect(stage.logged).toContain('the key did not sign');
+
+    stage.putBack();
+    const paying = stage.device.sense({ kind: 'press' });
+    await settle();
+    expect(stage.asked).toHaveLength(2);
+    expect(stage.asked[1]).toEqual(stage.asked[0]);
+    expect(stage.left(), 'not before a new yes').toEqual(NOTHING);
+    await stage.press();
+    await settle();
+    const { id, amount, counter } = stage.request();
+    expect([amount, counter]).toEqual([cny(12_50n), 1]);
+    await stage.capture(id);
+    expect(await paying).toMatchObject({ kind: 'paid', id });
+    expect(await stage.press(), 'once only').toEqual({ kind: 'said' });
+    expect(stage.asked).toHaveLength(2);
+  });
+
+  test('a spoken yes asks again too, and is not itself the confirmation', async () => {
+    const stage = await tokenStage();
+    stage.take();
+    await (
+      await confirmed(stage)
+    ).told;
+    stage.putBack();
+    const paying = stage.say('confirm payment');
+    await settle();
+    expect(stage.asked).toHaveLength(2);
+    expect(stage.left()).toEqual(NOTHING);
+    await stage.say('cancel');
+    expect(await paying).toEqual({ kind: 'not_sent', reason: 'cancelled' });
+    expect(await stage.say('confirm payment')).toEqual({ kind: 'said' });
+    expect(stage.asked).toHaveLength(2);
+  });
+
+  test('still not there: told again, and kept again', async () => {
+    const stage = await tokenStage();
+    stage.take();
+    await (
+      await confirmed(stage)
+    ).told;
+    for (let n = 2; n < 5; n++) {
+      const trying = stage.device.sense({ kind: 'press' });
+      await settle();
+      await stage.press();
+      expect(await trying).toEqual({ kind: 'not_sent', reason: 'unavailable' });
+      expect(stage.asked).toHaveLength(n);
+    }
+    expect(stage.left()).toEqual(NOTHING);
+  });
+
+  test.each([
+    ['a cancel', (stage: Stage) => stage.say('cancel')],
+    ['its time', (stage: Stage) => stage.time.pass(KEPT_MS + 1)],
+    [
+      'another payment',
+      async (stage: Stage) => {
+        const other = stage.say(BIG);
+        await settle();
+        await stage.say('cancel');
+        await other;
+      },
+    ],
+  ])('%s ends it: a press then asks nothing', async (_what, end) => {
+    const stage = await tokenStage();
+    stage.take();
+    await (
+      await confirmed(stage)
+    ).told;
+    stage.putBack();
+    await end(stage);
+    const before = stage.asked.length;
+    expect(await stage.press()).toEqual({ kind: 'said' });
+    expect(stage.asked).toHaveLength(before);
+    expect(stage.left()).toEqual(NOTHING);
+  });
+
+  test('an order that ran out meanwhile is not asked about again', async () => {
+    const stage = await tokenStage();
+    const envelope = await sealOrder({ exp: START_S + 30 });
+    stage.take();
+    const told = stage.device.sense({
+      kind: 'tag',
+      message: ndef(2, 'application/vnd.saytap.order+cose', envelope),
+    });
+    await settle();
+    await stage.press();
+    expect(await told).toEqual({ kind: 'not_sent', reason: 'unavailable' });
+    stage.putBack();
+    await stage.time.pass(60_000);
+    expect(await stage.press()).toEqual({ kind: 'not_sent', reason: 'order_expired' });
+    expect(stage.asked).toHaveLength(1);
+  });
+
+  test.each([
+    ['refused', 'en', /The key of this device does not sign: call its operator\. Then say/],
+    ['away', 'zh', /^未发送，未扣款。本设备的密钥不在，请将其放回。然后说“确认”或按一下/],
+    ['refused', 'zh', /本设备的密钥无法签名，请联系运营方。/],
+  ] as const)('%s, in %s: told in so many words', async (trouble, language, words) => {
+    const stage = await tokenStage(trouble, language);
+    stage.take();
+    const told = stage.say(language === 'en' ? PAY : '向瑞幸咖啡支付12.5元');
+    await settle();
+    expect(stage.asked).toHaveLength(1);
+    await stage.press();
+    await told;
+    expect(stage.sentences().at(-1)).toMatch(words);
+  });
 });

@@ -267,6 +267,8 @@ type StageOptions = Readonly<{
   /** Stands between the runtime and the real outbox. */
   wrap?: (outbox: Outbox) => Outbox;
   directory?: (real: Directory) => Directory;
+  /** In place of the wearer's own signing. */
+  sign?: Signer['sign'];
 }>;
 
 /** A device whose broker is not there yet; `ready` brings it. */
@@ -291,7 +293,7 @@ export async function createStage(options: StageOptions = {}) {
 
   const shared = {
     realm: REALM,
-    signer: wearer,
+    signer: { key: wearer.key, sign: options.sign ?? wearer.sign },
     trust,
     time: deviceTime,
     outbox,

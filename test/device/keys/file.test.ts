@@ -211,7 +211,7 @@ describe('under a credential', () => {
     const credentials = join(folder, 'credentials');
     files.folder(credentials);
     writeFileSync(join(credentials, 'saytap.key'), SECRET, { mode: 0o440 });
-    const config = { folder: 'device', keys: { store: 'file' } } as const;
+    const config = { device: 'd', folder: 'device', keys: { store: 'file' } } as const;
     const store = openKeyStore(config, (name) => join(folder, name), {
       files,
       random,
