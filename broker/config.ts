@@ -78,6 +78,12 @@ export const bridgeConfig = z.strictObject({
         ),
       ),
   ),
+  /**
+   * What enrolment over `https` needs: the root's private key (without a passphrase) where a site
+   * keeps it on this machine, else each approval is signed with `saytap device approve --root`; and
+   * where devices reach the broker, when that is not where the bridge reaches it.
+   */
+  enrol: z.optional(z.strictObject({ root: z.optional(path), mqtt: z.optional(mqttUrl) })),
   /** Seconds after which a payment without a definite word is cancelled at its backend. */
   cancelAfterSeconds: z.optional(z.int().check(z.minimum(1), z.maximum(86_400))),
   /** Days after which the contents of evidence are deleted; without it they are kept. */

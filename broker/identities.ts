@@ -16,9 +16,12 @@ import type { Clock } from '../src/platform.ts';
 import type { Identity, Store } from './store/port.ts';
 
 export type Identities = Readonly<{
-  /** Enrols a Key statement of the root; throws what `open` throws. Returns it verified. */
-  enrol: (envelope: Uint8Array) => Promise<Verified<KeyStatement>>;
-  /** Opens what a device sent on its own topic: only the device's own key will do. */
+  /**
+   * Enrols a Key statement of the root, in place of a `predecessor` that named this key itself;
+   * throws what `open` throws. Returns it verified.
+   */
+  enrol: (envelope: Uint8Array, predecessor?: string) => Promise<Verified<KeyStatement>>;
+  /** Opens what a device sent on its own topic: only a key that it has or had will do. */
   openFrom: <T>(device: string, kind: Kind<T>, envelope: Uint8Array) => Promise<Signed<T>>;
   /** Opens an object by whichever enrolled key signed it (mandates travel through any device). */
   openAny: <T>(kind: Kind<T>, envelope: Uint8Array) => Promise<Signed<T>>;
@@ -56,21 +59,23 @@ export function createIdentities(
   }
 
   async function openBy<T>(kind: Kind<T>, envelope: Uint8Array, signer: Identity | undefined) {
-    if (!signer) throw new PaymentError('bad_signature', 'no known key');
+    if (!signer || signer.place === 'retired') {
+      throw new PaymentError('bad_signature', 'the signature does not hold under a known key');
+    }
     return { ...open(kind, envelope, realm, () => ready(signer)), signer };
   }
 
   return {
-    async enrol(envelope) {
+    async enrol(envelope, predecessor) {
       const verified = open(keyStatement, envelope, realm, () => root);
       const key = loadKey(verified.value.key);
       const known = await store.identity(key.name);
       if (known && isOlder(verified.value, known.statement)) return verified;
-      await store.putIdentity(key.name, verified.value, envelope, clock.nowMs());
+      await store.putIdentity(key.name, verified.value, envelope, clock.nowMs(), predecessor);
       return verified;
     },
     openFrom: async (device, kind, envelope) =>
-      openBy(kind, envelope, await store.identityOfDevice(device)),
+      openBy(kind, envelope, await store.keyOfDevice(device, toHex(kidOf(envelope)))),
     openAny: async (kind, envelope) =>
       openBy(kind, envelope, await store.identityOfKid(toHex(kidOf(envelope)))),
   };

@@ -1,22 +1,25 @@
 /** The bridge as a program: composes the real parts around broker/bridge.ts. */
 import { dirname, join, resolve } from 'node:path';
 import { toHex } from '../src/bytes.ts';
-import type { Realm } from '../src/cose.ts';
+import type { Realm, Signer } from '../src/cose.ts';
 import { parseConfig } from '../src/config.ts';
 import { OperatorError, PaymentError, type Reason } from '../src/errors.ts';
 import { requireBytes, requireEach, requireFolder, requireText } from '../src/files.ts';
-import { openSecretFile, readSecretText } from '../src/keyfile.ts';
+import { openKeyFile, openSecretFile, readKeyFile, readSecretText } from '../src/keyfile.ts';
 import {
   BRIDGE_FORGET_MS,
   BRIDGE_KEEP_MS,
+  CERTIFICATE_DAYS,
+  CERTIFY_MS,
   HTTP_BYTES_MAX,
   SWEEP_MS,
   TICK_SLOT_MS,
 } from '../src/limits.ts';
+import type { VerifyKey } from '../src/keys.ts';
 import type { KeyStatement } from '../src/objects/key.ts';
 import type { Policy } from '../src/objects/policy.ts';
 import type { HttpQuestion, HttpReply } from '../src/platform.ts';
-import { readPublicPem } from '../src/signer.ts';
+import { nodeSigner, readPublicPem } from '../src/signer.ts';
 import { readTls } from '../src/tls.ts';
 import { UP_FILTER } from '../src/topics.ts';
 import { BRIDGE_CLIENT, startBroker } from '../src/node/broker.ts';
@@ -32,12 +35,15 @@ import { createAccounts } from './accounts.ts';
 import { createLedgerBackend } from './backends/ledger.ts';
 import { type Place, makeBackup, restoreBackup } from './backup.ts';
 import { type Bridge, createBridge } from './bridge.ts';
+import { type CertificateAuthority, openCertificateAuthority } from './ca.ts';
 import { type BridgeConfig, bridgeConfig } from './config.ts';
+import { createEnrolments } from './enrolment.ts';
 import { type Identities, createIdentities } from './identities.ts';
 import { toBody } from './hmac.ts';
 import { keptPolicies, takePolicy } from './policies.ts';
 import { type OperatorParts, operate as answer } from './operator.ts';
 import { type Route, answerBy } from './routes.ts';
+import { createReceipts } from './receipts.ts';
 import { createRiskClient } from './risk/client.ts';
 import { chooseBridgeKey, openBridgeKeys, rotate as rotateKey } from './rotation.ts';
 import type { Store } from './store/port.ts';
@@ -75,7 +81,12 @@ export async function operate(configFile: string, question: unknown): Promise<un
   requireFolder(files, folder);
   const told = await askSocket(join(folder, SOCKET), JSON.stringify(question));
   if (told !== undefined) return fromWire(told);
-  const parts = await assemble(configFile, config, () => {});
+  const parts = await assemble(
+    configFile,
+    config,
+    () => {},
+    () => '',
+  );
   try {
     return await answer(parts, question);
   } finally {
@@ -137,8 +148,11 @@ export async function startBridge(
 ): Promise<RunningBridge> {
   const { config, folder } = readBridgeConfig(configFile);
   const at = (path: string) => resolve(dirname(configFile), path);
-  const parts = await assemble(configFile, config, (topic, payload, qos) =>
-    link.publish(topic, payload, qos),
+  const parts = await assemble(
+    configFile,
+    config,
+    (topic, payload, qos) => link.publish(topic, payload, qos),
+    () => config.enrol?.mqtt ?? mqttUrl,
   );
   const { bridge, store, log, accounts } = parts;
 
@@ -189,14 +203,14 @@ export async function startBridge(
     }));
   const pages = openPages();
   const visits = createVisits({ accounts, pages, verbs: {}, origin: () => origin, log });
-  const routes: readonly Route[] = [visits];
+  const routes: readonly Route[] = [parts.enrolments.route, visits];
   const web =
     https &&
     (await serveHttp({
       ...https.listen,
       portOption: 'https.listen.port',
       bytesMax: HTTP_BYTES_MAX,
-      tls: readCertified(https, at),
+      tls: certifiedFor(https, folder, at, parts.authority!),
       answer: (question) => answerBy(routes, question),
     }));
   if (web) origin = origin?.replace(/:0$/, `:${web.port}`);
@@ -217,6 +231,10 @@ export async function startBridge(
     every(TICK_SLOT_MS, () => void bridge.tick()),
     every(SWEEP_MS, () => void sweep()),
     every(BRIDGE_FORGET_MS, () => void forget()),
+    // The authority's certificate for this server, and a file that another program has renewed.
+    ...(https && web
+      ? [every(CERTIFY_MS, () => web.certify(certifiedFor(https, folder, at, parts.authority!)))]
+      : []),
   ];
   write(`bridge of ledger ${config.ledger} (${config.environment}) at broker ${mqttUrl}`);
 
@@ -238,18 +256,33 @@ export async function startBridge(
   };
 }
 
-/** Key and certificate of a configuration's `https`. */
-function readCertified(
-  { certificate, key }: NonNullable<BridgeConfig['https']>,
+/** Key and certificate of `https`: from its files, or by the bridge's own authority. */
+function certifiedFor(
+  { certificate, key, url }: NonNullable<BridgeConfig['https']>,
+  folder: string,
   at: (path: string) => string,
+  authority: CertificateAuthority,
 ): Readonly<{ key: string; certificate: string }> {
-  if (certificate === undefined || key === undefined) {
-    throw new OperatorError('config', 'https needs certificate and key, two PEM files');
+  if (certificate !== undefined && key !== undefined) {
+    return {
+      certificate: requireText(files, at(certificate)),
+      key: readSecretText(files, at(key)),
+    };
   }
+  const handle = openKeyFile(files, join(folder, 'https.key.pem'), 'ES256');
+  const host = new URL(url).hostname.replace(/^\[(.*)\]$/, '$1');
+  const own = authority.issueServer([host], nodeSigner(handle).key, CERTIFICATE_DAYS);
   return {
-    certificate: requireText(files, at(certificate)),
-    key: readSecretText(files, at(key)),
+    certificate: `${own.trimEnd()}\n${authority.certificate}`,
+    key: handle.export({ format: 'pem', type: 'pkcs8' }) as string,
   };
+}
+
+/** The root's private key, where a site keeps it on this machine. */
+function rootAt(path: string, root: VerifyKey): Signer {
+  const signer = nodeSigner(readKeyFile(files, path));
+  if (signer.key.name === root.name) return signer;
+  throw new OperatorError('key', `${path} is not the private key of this site's root`);
 }
 
 /** Where a running bridge answers its operator. */
@@ -260,8 +293,15 @@ async function assemble(
   configFile: string,
   config: BridgeConfig,
   send: (topic: string, payload: Uint8Array, qos: 0 | 1) => void,
+  mqttUrl: () => string,
 ): Promise<
-  OperatorParts & Readonly<{ log: ReturnType<typeof createLog>; close: () => Promise<void> }>
+  OperatorParts &
+    Readonly<{
+      /** With `https`. */
+      authority: CertificateAuthority | undefined;
+      log: ReturnType<typeof createLog>;
+      close: () => Promise<void>;
+    }>
 > {
   const at = (path: string) => resolve(dirname(configFile), path);
   const folder = at(config.folder);
@@ -281,7 +321,8 @@ async function assemble(
     if (!isNew) requireFiles(configFile, config);
     const keys = openBridgeKeys(files, folder);
     const nowS = Math.floor(clock.nowMs() / 1000);
-    const key = chooseBridgeKey(keys, statements, nowS);
+    const named = statements.map(({ value }) => value);
+    const key = chooseBridgeKey(keys, named, nowS);
     if (!key) {
       throw new OperatorError(
         'key',
@@ -321,12 +362,29 @@ async function assemble(
       log,
       send,
     });
+    const authority = config.https
+      ? openCertificateAuthority(files, random, clock, folder)
+      : undefined;
+    const rootFile = config.enrol?.root;
+    const enrolments = createEnrolments({
+      ...{ realm, store, identities, root, mqttUrl, clock, log },
+      receipts: createReceipts(realm, key.signer, clock),
+      rootSigner: rootFile === undefined ? undefined : rootAt(at(rootFile), root),
+      certify: authority?.issueClient,
+      ca: authority?.certificate,
+      bridgeStatements: statements
+        .filter(({ value }) => value.role === 'bridge' && nowS < value.exp)
+        .map(({ envelope }) => envelope),
+      policies: signed.map(({ bytes }) => bytes),
+    });
     return {
       realm,
       store,
       identities,
       backends,
       bridge,
+      enrolments,
+      authority,
       rules,
       clock,
       timers,
@@ -437,12 +495,16 @@ async function takeAll(
 }
 
 /** Enrols every statement of the folder; returns what they say. */
-async function enrolAll(identities: Identities, folder: string): Promise<readonly KeyStatement[]> {
-  const statements: KeyStatement[] = [];
+async function enrolAll(
+  identities: Identities,
+  folder: string,
+): Promise<readonly Readonly<{ value: KeyStatement; envelope: Uint8Array }>[]> {
+  const statements: { value: KeyStatement; envelope: Uint8Array }[] = [];
   for (const name of files.list(folder).filter((entry) => entry.endsWith('.key'))) {
+    const envelope = requireBytes(files, join(folder, name));
     try {
-      const { value } = await identities.enrol(requireBytes(files, join(folder, name)));
-      statements.push(value);
+      const { value } = await identities.enrol(envelope);
+      statements.push({ value, envelope });
     } catch (cause) {
       if (!(cause instanceof PaymentError)) throw cause;
       const exit = cause.reason === 'unavailable' ? 'storage' : 'key';

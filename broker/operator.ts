@@ -6,6 +6,7 @@
  * Questions and answers are JSON. Integers of money are texts; an answer never holds a secret.
  */
 import * as z from 'zod/mini';
+import { SAID } from '../src/approval.ts';
 import { fromHex, toHex } from '../src/bytes.ts';
 import type { Realm } from '../src/cose.ts';
 import { OperatorError, PaymentError } from '../src/errors.ts';
@@ -17,6 +18,7 @@ import { audit } from './audit.ts';
 import type { Backend } from './backends/port.ts';
 import type { Bridge } from './bridge.ts';
 import { QUESTION as CHECK, check } from './check.ts';
+import type { Enrolments } from './enrolment.ts';
 import { disputeFile } from './evidence.ts';
 import type { Identities } from './identities.ts';
 import { takeMandate } from './mandates.ts';
@@ -28,6 +30,8 @@ const ID = z.string().check(z.regex(/^[0-9a-f]{32}$/, 'an id of 32 hex digits'))
 const PERSON = z.string().check(z.minLength(1), z.maxLength(50));
 const WORDS = z.string().check(z.minLength(1), z.maxLength(500));
 const ENVELOPE = z.string().check(z.regex(/^([0-9a-f]{2})+$/));
+/** A short code, or the link of a pairing QR. */
+const NAMED = z.string().check(z.minLength(1), z.maxLength(500));
 const STATUS = z.enum(['active', 'suspended', 'revoked']);
 
 /** Everything that may be asked. */
@@ -84,6 +88,18 @@ export const QUESTION = z.discriminatedUnion('ask', [
     funding: z.optional(z.string().check(z.regex(new RegExp(`^[!-~]{1,${REFERENCE_BYTES_MAX}}$`)))),
     payer: z.optional(ID),
   }),
+  z.strictObject({ ask: z.literal('enrolments') }),
+  z.strictObject({ ask: z.literal('enrolment'), named: NAMED }),
+  z.strictObject({
+    ask: z.literal('approve enrolment'),
+    named: NAMED,
+    said: SAID,
+    /** Signed by the root on another machine. */
+    statement: z.optional(ENVELOPE),
+    by: PERSON,
+    why: z.optional(WORDS),
+  }),
+  z.strictObject({ ask: z.literal('refuse enrolment'), named: NAMED, by: PERSON, why: WORDS }),
   z.strictObject({ ask: z.literal('backup'), path: z.string().check(z.minLength(1)) }),
 ]);
 export type Question = z.infer<typeof QUESTION>;
@@ -94,6 +110,7 @@ export type OperatorParts = Readonly<{
   identities: Identities;
   backends: readonly Backend[];
   bridge: Bridge;
+  enrolments: Enrolments;
   rules: Rules;
   clock: Clock;
   timers: Timers;
@@ -108,6 +125,8 @@ export type OperatorParts = Readonly<{
 export type KeyView = Readonly<{
   name: string;
   status: Identity['status'];
+  /** `former`: its device has another key now, and still may send what this one signed. */
+  place: Identity['place'];
   role: string;
   device: string | undefined;
   payee: string | undefined;
@@ -222,6 +241,17 @@ export async function operate(parts: OperatorParts, asked: unknown): Promise<unk
       const url = `${origin}/${funding === undefined ? 'pair' : 'wallet'}#${secret}`;
       return { url, minutes: LINK_MS / 60_000 };
     }
+    case 'enrolments':
+      return parts.enrolments.list();
+    case 'enrolment':
+      return parts.enrolments.find(question.named);
+    case 'approve enrolment': {
+      const { named, said, statement } = question;
+      const signed = statement === undefined ? undefined : fromHex(statement);
+      return parts.enrolments.approve(named, said, personOf(question), signed);
+    }
+    case 'refuse enrolment':
+      return parts.enrolments.refuse(question.named, personOf(question));
     case 'backup':
       return store.backup(question.path);
   }
@@ -232,9 +262,14 @@ export async function operate(parts: OperatorParts, asked: unknown): Promise<unk
   }
 }
 
-function viewOfKey({ name, status, statement }: Identity): KeyView {
+function personOf({ by, why }: Readonly<{ by: string; why?: string | undefined }>) {
+  return { by, ...(why !== undefined && { why }) };
+}
+
+function viewOfKey({ name, status, statement, place }: Identity): KeyView {
   const { role, device, payee, payer, exp } = statement;
-  return { name, status, role, device, payee, payer: payer && toHex(payer), until: exp };
+  const until = exp;
+  return { name, status, place, role, device, payee, payer: payer && toHex(payer), until };
 }
 
 function viewOfPayment(run: Run): PaymentView {

@@ -49,6 +49,23 @@ export const TOKEN_SIGN_MS = 15_000;
 export const TOKEN_OBJECTS_MAX = 64;
 /** A Key statement holds this long unless its operator says otherwise. */
 export const STATEMENT_DAYS = 365;
+/** A code that pairs is guessed by nobody; the one that people compare fits a small screen. */
+export const PAIRING_BYTES = 16;
+export const SHORT_CODE_CHARS = 10;
+/** Who wants to be enrolled is asked about for this long: a person stands beside the device. */
+export const ENROLMENT_MS = 15 * 60_000;
+/** What was approved is kept for a device that comes back, or for a root that is far away. */
+export const ENROLMENT_KEEP_MS = 7 * 24 * 3_600_000;
+/** Enrolments that wait at once, in all and from one address. */
+export const ENROLMENTS_MAX = 64;
+export const ENROLMENTS_PER_ADDRESS_MAX = 16;
+/** Terminals and mandates that one device is told of. */
+export const BUNDLE_TERMINALS_MAX = 128;
+export const BUNDLE_MANDATES_MAX = 64;
+/** A device's certificate; renewed when two thirds of it are over, at whatever contact. */
+export const CERTIFICATE_DAYS = 365;
+/** How often a server looks for a newer certificate of its own. */
+export const CERTIFY_MS = 24 * 3_600_000;
 /** A new bridge key signs this long after its statement was made: devices have it by then. */
 export const BRIDGE_OVERLAP_S = 86_400;
 

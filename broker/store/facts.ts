@@ -46,19 +46,34 @@ export function createFacts(database: Database) {
   function toIdentity(row: SqlRow): Identity {
     const name = string(row['name']);
     const statement = statements(name, blob(row['envelope'])!);
-    return { name, key: statement.key, statement, status: row['status'] as KeyStatus };
+    const place = row['retired'] === 1n ? 'retired' : row['former'] ? 'former' : undefined;
+    return {
+      name,
+      key: statement.key,
+      statement,
+      status: row['status'] as KeyStatus,
+      ...(place && { place }),
+    };
   }
 
   function identityWhere(column: 'name' | 'device', value: string): Identity | undefined {
-    const row = one(`SELECT name, status, envelope FROM identities WHERE ${column} = ?`, value);
+    const row = one(`${IDENTITY} WHERE ${column} = ?`, value);
+    return row && toIdentity(row);
+  }
+
+  function keyOfDevice(device: string, kid: string): Identity | undefined {
+    const row = one(
+      `${IDENTITY} WHERE kid = ?1 AND (device = ?2 OR former = ?2) AND retired = 0`,
+      kid,
+      device,
+    );
     return row && toIdentity(row);
   }
 
   /** Statements of the active keys that may take money for a payee. */
   function terminalsOf(payee: string): readonly KeyStatement[] {
     return all(
-      `SELECT name, status, envelope FROM identities WHERE payee = ? AND status = 'active'
-       ORDER BY name`,
+      `${IDENTITY} WHERE payee = ? AND status = 'active' AND retired = 0 ORDER BY name`,
       payee,
     ).map((row) => toIdentity(row).statement);
   }
@@ -68,11 +83,15 @@ export function createFacts(database: Database) {
     const issuer = string(row['issuer']);
     const status = row['issuer_status'] as KeyStatus;
     const statement = statements(issuer, blob(row['issuer_envelope'])!);
+    const mandate = mandates(id, blob(row['envelope'])!);
+    const fault = standing({ status, statement }, nowMs);
+    // A key passes its authority on before it ends; it had not ended when the child was taken.
+    const isPassedOn = mandate.parent !== undefined && fault === 'expired';
     return {
       id,
-      mandate: mandates(id, blob(row['envelope'])!),
+      mandate,
       issuer,
-      issuerFault: standing({ status, statement }, nowMs),
+      issuerFault: isPassedOn ? undefined : fault,
       payer: string(row['payer']),
       status: row['status'] as KeyStatus,
       backends: JSON.parse(string(row['backends'])) as string[],
@@ -215,6 +234,7 @@ export function createFacts(database: Database) {
 
   return {
     identity: identityWhere,
+    keyOfDevice,
     toIdentity,
     terminals: terminalsOf,
     mandate: mandateById,
@@ -229,6 +249,9 @@ export function createFacts(database: Database) {
     original: originalOf,
   };
 }
+
+/** Keys, for `toIdentity`. */
+export const IDENTITY = 'SELECT name, status, former, retired, envelope FROM identities';
 
 /** Mandates with the statement of their signer, for `toMandate`. */
 export const MANDATE = `SELECT m.rowid AS place, m.*,

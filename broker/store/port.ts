@@ -23,6 +23,8 @@ export type Identity = Readonly<{
   key: PublicKey;
   statement: KeyStatement;
   status: KeyStatus;
+  /** Of a key that another took the place of: `former` still verifies, `retired` does not. */
+  place?: 'former' | 'retired';
 }>;
 
 /** A mandate as accepted: who signed it, and whose it is. */
@@ -313,16 +315,75 @@ export type Visitor =
   | Readonly<{ role: 'operator'; by: string }>
   /** `payer` is the hex of the pseudonym that goes with this funding. */
   | Readonly<{ role: 'wearer'; by: string; funding: string; payer: string }>;
+/** A key that asks to be known, or that was approved and not forgotten yet. */
+export type Enrolment = Readonly<{
+  /** Hex of its thumbprint. */
+  key: string;
+  /** The short code that people compare, without its dash. */
+  code: string;
+  /** Its Enrol, as it came last. */
+  envelope: Uint8Array;
+  address: string;
+  /** `approved` also when the root has still to sign; an enrolled key is in the identities. */
+  state: 'open' | 'approved' | 'refused';
+  /** What was approved, JSON. */
+  said: string | undefined;
+  pairing: Uint8Array | undefined;
+  askedMs: number;
+}>;
+
+/** A person's word on an enrolment, with what goes into the evidence about it. */
+export type EnrolmentWord = Readonly<{
+  state: 'approved' | 'refused';
+  said: string | undefined;
+  pairing: Uint8Array | undefined;
+  note: Uint8Array;
+}>;
 
 export type Store = Readonly<{
-  /** Enrols a key or renews its statement; its status stays. */
+  /**
+   * Enrols a key or renews its statement; its status stays. A device's name passes to a new key
+   * when the holder is the key's `predecessor`, which goes on to verify until it is retired, or
+   * when the holder counts no more (suspended, revoked, over); then it is revoked. Throws
+   * `suspended` when another key holds the name or the hint.
+   */
   putIdentity: (
     name: string,
     statement: KeyStatement,
     envelope: Uint8Array,
     nowMs: number,
+    predecessor?: string,
   ) => Promise<void>;
+  /** The key that has the name now. */
   identityOfDevice: (device: string) => Promise<Identity | undefined>;
+  /** The key with this hint among those that have or had the name; what is retired has none. */
+  keyOfDevice: (device: string, kid: string) => Promise<Identity | undefined>;
+  /** The statement of a key, as the root signed it. */
+  statementOf: (name: string) => Promise<Uint8Array | undefined>;
+  /** The key that this one named in its place, if any. */
+  successorOf: (name: string) => Promise<string | undefined>;
+  /** Ends a key that was succeeded, for whatever it signs from now on; returns whether it did. */
+  retire: (name: string, nowMs: number) => Promise<boolean>;
+  /** Statements of active terminals that are not over, as envelopes, newest first. */
+  terminalStatements: (nowMs: number, count: number) => Promise<readonly Uint8Array[]>;
+  /** Envelopes of active mandates that name this key and are not over, newest first. */
+  mandatesFor: (cnf: string, nowMs: number, count: number) => Promise<readonly Uint8Array[]>;
+
+  /**
+   * Keeps an enrolment, or the newer Enrol of one that is there; forgets what is over. Throws
+   * `rate_limited` when too many wait.
+   */
+  putEnrolment: (
+    asked: Pick<Enrolment, 'key' | 'code' | 'envelope' | 'address'>,
+    nowMs: number,
+  ) => Promise<Enrolment>;
+  /** By short code or key; what is over is not found. */
+  enrolment: (codeOrKey: string, nowMs: number) => Promise<Enrolment | undefined>;
+  /** Those that wait for a person or for the root, oldest first. */
+  enrolments: (nowMs: number) => Promise<readonly Enrolment[]>;
+  /** Records a person's word, with its note under the key's name. */
+  decideEnrolment: (key: string, word: EnrolmentWord, nowMs: number) => Promise<void>;
+
   /** By the hex of the 8-byte hint; the caller still compares the whole thumbprint. */
   identityOfKid: (kid: string) => Promise<Identity | undefined>;
   identity: (name: string) => Promise<Identity | undefined>;

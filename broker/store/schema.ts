@@ -250,6 +250,23 @@ CREATE TABLE policies (
 ) STRICT, WITHOUT ROWID;
 `,
   LOGIN_SCHEMA,
+  `
+-- A device has one key in its name (identities.device) and may have older ones, which still verify.
+ALTER TABLE identities ADD COLUMN former TEXT;    -- the name in topics that it had
+ALTER TABLE identities ADD COLUMN successor TEXT; -- the key that it named in its place
+ALTER TABLE identities ADD COLUMN retired INTEGER NOT NULL DEFAULT 0; -- verifies nothing any more
+
+CREATE TABLE enrolments (
+  key TEXT PRIMARY KEY,               -- hex of the thumbprint of the key that asks
+  code TEXT NOT NULL UNIQUE,          -- the short code that people compare
+  envelope BLOB NOT NULL,             -- its Enrol
+  address TEXT NOT NULL,
+  state TEXT NOT NULL CHECK (state IN ('open', 'approved', 'refused')),
+  said TEXT,                          -- what was approved, JSON
+  pairing BLOB,                       -- the pairing code, when the approving person had it
+  asked_ms INTEGER NOT NULL
+) STRICT, WITHOUT ROWID;
+`,
 ];
 
 /**

@@ -3,7 +3,6 @@
  * commit, each in a savepoint of its own, so that the refusal of one undoes nothing of another.
  */
 import assert from 'node:assert/strict';
-import { toHex } from '../../src/bytes.ts';
 import { PaymentError } from '../../src/errors.ts';
 import {
   CHILDREN_MAX,
@@ -15,8 +14,9 @@ import { ConflictError, type Database, type Random } from '../../src/platform.ts
 import type { SqlValue, Timers } from '../../src/platform.ts';
 import { createGroup } from '../group.ts';
 import { type Chain, createChain } from './chain.ts';
+import { createEnrolments } from './enrolments.ts';
 import { erase, forget } from './erasure.ts';
-import { MANDATE, createFacts } from './facts.ts';
+import { IDENTITY, MANDATE, createFacts } from './facts.ts';
 import { createLeases } from './leases.ts';
 import { endLogin, epochOf, findSession, openSession, payerOf, putLink } from './logins.ts';
 import type {
@@ -32,6 +32,7 @@ import type {
   Store,
   Verdict,
 } from './port.ts';
+import { createNames } from './names.ts';
 import { recount } from './recount.ts';
 import { createReservations } from './reservations.ts';
 import { putRevokeReceipt, revoke } from './revocations.ts';
@@ -62,6 +63,8 @@ export function createSqliteStore(database: Database, timers: Timers, random: Ra
   };
   const { reserve, release } = createReservations(database);
   const leases = createLeases(database, facts, chain, random);
+  const names = createNames(database, chain, facts);
+  const enrolments = createEnrolments(database, chain);
   const one = (text: string, ...values: SqlValue[]) => database.prepare(text).get(...values);
   const all = (text: string, ...values: SqlValue[]) => database.prepare(text).all(...values);
   const write = (text: string, ...values: SqlValue[]) =>
@@ -377,7 +380,8 @@ export function createSqliteStore(database: Database, timers: Timers, random: Ra
   function cancel(asked: Parameters<Store['cancel']>[0]): Awaited<ReturnType<Store['cancel']>> {
     const { id, subject, key, envelope, receipt, nowMs } = asked;
     const owner = one('SELECT key FROM runs WHERE id = ?', subject)?.['key'];
-    if (owner === key) {
+    // A device that has a new key meanwhile still calls off what it asked for with the old one.
+    if (owner === key || (owner && names.successorOf(owner as string) === key)) {
       const run = known(subject);
       if (run.receipt || run.cancelAskedMs !== undefined) return { run, isNews: false };
       write(
@@ -422,35 +426,6 @@ export function createSqliteStore(database: Database, timers: Timers, random: Ra
   }
 
   // ── keys and mandates ──────────────────────────────────────────────────────────────────────
-
-  const putIdentity: Store['putIdentity'] = (name, statement, envelope, nowMs) =>
-    sql(() => {
-      const kid = name.slice(0, 16);
-      const holder = one(
-        'SELECT name FROM identities WHERE (kid = ? OR device = ?) AND name <> ?',
-        kid,
-        statement.device ?? null,
-        name,
-      );
-      if (holder) {
-        const held = statement.device ?? kid;
-        throw new PaymentError('suspended', `another key holds the name ${held}`);
-      }
-      const changed = write(
-        `INSERT INTO identities (name, kid, device, payee, payer, status, envelope)
-         VALUES (?, ?, ?, ?, ?, 'active', ?)
-         ON CONFLICT (name) DO UPDATE SET device = excluded.device, payee = excluded.payee,
-           payer = excluded.payer, envelope = excluded.envelope
-           WHERE envelope <> excluded.envelope`,
-        name,
-        kid,
-        statement.device ?? null,
-        statement.payee ?? null,
-        statement.payer ? toHex(statement.payer) : null,
-        envelope,
-      );
-      if (changed === 1) chain.append(name, 'key', envelope, nowMs);
-    });
 
   const putMandate: Store['putMandate'] = (id, value, issuer, payer, backends, envelope, nowMs) =>
     sql(() => {
@@ -506,10 +481,21 @@ export function createSqliteStore(database: Database, timers: Timers, random: Ra
   }
 
   return {
-    putIdentity,
+    putIdentity: (name, statement, envelope, nowMs, predecessor) =>
+      sql(() => names.put({ name, statement, envelope, nowMs, predecessor })),
+    keyOfDevice: (device, kid) => read(() => facts.keyOfDevice(device, kid)),
+    statementOf: (name) => read(() => names.statementOf(name)),
+    successorOf: (name) => read(() => names.successorOf(name)),
+    retire: (name, nowMs) => sql(() => names.retire(name, nowMs)),
+    terminalStatements: (nowMs, count) => read(() => names.terminalStatements(nowMs, count)),
+    mandatesFor: (cnf, nowMs, count) => read(() => names.mandatesFor(cnf, nowMs, count)),
+    putEnrolment: (asked, nowMs) => sql(() => enrolments.put(asked, nowMs)),
+    enrolment: (codeOrKey, nowMs) => read(() => enrolments.find(codeOrKey, nowMs)),
+    enrolments: (nowMs) => read(() => enrolments.waiting(nowMs)),
+    decideEnrolment: (key, word, nowMs) => sql(() => enrolments.decide(key, word, nowMs)),
     identityOfKid: (kid) =>
       read(() => {
-        const row = one('SELECT name, status, envelope FROM identities WHERE kid = ?', kid);
+        const row = one(`${IDENTITY} WHERE kid = ?`, kid);
         return row && facts.toIdentity(row);
       }),
     identityOfDevice: (device) => read(() => facts.identity('device', device)),
@@ -517,11 +503,9 @@ export function createSqliteStore(database: Database, timers: Timers, random: Ra
     terminals: (payee) => read(() => facts.terminals(payee)),
     identities: (after, count) =>
       read(() =>
-        all(
-          'SELECT name, status, envelope FROM identities WHERE name > ? ORDER BY name LIMIT ?',
-          after,
-          BigInt(count),
-        ).map(facts.toIdentity),
+        all(`${IDENTITY} WHERE name > ? ORDER BY name LIMIT ?`, after, BigInt(count)).map(
+          facts.toIdentity,
+        ),
       ),
     keysOf: (payer) =>
       read(() =>
@@ -541,7 +525,11 @@ export function createSqliteStore(database: Database, timers: Timers, random: Ra
         ).map((row) => facts.toIdentity(row).statement),
       ),
     setIdentityStatus: (name, status, nowMs) =>
-      sql(() => setStatus('identities', name, status, nowMs)),
+      sql(() => {
+        // Whoever stops a device stops every key that it may still speak with.
+        const keys = names.together(name);
+        return keys.map((key) => setStatus('identities', key, status, nowMs)).includes(true);
+      }),
     highestCounter: (name) =>
       read(() =>
         Number(one('SELECT highest FROM identities WHERE name = ?', name)?.['highest'] ?? 0),

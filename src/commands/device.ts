@@ -8,6 +8,7 @@
 import { UsageError, defineCommand, programCommand } from '../command.ts';
 import { utc } from '../sentences.ts';
 import { type FindKey, everyKey, standingCommands } from './keys.ts';
+import { approve, pending, refuse } from './enrol.ts';
 import { CONFIG, columns } from './operator.ts';
 
 const list = defineCommand({
@@ -16,8 +17,8 @@ const list = defineCommand({
   examples: ['device list --config /tmp/demo/bridge.yaml'],
   async run({ options }, context) {
     const all = await everyKey(context, options.config);
-    const rows = all.flatMap(({ device, role, status, until }) =>
-      device === undefined ? [] : [[device, role, status, utc(until)]],
+    const rows = all.flatMap(({ device, role, status, place, until }) =>
+      device === undefined || place !== undefined ? [] : [[device, role, status, utc(until)]],
     );
     if (rows.length === 0) return context.write('no devices');
     const head = ['device', 'role', 'status', 'statement until'];
@@ -26,7 +27,10 @@ const list = defineCommand({
 });
 
 const byName: FindKey = (all, given) => {
-  const found = all.find(({ device }) => device === given);
+  // To stop the key that a device has now stops also the one that it had before.
+  const found =
+    all.find(({ device, place }) => device === given && place === undefined) ??
+    all.find(({ device }) => device === given);
   if (found) return found;
   const names = all.flatMap(({ device }) => device ?? []);
   const known = names.length === 0 ? 'it knows none' : `it knows ${names.sort().join(', ')}`;
@@ -45,6 +49,7 @@ export const command = programCommand('device', {
   ],
   commands: {
     list,
+    ...{ pending, approve, refuse },
     ...standingCommands(
       'device',
       { value: 'NAME', says: 'its name in topics', needs: 'the name of a device' },

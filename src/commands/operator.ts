@@ -37,6 +37,7 @@ export type MandateView = Readonly<{
 export type KeyView = Readonly<{
   name: string;
   status: 'active' | 'suspended' | 'revoked';
+  place?: 'former' | 'retired' | undefined;
   role: string;
   device?: string | undefined;
   payee?: string | undefined;

@@ -301,7 +301,8 @@ function payerOf(
   return fromHex(payer);
 }
 
-function namesOf(given: readonly string[]): readonly (readonly [string, string])[] {
+/** Names as people give them, as en="Luckin Coffee". Throws UsageError. */
+export function namesOf(given: readonly string[]): readonly (readonly [string, string])[] {
   const names = given.map((text) => {
     const [, language, name] = /^([a-z]{2,3}(?:-[A-Z]{2})?)=(.*\S.*)$/.exec(text) ?? [];
     if (language === undefined) throw new UsageError('--name is as en="Luckin Coffee"');
@@ -313,7 +314,8 @@ function namesOf(given: readonly string[]): readonly (readonly [string, string])
   return names;
 }
 
-function categoryOf(text: string): number {
+/** A merchant category of four digits. Throws UsageError. */
+export function categoryOf(text: string): number {
   if (!/^[0-9]{4}$/.test(text)) throw new UsageError('--category is four digits, as 5814');
   return Number(text);
 }
