@@ -43,8 +43,11 @@ export function freePort(): Promise<number> {
 
 export type Site = Awaited<ReturnType<typeof createSite>>;
 
-/** Risk and ledger run; bridge and glasses wait for `open`, so that a broker may be missing. */
-export async function createSite() {
+/**
+ * Risk and ledger run; bridge and glasses wait for `open`, so that a broker may be missing. `risk`
+ * is what the risk service is told besides the usual.
+ */
+export async function createSite(risks: object = {}) {
   const folder = mkdtempSync(join(tmpdir(), 'saytap-site-'));
   const place = await install({ files, random, clock }, folder);
   const { http, close: closeHttp } = createHttp();
@@ -60,7 +63,8 @@ export async function createSite() {
     async function run(at: number) {
       const listen = { host: HOST, port: at };
       const database = join(folder, `${name}.db`);
-      return start({ listen, database, secret: toHex(secret(name)) }, () => {});
+      const settings = { listen, database, secret: toHex(secret(name)) };
+      return start(name === 'risk' ? { ...settings, ...risks } : settings, () => {});
     }
     const leave = async () => {
       if (!isUp) return;
@@ -105,11 +109,10 @@ export async function createSite() {
     said,
     logged,
     finals,
-    /**
-     * Starts the bridge and the glasses; neither needs the broker to be there. The glasses' key
-     * lies in a file unless told.
-     */
-    async open(mqtt: object, keys: object = { store: 'file' }) {
+    /** For calls of the ledger. */
+    signs: { http, url: ledger.url, secret: secret('ledger'), clock, random },
+    /** Starts the bridge, which needs no broker to be there. */
+    async openBridge(mqtt: object) {
       const file = place.configure('bridge', {
         ...shared,
         folder: 'bridge',
@@ -119,16 +122,29 @@ export async function createSite() {
         log: 'error',
       });
       const bridge = await startBridge(file, () => {});
-      stops.push(bridge.stop);
-      const path = place.configure('glasses', {
+      let stopped: Promise<void> | undefined;
+      const stop = () => (stopped ??= bridge.stop());
+      stops.push(stop);
+      return { ...bridge, stop };
+    },
+    /** The configuration file of the glasses, whose key lies in a file unless told. */
+    glassesAt: (url: string, keys: object = { store: 'file' }) =>
+      place.configure('glasses', {
         ...shared,
         profile: 'glasses',
         folder: 'glasses',
         device: STORY.glasses,
         keys,
         mandates: 'mandates',
-        mqtt: { url: bridge.mqttUrl },
-      });
+        mqtt: { url },
+      }),
+    /**
+     * Starts the bridge and the glasses in this process. The glasses' key lies in a file unless
+     * told.
+     */
+    async open(mqtt: object, keys?: object) {
+      const bridge = await this.openBridge(mqtt);
+      const path = this.glassesAt(bridge.mqttUrl, keys);
       const glasses = startDevice(
         parseConfig(deviceConfig, requireText(files, path), path),
         (name) => resolve(folder, name),

@@ -31,6 +31,7 @@ const CROSS_CUTTING = [
   'token', // a whole site whose glasses have their key in a token
   'broker/ledger/kill', // a whole program, killed at every step
   'broker/kills', // bridge and ledger, killed under load
+  'device/kills', // the device's program on a real broker, killed under way
   'broker/unknown', // two hostile backends, killed under load
   'broker/invariants', // a whole bridge, under random stories
   'attacks', // a whole bridge, attacked in fifteen ways
