@@ -4,7 +4,7 @@
  */
 import { join } from 'node:path';
 import { toHex } from '../src/bytes.ts';
-import { type Realm, identify, payloadOf } from '../src/cose.ts';
+import { type Realm, identify, kidOf, payloadOf } from '../src/cose.ts';
 import { OperatorError, PaymentError } from '../src/errors.ts';
 import { requireBytes, requireFolder, requireText } from '../src/files.ts';
 import { loadKey, thumbprint } from '../src/keys.ts';
@@ -39,6 +39,7 @@ import { createCodeReader } from './sense/look.ts';
 import { type Terminal, createTerminal } from './terminal.ts';
 import { createTime } from './time.ts';
 import { createTrust } from './trust.ts';
+import type { Figures } from './waiting.ts';
 
 /** What a device needs of the outside world. */
 export type DevicePorts = KeyPorts &
@@ -68,23 +69,30 @@ type Running = Readonly<{
   onReceipt: (hear: ReceiptListener) => void;
   /** Resolves once payments are possible: a fresh tick heard, every mandate answered. */
   ready: () => Promise<void>;
+  /** What was accepted offline and waits: count, sums, age; no names. */
+  stored: () => Figures;
   /** Waits a moment for what is under way, and tells what is not confirmed yet; then `stop`. */
   leave: () => Promise<void>;
   stop: () => Promise<void>;
 }>;
 
 export type RunningGlasses = Running & Readonly<{ kind: 'glasses'; device: Device }>;
-export type RunningKiosk = Running & Readonly<{ kind: 'kiosk'; terminal: Terminal }>;
+/** Orders and what becomes of them; and the line of payments, for what is collected here. */
+export type RunningKiosk = Running &
+  Readonly<{ kind: 'kiosk'; terminal: Terminal; device: Device }>;
 
 /**
  * Starts a device; returns once it is connecting, which goes on by itself. `at` resolves a path of
- * the configuration. Throws OperatorError with what a person has to mend.
+ * the configuration, `staff` is where the staff of a kiosk is told what is not for whoever pays
+ * (the surface itself, when nothing else is there). Throws OperatorError with what a person has to
+ * mend.
  */
 export function startDevice(
   config: DeviceConfig,
   at: (path: string) => string,
   ports: DevicePorts,
   surface: Surface,
+  staff: Surface['say'] = surface.say,
 ): RunningGlasses | RunningKiosk {
   const { clock, timers, random, files, log, machine } = ports;
   const folder = at(config.folder);
@@ -103,8 +111,9 @@ export function startDevice(
       realm,
       readPublicPem(requireText(files, at(config.root))),
       statements,
-      requireBytes(files, at(config.policy)),
+      readPolicies(files, at(config.policy)),
       () => time.trustedMs(),
+      config.device,
     ),
   );
   const statement = statements
@@ -142,25 +151,31 @@ export function startDevice(
     ? readMandates(files, at(config.mandates), realm, signer.key.name)
     : [];
 
-  const device = config.profile === 'glasses' ? glasses() : undefined;
+  const counter = {
+    payee: statement.payee ?? '',
+    terminal: statement.terminal ?? '',
+    staff,
+  };
+  const device = createDevice({
+    ...shared,
+    language: config.language,
+    // A tag that is tapped at a counter only identifies.
+    presenceMax:
+      config.profile === 'kiosk' && statement.presenceMax > 1 ? 1 : statement.presenceMax,
+    ...(config.profile === 'kiosk' && { counter }),
+    mandates,
+    directory: createDirectory(trust.payees),
+    trust,
+    readCode: createCodeReader(ports.codeWasm),
+  });
   const terminal =
     config.profile === 'kiosk'
       ? createTerminal({ ...shared, statement, language: config.language, trust, random })
       : undefined;
+  /** Each tells of its own entries alone. */
+  const lines = terminal ? [device, terminal] : [device];
   // What ended before a power cut is told before anything new is.
-  (device ?? terminal)!.resume();
-
-  function glasses(): Device {
-    return createDevice({
-      ...shared,
-      language: config.language,
-      presenceMax: statement!.presenceMax,
-      mandates,
-      directory: createDirectory(trust.payees),
-      trust,
-      readCode: createCodeReader(ports.codeWasm),
-    });
-  }
+  for (const line of lines) line.resume();
 
   // The link sends what is in the outbox, and the bridge answers a mandate that it has with
   // `granted`, so offering one again is harmless.
@@ -174,16 +189,20 @@ export function startDevice(
   const waiting = new Set<() => void>();
   let wasReady: boolean | undefined;
   let isStopping = false;
+  const keepsLeases = trust
+    .policies(statement.payee ?? '')
+    .every(({ offline }) => offline?.behaviour === 'prefer_online');
   const presence = createPresence({
     device: config.device,
     place: { host: machine.host, boot: machine.boot, start: toHex(random(4)) },
-    about: aboutOf(config, statement, machine.node),
+    about: aboutOf(config, statement, machine.node, keepsLeases),
     outbox,
     log,
   });
   const link: DeviceLink = createDeviceLink(
     {
       presence,
+      keepsLeases,
       device: config.device,
       url: config.mqtt.url,
       tls: () => readTls(files, at, config.mqtt),
@@ -196,10 +215,10 @@ export function startDevice(
       receipt(id, receipt, envelope, isFirst) {
         for (const hear of listeners) hear(id, receipt, envelope);
         tellReady();
-        if (isFirst) (device ?? terminal)!.hear(id, receipt);
+        if (isFirst) for (const line of lines) line.hear(id, receipt);
       },
-      cloned: () => (device ?? terminal)!.suspend(),
-      givenUp: (id) => (device ?? terminal)!.giveUp(id),
+      cloned: () => lines.forEach((line) => line.suspend()),
+      givenUp: (id) => lines.forEach((line) => line.giveUp(id)),
       unsigned: (reason) => log('error', 'the bridge cannot verify this device', { reason }),
       state(state) {
         tellReady();
@@ -229,27 +248,33 @@ export function startDevice(
     link,
     onReceipt: (hear) => void listeners.add(hear),
     ready: () => (isReady() ? Promise.resolve() : new Promise((done) => waiting.add(done))),
-    leave: () => (device ?? terminal)!.leave(),
+    stored: device.stored,
+    leave: async () => void (await Promise.all(lines.map((line) => line.leave()))),
     stop: async () => {
       isStopping = true;
       await link.close();
       outbox.end();
     },
   };
-  return device
-    ? { ...running, kind: 'glasses', device }
-    : { ...running, kind: 'kiosk', terminal: terminal! };
+  return terminal
+    ? { ...running, kind: 'kiosk', terminal, device }
+    : { ...running, kind: 'glasses', device };
 }
 
 /** What the operator is told of this device; nothing of it is about a person. */
-function aboutOf(config: DeviceConfig, statement: KeyStatement, node: string): About {
+function aboutOf(
+  config: DeviceConfig,
+  statement: KeyStatement,
+  node: string,
+  keepsLeases: boolean,
+): About {
   const isGlasses = config.profile === 'glasses';
   return {
     versions: { saytap: PROGRAM_VERSION, node },
     profile: config.profile,
-    channels: isGlasses ? ['voice', 'tap', 'look'] : [],
+    channels: isGlasses ? ['voice', 'tap', 'look'] : ['tap'],
     surfaces: ['terminal'],
-    offline: 'require_online',
+    offline: keepsLeases ? 'prefer_online' : 'require_online',
     keys: config.keys.store,
     presenceMax: statement.presenceMax,
     config: schemaId(deviceConfig),
@@ -273,6 +298,17 @@ function believing<T>(run: () => T): T {
   }
 }
 
+/** One policy file, or a folder of them. */
+function readPolicies(files: Files, path: string): readonly Uint8Array[] {
+  if (path.endsWith(POLICY_FILE)) return [requireBytes(files, path)];
+  return files
+    .list(path)
+    .filter((name) => name.endsWith(POLICY_FILE))
+    .map((name) => requireBytes(files, join(path, name)));
+}
+
+const POLICY_FILE = '.policy';
+
 type SignedMandate = HeldMandate & Readonly<{ envelope: Uint8Array }>;
 
 /** The mandates of the folder that name this key; the bridge is who verifies them. */
@@ -285,6 +321,7 @@ function readMandates(files: Files, folder: string, realm: Realm, key: string): 
       return believing(() => ({
         id: identify(envelope, realm, mandateKind.name).id,
         mandate: mandateKind.decode(payloadOf(envelope)),
+        payer: toHex(kidOf(envelope)),
         envelope,
       }));
     })

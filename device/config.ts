@@ -22,8 +22,9 @@ export const deviceConfig = z.strictObject({
   root: path,
   /** Folder with the Key statements (`*.key`) of the bridge and of the terminals to know. */
   statements: path,
+  /** The platform's policy (`*.policy`), or a folder with it and those of payees and devices. */
   policy: path,
-  /** Glasses: mandates (`*.mandate`) that name this device's key. */
+  /** Mandates (`*.mandate`) that name this device's key: what it may pay, or collect, under. */
   mandates: z.optional(path),
   /** For mqtts: PEM files of the site's authority and of this device's certificate and its key. */
   mqtt: z

@@ -35,10 +35,11 @@ export type LeaseBook = Readonly<{
    */
   hear: (tick: Tick, open: (mandate: string) => Spent) => void;
   /**
-   * Takes one payment off what is left, as part of the caller's transaction. Throws
-   * `lease_exhausted` when that is less, or another lease is held by now.
+   * Takes one payment off what is left, as part of the caller's transaction; under whichever lease
+   * of the mandate it was signed, all draw from one pool. Throws `lease_exhausted` when less is
+   * left.
    */
-  spend: (mandate: string, nonce: Uint8Array, minor: bigint) => void;
+  spend: (mandate: string, minor: bigint) => void;
 }>;
 
 export function createLeaseBook(database: Database): LeaseBook {
@@ -80,13 +81,13 @@ export function createLeaseBook(database: Database): LeaseBook {
         sealRow(database, 'leases', mandate);
       });
     },
-    spend(mandate, nonce, minor) {
+    spend(mandate, minor) {
       const { changes } = database
         .prepare(
           `UPDATE leases SET minor_left = minor_left - ?, count_left = count_left - 1
-           WHERE mandate = ? AND nonce = ? AND minor_left >= ? AND count_left >= 1`,
+           WHERE mandate = ? AND minor_left >= ? AND count_left >= 1`,
         )
-        .run(minor, mandate, nonce, minor);
+        .run(minor, mandate, minor);
       if (changes !== 1) throw new PaymentError('lease_exhausted', 'the lease has not that left');
       sealRow(database, 'leases', mandate);
     },

@@ -12,6 +12,7 @@ import { decodeCbor } from '../src/cbor.ts';
 import { type Realm, type Signer, identify } from '../src/cose.ts';
 import { PaymentError, REASONS, type Reason, reasonName } from '../src/errors.ts';
 import {
+  LEASE_ASK_MS,
   LINK_RENEW_MS,
   LINK_RENEW_MS_MAX,
   LINK_SILENT_MS,
@@ -85,6 +86,8 @@ export type LinkParts = Readonly<{
   trust: Trust;
   time: Time;
   presence: Presence;
+  /** Whether its policies let it pay offline, so that it keeps its leases fresh while it can. */
+  keepsLeases?: boolean;
   clock: Clock;
   timers: Timers;
   random: Random;
@@ -100,20 +103,22 @@ type Sending = {
 
 const idOf = ({ entry }: Sending) => ({ id: entry.id });
 
-/**
- * What a request that is confirmed now is signed under. Throws `offline_not_allowed` unless a fresh
- * nonce says that the bridge, not just the broker, is there.
- */
-export function requireOnline(
-  link: DeviceLink,
-  time: Time,
-): Readonly<{ nonce: Uint8Array; nowMs: number }> {
+/** What a request that is confirmed now is signed under, and its time. */
+export type Fresh = Readonly<{ nonce: Uint8Array; nowMs: number }>;
+
+/** Undefined unless a fresh nonce says that the bridge, not just the broker, is there. */
+export function onlineNow(link: DeviceLink, time: Time): Fresh | undefined {
   const nonce = time.nonce();
   const nowMs = time.freshMs();
-  if (link.state() !== 'ready' || !nonce || nowMs === undefined) {
-    throw new PaymentError('offline_not_allowed', 'no fresh tick from the bridge');
-  }
+  if (link.state() !== 'ready' || !nonce || nowMs === undefined) return undefined;
   return { nonce, nowMs };
+}
+
+/** As `onlineNow`; throws `offline_not_allowed` instead. */
+export function requireOnline(link: DeviceLink, time: Time): Fresh {
+  const fresh = onlineNow(link, time);
+  if (!fresh) throw new PaymentError('offline_not_allowed', 'no fresh tick from the bridge');
+  return fresh;
 }
 
 /** Connects and keeps connected; what is in the outbox is sent as soon as the bridge is there. */
@@ -131,6 +136,8 @@ export function createDeviceLink(parts: LinkParts, events: LinkEvents): DeviceLi
   let askPauseMs = TICK_ASK_MS;
   /** Whether this connection's question was answered: only the answer tells the counter. */
   let isAnswered = false;
+  /** When it was; each answer to a boot brings what may be spent offline from then on. */
+  let answeredMs = 0;
   /** When the bridge was heard last, or this connection was made. */
   let heardMs = 0;
   let renewAfterMs = LINK_RENEW_MS;
@@ -219,8 +226,8 @@ export function createDeviceLink(parts: LinkParts, events: LinkEvents): DeviceLi
   }
 
   /**
-   * Asks the bridge for time, nonce and counter until it answers: once for every connection, and
-   * whenever it was silent for longer than its ticks are apart.
+   * Asks the bridge for time, nonce and counter until it answers: once for every connection,
+   * whenever it was silent for longer than its ticks are apart, and now and then for new leases.
    */
   function beat(): void {
     cancelAsk();
@@ -229,7 +236,11 @@ export function createDeviceLink(parts: LinkParts, events: LinkEvents): DeviceLi
     const nowMs = clock.monotonicMs();
     const silentMs = nowMs - heardMs;
     if (silentMs >= renewAfterMs) return renew(silentMs);
-    const restMs = Math.min(LINK_SILENT_MS - silentMs, (behind?.dueMs ?? Infinity) - nowMs);
+    const restMs = Math.min(
+      LINK_SILENT_MS - silentMs,
+      (behind?.dueMs ?? Infinity) - nowMs,
+      parts.keepsLeases ? LEASE_ASK_MS - (nowMs - answeredMs) : Infinity,
+    );
     if (isAnswered && restMs > 0 && time.nonce()) {
       cancelAsk = timers.after(restMs, beat);
       return;
@@ -297,7 +308,10 @@ export function createDeviceLink(parts: LinkParts, events: LinkEvents): DeviceLi
       outbox
         .close(id, envelope, clock.nowMs())
         .then(
-          () => events.receipt(id, value, envelope, isFirst),
+          () => {
+            events.receipt(id, value, envelope, isFirst);
+            if (isFirst && outbox.get(id)?.isOffline) refill();
+          },
           (error: unknown) => notKept(error, item),
         )
         .catch((error: unknown) => disbelieve(error, { id }));
@@ -309,6 +323,13 @@ export function createDeviceLink(parts: LinkParts, events: LinkEvents): DeviceLi
     }
     pump();
     events.receipt(id, value, envelope, isFirst);
+  }
+
+  /** Once all that was accepted offline has arrived, the bridge can set aside as much again. */
+  function refill(): void {
+    if (!parts.keepsLeases || outbox.accepted().length > 0) return;
+    answeredMs = -Infinity;
+    beat();
   }
 
   /** A receipt that the disk did not take is asked for again, like one that was lost. */
@@ -346,6 +367,7 @@ export function createDeviceLink(parts: LinkParts, events: LinkEvents): DeviceLi
       time.boot(value);
       asked = undefined;
       isAnswered = true;
+      answeredMs = clock.monotonicMs();
       askPauseMs = TICK_ASK_MS;
     }
     heardMs = clock.monotonicMs();

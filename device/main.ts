@@ -41,6 +41,7 @@ export async function main(configFile: string, write: (line: string) => void): P
       machine: machine(),
     },
     surface,
+    createTerminalSurface(write, { name: 'staff', isColoured }).say,
   );
   write(`${config.device} (${config.profile}, ${config.environment}) on ${config.mqtt.url}`);
   const input = createInterface({ input: process.stdin });
@@ -64,6 +65,7 @@ export async function main(configFile: string, write: (line: string) => void): P
           serve(
             {
               terminal: running.terminal,
+              device: running.device,
               surface,
               files,
               folder: at(config.folder),

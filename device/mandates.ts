@@ -14,7 +14,12 @@ import type { Channel } from '../src/objects/request.ts';
 import { type Terms, levelNeeded } from './confirm.ts';
 
 /** A mandate that names this device's key. */
-export type HeldMandate = Readonly<{ id: string; mandate: Mandate }>;
+export type HeldMandate = Readonly<{
+  id: string;
+  mandate: Mandate;
+  /** Whoever signed it (hex of its `kid`): by this one payer is told from another offline. */
+  payer: string;
+}>;
 
 /** A payment that somebody wants to make, and what is known around it. */
 export type Wanted = Readonly<{
@@ -24,7 +29,8 @@ export type Wanted = Readonly<{
   nowS: number;
   /** Every terminal of the payee that counts now. */
   terminals: readonly KeyStatement[];
-  policy: Policy;
+  /** All that bind it. */
+  policies: readonly Policy[];
   /** The most presence that this device's key may claim. */
   presenceMax: Presence;
 }>;
@@ -38,18 +44,18 @@ export function chooseMandate(
   held: readonly HeldMandate[],
   wanted: Wanted,
   isDoubted: (id: string) => boolean,
-): Readonly<{ id: string; needs: 1 | 2 }> {
+): Readonly<{ held: HeldMandate; needs: 1 | 2 }> {
   const [best] = held
-    .map((one) => ({ ...judge(one.mandate, wanted), ...one, isDoubted: isDoubted(one.id) }))
+    .map((one) => ({ ...judge(one.mandate, wanted), one, isDoubted: isDoubted(one.id) }))
     .sort(
       (a, b) =>
         b.passed - a.passed ||
         Number(a.isDoubted) - Number(b.isDoubted) ||
-        b.mandate.exp - a.mandate.exp,
+        b.one.mandate.exp - a.one.mandate.exp,
     );
   if (!best) throw new PaymentError('mandate_unknown', 'this device holds no mandate');
   if (best.fault) throw best.fault;
-  return { id: best.id, needs: presenceFor(best.mandate, wanted) };
+  return { held: best.one, needs: presenceFor(best.one.mandate, wanted) };
 }
 
 /** How many checks a mandate passes, and the fault that ended it. */
@@ -116,8 +122,8 @@ const SCOPE_REASONS: Readonly<Record<Scope['kind'], Reason>> = Object.freeze({
   any: 'scope_payee',
 });
 
-function presenceFor({ bands }: Mandate, { policy, terms, presenceMax }: Wanted): 1 | 2 {
-  return levelNeeded([policy], bands, terms.amount, presenceMax);
+function presenceFor({ bands }: Mandate, { policies, terms, presenceMax }: Wanted): 1 | 2 {
+  return levelNeeded(policies, bands, terms.amount, presenceMax);
 }
 
 function requireAmount({ perPaymentMax, perPaymentMin = 1n }: Mandate, { terms }: Wanted): void {

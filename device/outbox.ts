@@ -153,7 +153,7 @@ export function createOutbox(database: Database, age: 'any' | 'old' = 'any'): Ou
       try {
         database.transaction(() => {
           store(database, entry, used, spends);
-          if (spends) leases.spend(spends.lease.mandate, spends.lease.nonce, spends.amount.minor);
+          if (spends) leases.spend(spends.lease.mandate, spends.amount.minor);
         });
       } catch (error) {
         if (error instanceof PaymentError && error.reason === 'unavailable') exorcise(database);

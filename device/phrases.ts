@@ -492,9 +492,10 @@ export const clerkPhrases = {
     pick(
       [
         'An order: “2 Latte 40 yuan” (40 for both). Of one that was paid: “refund last 5 yuan”, ' +
-          '“refund ORDER”; of one that is held: “capture ORDER”, “void ORDER”.',
+          '“refund ORDER”; of one that is held: “capture ORDER”, “void ORDER”. ' +
+          'From a tag: “collect 2 Latte 40 yuan”. What waits: “stored”.',
         '下单：“2 拿铁 40元”（两杯共40元）。已支付：“退款 last 5元”“退款 订单号”；' +
-          '已预授权：“收款 订单号”“解除 订单号”。',
+          '已预授权：“收款 订单号”“解除 订单号”。刷卡：“刷卡 2 拿铁 40元”。查询待上传：“待上传”。',
       ],
       language,
     ),
@@ -525,7 +526,8 @@ function fallback(code: number): Pair {
   return ['It was refused.', '已被拒绝。'];
 }
 
-function pick(pair: Pair, language: Language): string {
+/** The one of a pair that is in this language. */
+export function pick(pair: Pair, language: Language): string {
   return language === 'zh' ? pair[1] : pair[0];
 }
 

@@ -8,9 +8,10 @@ import { type Money, formatMoney } from '../src/money.ts';
 import type { OrderLine } from '../src/objects/order.ts';
 import type { Files } from '../src/platform.ts';
 import { linesOf } from './confirm.ts';
-import { ORDER_DIGITS, readClerk } from './intents/clerk.ts';
+import { type ClerkReading, ORDER_DIGITS, readClerk } from './intents/clerk.ts';
 import { type Language, clerkPhrases } from './phrases.ts';
 import type { Device, Surface } from './runtime.ts';
+import { collectPhrases, staffPhrases } from './staff.ts';
 import { codeLines, codePng, makeCode } from './surface/code.ts';
 import type { OpenOrder, Terminal } from './terminal.ts';
 
@@ -31,22 +32,65 @@ export async function wear(
 /** What a clerk's line needs; pictures of orders are kept in `folder`. */
 export type Counter = Readonly<{
   terminal: Terminal;
+  /** The line of payments, for what is collected here. */
+  device: Device;
   surface: Surface;
   files: Files;
   folder: string;
   language: Language;
 }>;
 
-/** One line of the clerk's: an answer to the kiosk's question, an order, or what becomes of one. */
+/**
+ * One line at a kiosk: an answer to its question, an order, what becomes of one, a bill; or a link,
+ * which a reader of tags types that acts as a keyboard.
+ */
 export async function serve(counter: Counter, line: string): Promise<void> {
-  const { terminal, surface, language } = counter;
+  const { terminal, device, surface, language } = counter;
   const text = line.trim();
-  if (terminal.answer(text === '' ? { kind: 'press' } : { kind: 'utterance', text })) return;
+  const answer =
+    text === '' ? ({ kind: 'press' } as const) : ({ kind: 'utterance', text } as const);
+  if (terminal.answer(answer) || device.answer(answer)) return;
+  if (text.startsWith(LINK)) return void (await device.sense({ kind: 'link', text }));
   const reading = readClerk(text, language);
-  if (reading.kind === 'miss') return surface.say(clerkPhrases.help(language), 'plain');
-  if (reading.kind === 'deed') return void (await terminal.act(reading.deed));
-  const { quantity, amount } = reading;
-  const lines = [{ text: reading.text, quantity, total: amount.minor }];
+  switch (reading.kind) {
+    case 'miss':
+      return surface.say(clerkPhrases.help(language), 'plain');
+    case 'deed':
+      return void (await terminal.act(reading.deed));
+    case 'stored':
+      return surface.say(staffPhrases.waiting(device.stored(), language), 'plain');
+    case 'cancel':
+    case 'collect':
+      return present(counter, reading);
+    case 'order':
+      return takeOrder(counter, reading);
+  }
+}
+
+const LINK = 'saytap://';
+
+/** Puts a bill on the screen, or takes it off. */
+function present({ device, surface, language }: Counter, reading: Bill): void {
+  if (reading.kind === 'cancel') {
+    const isOff = device.bill(undefined);
+    const sentence = isOff ? staffPhrases.dropped(language) : clerkPhrases.busy(language);
+    return surface.say(sentence, 'plain');
+  }
+  const { amount, quantity, text } = reading;
+  const lines = text === undefined ? [] : [{ text, quantity, total: amount.minor }];
+  const [shown = formatMoney(amount, language)] = linesOf(lines, amount.currency, language);
+  if (!device.bill(amount)) return surface.say(clerkPhrases.busy(language), 'plain');
+  surface.say(collectPhrases.tapNow(shown, language), 'waiting');
+}
+
+type Bill = Extract<ClerkReading, { kind: 'cancel' | 'collect' }>;
+
+async function takeOrder(
+  counter: Counter,
+  { text, quantity, amount }: Extract<ClerkReading, { kind: 'order' }>,
+): Promise<void> {
+  const { terminal, surface } = counter;
+  const lines = [{ text, quantity, total: amount.minor }];
   try {
     const order = await terminal.order(lines, amount.currency);
     await order.registered;

@@ -3,13 +3,19 @@
  *
  * Read `pay` from top to bottom. Before `outbox.put` nothing has happened and nothing may be sent;
  * after it nothing is lost. The person is told "paid" or "refused" only on a signed final receipt;
- * until then it is "not confirmed yet", because a silence is not an answer.
+ * until then it is "not confirmed yet", because a silence is not an answer; and what is accepted
+ * without the bridge, under a lease, is "accepted" and no more.
+ *
+ * A kiosk that collects uses this same line: the clerk enters a bill, the tag of whoever pays names
+ * the mandate, and that person confirms on the kiosk's own screen. By the time anything is known
+ * that was not known at once, that person has gone: it is told to staff.
  */
 import assert from 'node:assert/strict';
 import { decodeCbor } from '../src/cbor.ts';
 import { type Realm, type Signer, identify, payloadOf, signEnvelope } from '../src/cose.ts';
 import { PaymentError, REASONS, type Reason, reasonClass } from '../src/errors.ts';
 import {
+  BILL_MS,
   CONFIRM_MS,
   KEPT_MS,
   LEAVE_MS,
@@ -24,24 +30,29 @@ import type { Order } from '../src/objects/order.ts';
 import { query as queryKind } from '../src/objects/query.ts';
 import { type Receipt, isFinal, receipt as receiptKind } from '../src/objects/receipt.ts';
 import { type Channel, type Request, request as requestKind } from '../src/objects/request.ts';
+import { strictestOffline } from '../src/offline.ts';
 import { within } from '../src/patience.ts';
 import type { Clock, Log, Timers } from '../src/platform.ts';
 import { type Answer, createAnswers } from './answers.ts';
 import { type Frame, type Terms, frameOf, sameFrame } from './confirm.ts';
 import { asksToCancel, readUtterance } from './intents/reading.ts';
 import { KeyFailure } from './keys/store.ts';
-import { type DeviceLink, requireOnline } from './link.ts';
+import { type DeviceLink, onlineNow } from './link.ts';
 import { type HeldMandate, chooseMandate } from './mandates.ts';
-import { type Entry, type Outbox, noteTold, putConfirmed } from './outbox.ts';
+import { requireAcceptable } from './offline.ts';
+import { type Entry, type Outbox, type Spending, noteTold, putConfirmed } from './outbox.ts';
 import { type Directory, displayName } from './payees.ts';
-import { type Language, phrases, reasonPhrase } from './phrases.ts';
+import { type Language, clerkPhrases, phrases, reasonPhrase } from './phrases.ts';
 import { createQuestion } from './question.ts';
 import type { CodeReader } from './sense/look.ts';
 import type { Pointer, Sensed } from './sense/sensed.ts';
 import { readTag } from './sense/tap.ts';
+import { readUri } from './sense/uri.ts';
+import { collectPhrases, staffPhrases } from './staff.ts';
 import { openPayments, receiptLines, remaining, wasDoubted } from './statement.ts';
 import type { Time } from './time.ts';
 import type { Trust } from './trust.ts';
+import { type Figures, figuresOf, storedOf } from './waiting.ts';
 
 /** What the person sees and hears. */
 export type Surface = Readonly<{
@@ -59,6 +70,8 @@ export type Told =
   | Readonly<{ kind: 'refused'; id: string; receipt: Receipt }>
   /** Sent, and not answered for good yet; `later` resolves with the final word. */
   | Readonly<{ kind: 'unconfirmed'; id: string; later: Promise<Told> }>
+  /** Accepted offline, on disk, and not yet seen by the bridge; `later` has the final word. */
+  | Readonly<{ kind: 'accepted'; id: string; later: Promise<Told> }>
   /** Never signed, never sent: cancelled, timed out, or not possible here. */
   | Readonly<{ kind: 'not_sent'; reason: Reason | 'cancelled' | 'timed_out' }>
   /** An answer without a payment, or a question back. */
@@ -68,6 +81,15 @@ export type Told =
 export type Device = Readonly<{
   /** Takes what a person did; while a confirmation is open it is the answer to that. */
   sense: (sensed: Sensed) => Promise<Told>;
+  /** Takes what was done as the answer to an open confirmation; false when none is open. */
+  answer: (sensed: Sensed) => boolean;
+  /**
+   * A kiosk's bill for whoever taps a tag within BILL_MS, in place of the one before; undefined
+   * takes it back. False while somebody is paying: then nothing has changed.
+   */
+  bill: (amount: Money | undefined) => boolean;
+  /** What was accepted offline and waits: for staff, presence and metrics; without names. */
+  stored: () => Figures;
   /** Called by the link for every verified receipt. */
   hear: (id: string, receipt: Receipt) => void;
   /** Called by the link for what is sent no more: only a person can find out how it ended. */
@@ -81,6 +103,13 @@ export type Device = Readonly<{
    * confirmed yet. An open question is not waited for: what was not confirmed is not sent.
    */
   leave: () => Promise<void>;
+}>;
+
+/** Of a device that collects at a counter: whose it is, and where its staff is told. */
+export type Counter = Readonly<{
+  payee: string;
+  terminal: string;
+  staff: Surface['say'];
 }>;
 
 export type Parts = Readonly<{
@@ -98,24 +127,50 @@ export type Parts = Readonly<{
   link: () => DeviceLink;
   readCode: CodeReader;
   surface: Surface;
+  /** Absent on glasses, which only their wearer uses. */
+  counter?: Counter;
   clock: Clock;
   timers: Timers;
   log: Log;
 }>;
 
 /** What is to be confirmed: exactly one payee and amount. */
-type Proposal = Readonly<{ terms: Terms; channel: Channel; order: Order | undefined }>;
+type Proposal = Readonly<{
+  terms: Terms;
+  channel: Channel;
+  order: Order | undefined;
+  /** Those that it may be paid under. */
+  mandates: readonly HeldMandate[];
+}>;
+
+/** What a request is signed under now. */
+type Able = Readonly<{
+  nonce: Uint8Array;
+  nowMs: number;
+  /** Seconds since 1970 at which it ends. */
+  exp: number;
+  /** What it takes of a lease; undefined online. */
+  spends: Spending | undefined;
+  /** Offline: whether staff should look for the link. */
+  isSoftOver: boolean;
+}>;
 
 /** The part of a frame by which a payment is named afterwards. */
 type Named = Pick<Frame, 'payee' | 'amount'>;
 
 export function createDevice(parts: Parts): Device {
-  const { language, directory, trust, time, outbox, surface, clock, timers, log } = parts;
-  const words = {
-    busy: phrases.busy(language),
-    onlyConfirm: phrases.onlyConfirm(language),
-    needPress: phrases.needPress(language),
-  };
+  const { language, directory, trust, time, outbox, surface, counter, clock, timers, log } = parts;
+  const words = counter
+    ? {
+        busy: clerkPhrases.busy(language),
+        onlyConfirm: clerkPhrases.needPress(language),
+        needPress: clerkPhrases.needPress(language),
+      }
+    : {
+        busy: phrases.busy(language),
+        onlyConfirm: phrases.onlyConfirm(language),
+        needPress: phrases.needPress(language),
+      };
   const say = (sentence: string) => surface.say(sentence, 'plain');
   const question = createQuestion({ words, say, directory, language, clock, timers });
   const answers = createAnswers();
@@ -123,6 +178,8 @@ export function createDevice(parts: Parts): Device {
   let asked: { payee: string; channel: Channel; untilMs: number } | undefined;
   /** Confirmed, but its key did not sign: to be asked about again, and confirmed anew. */
   let kept: { proposal: Proposal; untilMs: number } | undefined;
+  /** What the clerk wants to be paid. */
+  let billed: Readonly<{ amount: Money; untilMs: number }> | undefined;
   /** While busy with what a person did: ends with it. */
   let atWork: Promise<void> | undefined;
   /** While busy: the payment that was sent and whose first receipt is awaited. */
@@ -139,44 +196,46 @@ export function createDevice(parts: Parts): Device {
   // ── the payment ────────────────────────────────────────────────────────────────────────────
 
   async function pay(proposal: Proposal): Promise<Told> {
-    const { terms, channel, order } = proposal;
-    const { id: mandate, needs } = requireMandate(terms, channel);
-    requireAble();
+    const { terms, channel, order, mandates } = proposal;
+    const { held, needs } = requireMandate(terms, channel, mandates);
+    requireAble(terms.amount, terms.payee, held);
 
     const frame = frameOf(terms, order, needs, directory, language);
-    surface.ask(frame, sentenceFor(frame, terms.payee));
+    surface.ask(frame, sentenceFor(frame, terms.payee, held.id));
     const presence = await question.answer(needs);
     if (presence === 'cancelled' || presence === 'timed_out') {
       return notSent(presence);
     }
 
-    const { nonce, nowMs } = requireAble();
-    const counter = outbox.counter(parts.signer.key.name) + 1;
+    const able = requireAble(terms.amount, terms.payee, held);
+    const { name } = parts.signer.key;
+    const used = { key: name, counter: outbox.counter(name) + 1 };
     const payload = requestKind.encode({
       ...terms,
       action: 'pay',
-      exp: Math.floor(nowMs / 1000) + REQUEST_VALID_S,
-      mandate,
-      counter,
-      presence,
+      exp: able.exp,
+      mandate: held.id,
+      counter: used.counter,
+      presence: Math.min(presence, parts.presenceMax) as Presence,
       channel,
-      nonce,
+      nonce: able.nonce,
     });
     requireShown(payload, frame, order, needs);
     const envelope = await signEnvelope(payload, parts.realm, requestKind.name, parts.signer).catch(
       (error: unknown) => {
-        if (error instanceof KeyFailure) keep(proposal);
+        // At a counter the bill is still there, and the tag is tapped again.
+        if (error instanceof KeyFailure && !counter) keep(proposal);
         throw error;
       },
     );
     const { id } = identify(envelope, parts.realm, requestKind.name);
 
-    const entry = { id, kind: 'request', envelope, storedMs: nowMs } as const;
-    const used = { key: parts.signer.key.name, counter };
-    const isStored = putConfirmed(outbox, entry, used, log);
+    const entry = { id, kind: 'request', envelope, storedMs: able.nowMs } as const;
+    const isStored = putConfirmed(outbox, entry, used, log, able.spends);
     underWay = id;
     const answer = answers.to(id);
     if (isStored) parts.link().send(entry);
+    if (isStored && able.spends) return tellAccepted(id, frame, answer, able.isSoftOver);
 
     surface.say(phrases.sending(language), 'waiting');
     return told(id, frame, answer);
@@ -187,12 +246,47 @@ export function createDevice(parts: Parts): Device {
     const first = await within(timers, RECEIPT_PATIENCE_MS, answer.first);
     if (first && isFinal(first.outcome)) return tellFinal(id, named, first);
     tellOpen(id, first?.reason);
-    const later = answer.last.then((receipt) => tellFinal(id, named, receipt));
+    const later = answer.last.then((receipt) => tellLate(id, named, receipt));
     return { kind: 'unconfirmed', id, later };
   }
 
+  /** Accepted offline: to the person what concerns that person, to staff what waits in all. */
+  function tellAccepted(id: string, named: Named, answer: Answer, isSoftOver: boolean): Told {
+    surface.say(collectPhrases.accepted(named.amount, named.payee, language), 'waiting');
+    const soon = isSoftOver ? staffPhrases.connectSoon(language) : '';
+    tellStored(isSoftOver ? 'bad' : 'waiting', soon);
+    const later = answer.last.then((receipt) => tellLate(id, named, receipt));
+    return { kind: 'accepted', id, later };
+  }
+
+  /** How a payment ended of which the end was not known at once. */
+  function tellLate(id: string, named: Named, receipt: Receipt): Told {
+    if (!counter) return tellFinal(id, named, receipt);
+    const isPaid = isMoney(receipt);
+    const why = receipt.reason === undefined ? '' : reasonPhrase(receipt.reason, language);
+    counter.staff(
+      isPaid
+        ? staffPhrases.booked(named.amount, language)
+        : staffPhrases.notBooked(named.amount, why, language),
+      isPaid ? 'good' : 'bad',
+    );
+    noteTold(outbox, id, log);
+    return { kind: isPaid ? 'paid' : 'refused', id, receipt };
+  }
+
+  function tellStored(mood: Mood, more = ''): void {
+    counter?.staff(staffPhrases.waiting(stored(), language) + more, mood);
+  }
+
+  function stored(): Figures {
+    const policies = trust.policies(counter?.payee ?? '');
+    const currency = policies.find(({ offline }) => offline)?.offline?.currency ?? '';
+    const rules = strictestOffline(policies, currency);
+    return figuresOf(outbox.accepted(), rules, time.heldMs(), time.awayMs());
+  }
+
   function tellFinal(id: string, { payee, amount }: Named, receipt: Receipt): Told {
-    const isPaid = receipt.outcome === 'captured' || receipt.outcome === 'held';
+    const isPaid = isMoney(receipt);
     if (isPaid && calledOff.has(id)) {
       surface.say(phrases.paidBeforeCancel(amount, payee, language), 'bad');
     } else if (isPaid) {
@@ -277,16 +371,38 @@ export function createDevice(parts: Parts): Device {
 
   /** From what was done to one proposal, or to something said. */
   async function understand(sensed: Sensed): Promise<Proposal | Told> {
+    if (counter) return collect(counter, await pointerOf(sensed));
     switch (sensed.kind) {
       case 'utterance':
         return hearUtterance(sensed.text);
       case 'tag':
-        return follow(readTag(sensed.message), 'tap');
+      case 'link':
+        return follow(await pointerOf(sensed), 'tap');
       case 'picture':
-        return follow((await parts.readCode(sensed.png)) ?? { kind: 'foreign' }, 'look');
+        return follow(await pointerOf(sensed), 'look');
       case 'press':
         return again() ?? said(phrases.help(language));
     }
+  }
+
+  async function pointerOf(sensed: Sensed): Promise<Pointer> {
+    if (sensed.kind === 'tag') return readTag(sensed.message);
+    if (sensed.kind === 'link') return readUri(sensed.text);
+    const code = sensed.kind === 'picture' ? await parts.readCode(sensed.png) : undefined;
+    return code ?? { kind: 'foreign' };
+  }
+
+  /** A tag at a counter says under which mandate the bill may be paid; it is no consent. */
+  function collect({ payee, terminal }: Counter, pointer: Pointer): Proposal | Told {
+    if (!billed || clock.monotonicMs() > billed.untilMs) {
+      return said(collectPhrases.noBill(language));
+    }
+    const mandates = parts.mandates.filter(
+      ({ id }) => pointer.kind === 'payer' && id === pointer.mandate,
+    );
+    if (mandates.length === 0) return said(collectPhrases.unknownTag(language));
+    const terms = { amount: billed.amount, payee, terminal };
+    return { terms, channel: 'tap', order: undefined, mandates };
   }
 
   function hearUtterance(text: string): Proposal | Told | Promise<Told> {
@@ -324,6 +440,7 @@ export function createDevice(parts: Parts): Device {
   function follow(pointer: Pointer, channel: 'tap' | 'look'): Proposal | Told {
     switch (pointer.kind) {
       case 'foreign':
+      case 'payer':
         return said(phrases.noCode(language));
       case 'payee': {
         if (!directory.byId(pointer.payee)) throw new PaymentError('scope_payee', 'unknown payee');
@@ -337,13 +454,15 @@ export function createDevice(parts: Parts): Device {
         const { id, value } = trust.openOrder(pointer.envelope);
         requireOpen(value);
         const { amount, payee, terminal } = value;
-        return { terms: { amount, payee, terminal, order: id }, channel, order: value };
+        const terms = { amount, payee, terminal, order: id };
+        return { terms, channel, order: value, mandates: parts.mandates };
       }
     }
   }
 
   function propose(amount: Money, payee: string, channel: Channel): Proposal {
-    return { terms: { amount, payee }, channel, order: undefined };
+    const { mandates } = parts;
+    return { terms: { amount, payee }, channel, order: undefined, mandates };
   }
 
   function askAmount(payee: string, channel: Channel): Told {
@@ -375,30 +494,57 @@ export function createDevice(parts: Parts): Device {
     }
   }
 
-  function requireMandate(terms: Terms, channel: Channel) {
+  function requireMandate(terms: Terms, channel: Channel, held: readonly HeldMandate[]) {
     const wanted = {
       terms,
       channel,
       nowS: (time.trustedMs() ?? clock.nowMs()) / 1000,
       terminals: trust.terminals(terms.payee),
-      policy: trust.policy,
+      policies: trust.policies(terms.payee),
       presenceMax: parts.presenceMax,
     };
-    return chooseMandate(parts.mandates, wanted, (id) => wasDoubted(outbox, id, terms.amount));
+    return chooseMandate(held, wanted, (id) => wasDoubted(outbox, id, terms.amount));
   }
 
-  /** The question; whoever has not heard how the last payment ended may take it for the same. */
-  function sentenceFor({ amount, payee, needs }: Frame, id: string): string {
-    const open = openPayments(outbox).filter((one) => one.payee === id);
-    if (open.length === 0) return phrases.ask(amount, payee, needs, language);
+  /**
+   * The question; whoever has not heard how the last payment ended may take it for the same. At a
+   * counter nobody is told of others' payments.
+   */
+  function sentenceFor({ amount, payee, needs }: Frame, id: string, mandate: string): string {
+    const open = openPayments(outbox).filter(
+      (one) => one.payee === id && (!counter || one.mandate === mandate),
+    );
     const amounts = open.map((one) => formatMoney(one.amount, language)).slice(-RECEIPTS_SHOWN);
+    if (counter) {
+      return open.length === 0
+        ? collectPhrases.ask(amount, payee, language)
+        : collectPhrases.askAgain(amounts, amount, payee, language);
+    }
+    if (open.length === 0) return phrases.ask(amount, payee, needs, language);
     return phrases.askAgain(amounts, amount, payee, needs, language);
   }
 
-  /** Glasses pay online only, and not with a key that somebody else may hold. */
-  function requireAble(): Readonly<{ nonce: Uint8Array; nowMs: number }> {
+  /**
+   * Online under a fresh nonce; else as far as policies and the lease allow, see offline.ts; and
+   * never with a key that somebody else may hold.
+   */
+  function requireAble(amount: Money, payee: string, { id, payer }: HeldMandate): Able {
     if (isSuspended) throw new PaymentError('suspended', 'this key was copied or restored');
-    return requireOnline(parts.link(), time);
+    const fresh = onlineNow(parts.link(), time);
+    if (fresh) {
+      const exp = Math.floor(fresh.nowMs / 1000) + REQUEST_VALID_S;
+      return { ...fresh, exp, spends: undefined, isSoftOver: false };
+    }
+    const { lease, ...accepted } = requireAcceptable({
+      amount,
+      rules: strictestOffline(trust.policies(payee), amount.currency),
+      lease: outbox.lease(id),
+      stored: storedOf(outbox.accepted(), amount.currency, payer),
+      nowMs: time.heldMs(),
+      awayMs: time.awayMs(),
+    });
+    const spends = { lease, payer, amount };
+    return { ...accepted, nonce: lease.nonce, exp: lease.upload, spends };
   }
 
   /** What is about to be signed, read back and drawn again, is what the person was shown. */
@@ -419,7 +565,7 @@ export function createDevice(parts: Parts): Device {
 
   function tellEarlier(id: string, receipt: Receipt): void {
     const named = earlier(id);
-    if (named) tellFinal(id, named, receipt);
+    if (named) tellLate(id, named, receipt);
   }
 
   /** How a payment of the outbox is named; undefined for what is no payment. */
@@ -427,7 +573,7 @@ export function createDevice(parts: Parts): Device {
     const entry = outbox.get(id);
     if (entry?.kind !== 'request') return undefined;
     const request = requestKind.decode(payloadOf(entry.envelope));
-    return request.amount && nameOf(request);
+    return request.action === 'pay' ? nameOf(request) : undefined;
   }
 
   function nameOf({ payee: id, amount }: Request): Named {
@@ -466,7 +612,7 @@ export function createDevice(parts: Parts): Device {
 
   /** A "no" to a question leaves alone what was sent before it: the person is told so. */
   function stillToCancel(): string {
-    const open = newestOpen();
+    const open = counter ? undefined : newestOpen();
     if (!open || calledOff.has(open.id)) return '';
     const { amount, payee } = earlier(open.id)!;
     const gap = language === 'en' ? ' ' : '';
@@ -475,6 +621,7 @@ export function createDevice(parts: Parts): Device {
 
   /** Tells of what goes on without the person, by the payment. */
   function tellLeft(): void {
+    if (counter) return outbox.accepted().length > 0 ? tellStored('waiting') : undefined;
     const open = openPayments(outbox).filter(({ entry }) => !givenUp.has(entry.id));
     for (const { entry } of open.slice(-RECEIPTS_SHOWN)) {
       const { amount, payee } = earlier(entry.id)!;
@@ -497,7 +644,11 @@ export function createDevice(parts: Parts): Device {
         if ('kind' in understood) return understood;
         asked = undefined;
         kept = undefined;
-        return await pay(understood);
+        const told = await pay(understood);
+        // Whoever could not pay may try again, or somebody else does.
+        const isUnpaid = told.kind === 'refused' || told.kind === 'not_sent';
+        if (!isUnpaid || ('reason' in told && told.reason === 'cancelled')) billed = undefined;
+        return told;
       } catch (error) {
         // Once it is in the outbox, no fault of ours may be told as "nothing was sent".
         if (!(error instanceof PaymentError) || underWay) throw error;
@@ -510,6 +661,13 @@ export function createDevice(parts: Parts): Device {
         work.resolve();
       }
     },
+    answer: question.hear,
+    bill(amount) {
+      if (atWork) return false;
+      billed = amount && { amount, untilMs: clock.monotonicMs() + BILL_MS };
+      return true;
+    },
+    stored,
     hear(id, receipt) {
       if (answers.hear(id, receipt)) return;
       // Confirmed before a power cut: the person is told now.
@@ -518,7 +676,8 @@ export function createDevice(parts: Parts): Device {
     giveUp(id) {
       givenUp.add(id);
       const named = earlier(id);
-      if (named) surface.say(phrases.gaveUp(named.amount, named.payee, language), 'bad');
+      const say = counter?.staff ?? surface.say;
+      if (named) say(phrases.gaveUp(named.amount, named.payee, language), 'bad');
     },
     resume() {
       for (const { id, receipt } of outbox.untold()) {
@@ -527,11 +686,17 @@ export function createDevice(parts: Parts): Device {
     },
     suspend: () => {
       isSuspended = true;
-      surface.say(phrases.copied(language), 'bad');
+      // At a counter the terminal's own line says so.
+      if (!counter) surface.say(phrases.copied(language), 'bad');
     },
     async leave() {
       if (atWork && !question.isOpen()) await within(timers, LEAVE_MS, atWork);
       tellLeft();
     },
   };
+}
+
+/** Whether money moved, or is held. */
+function isMoney({ outcome }: Receipt): boolean {
+  return outcome === 'captured' || outcome === 'held';
 }

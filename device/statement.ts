@@ -46,11 +46,11 @@ export function receiptLines(outbox: Outbox, language: Language): readonly strin
 /** Payments that were confirmed and have no final receipt, oldest first. */
 export function openPayments(
   outbox: Outbox,
-): readonly Readonly<{ entry: Entry; payee: string; amount: Money }>[] {
+): readonly Readonly<{ entry: Entry; payee: string; amount: Money; mandate: string }>[] {
   return outbox.open().flatMap((entry) => {
     if (entry.kind !== 'request') return [];
-    const { payee, amount } = requestOf(entry);
-    return amount ? [{ entry, payee, amount }] : [];
+    const { payee, amount, mandate, action } = requestOf(entry);
+    return amount && action === 'pay' ? [{ entry, payee, amount, mandate }] : [];
   });
 }
 

@@ -350,8 +350,10 @@ export function createTerminal(
     if (answers.hear(id, receipt)) return;
     const kind = outbox.get(id)?.kind;
     if (kind === 'order') return hearOrder(id, receipt);
-    // Confirmed before a power cut: the clerk is told now.
-    if (kind === 'request' && isFinal(receipt.outcome)) tellFinal(id, earlier(id), receipt);
+    // Confirmed before a power cut: the clerk is told now. What was collected is told by the line
+    // of payments (runtime.ts).
+    const asked = kind === 'request' ? earlier(id) : undefined;
+    if (asked && asked.action !== 'pay' && isFinal(receipt.outcome)) tellFinal(id, asked, receipt);
   }
 
   return {
@@ -382,6 +384,7 @@ export function createTerminal(
     hear,
     giveUp(id) {
       const asked = outbox.get(id)?.kind === 'request' ? earlier(id) : undefined;
+      if (asked?.action === 'pay') return;
       const action = asked && actionOf(asked);
       const order = shortOf(asked?.original ?? id);
       surface.say(clerkPhrases.gaveUp(action, order, language), 'bad');
@@ -397,7 +400,9 @@ export function createTerminal(
     },
     async leave() {
       if (atWork && !question.isOpen()) await within(timers, LEAVE_MS, atWork);
-      const isOpen = outbox.open().some(({ kind }) => kind === 'request');
+      const isOpen = outbox
+        .open()
+        .some(({ id, kind }) => kind === 'request' && earlier(id).action !== 'pay');
       if (isOpen) surface.say(clerkPhrases.leaving(language), 'waiting');
     },
   };

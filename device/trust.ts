@@ -11,7 +11,7 @@ import { type VerifyKey, loadKey } from '../src/keys.ts';
 import { type KeyStatement, keyStatement } from '../src/objects/key.ts';
 import { type Kind, type Verified, open } from '../src/objects/kind.ts';
 import { type Order, order as orderKind } from '../src/objects/order.ts';
-import { type Policy, policy as policyKind } from '../src/objects/policy.ts';
+import { type Policy, type PolicyScope, policy as policyKind } from '../src/objects/policy.ts';
 import type { Payee } from './payees.ts';
 
 export type Trust = Readonly<{
@@ -19,7 +19,8 @@ export type Trust = Readonly<{
   openFromBridge: <T>(kind: Kind<T>, envelope: Uint8Array) => Verified<T>;
   /** Opens an Order by the terminal that it names; throws `order_mismatch` for another's. */
   openOrder: (envelope: Uint8Array) => Verified<Order>;
-  policy: Policy;
+  /** The policies that bind a payment to this payee on this device; the strictest of them wins. */
+  policies: (payee: string) => readonly Policy[];
   /** The payees of all known terminals. */
   payees: readonly Payee[];
   /** The statements of a payee's known terminals that count now. */
@@ -27,15 +28,17 @@ export type Trust = Readonly<{
 }>;
 
 /**
- * Reads statements and policy; throws what `open` throws for the first that does not hold. Once
- * `trustedMs` is known, only statements that are valid at that time count.
+ * Reads statements and policies; throws what `open` throws for the first that does not hold, and
+ * `malformed` without a policy of the platform. Of the policies of one scope the one of the highest
+ * version counts. Once `trustedMs` is known, only statements that are valid at that time count.
  */
 export function createTrust(
   realm: Realm,
   root: VerifyKey,
   statements: readonly Uint8Array[],
-  policy: Uint8Array,
+  policies: readonly Uint8Array[],
   trustedMs: () => number | undefined,
+  device?: string,
 ): Trust {
   const known = statements.map((envelope) => {
     const { value } = open(keyStatement, envelope, realm, () => root);
@@ -57,6 +60,15 @@ export function createTrust(
     if (statement.role !== 'terminal' || payees.has(statement.payee!)) continue;
     payees.set(statement.payee!, { id: statement.payee!, names: statement.names! });
   }
+  const newest = new Map<string, Policy>();
+  for (const envelope of policies) {
+    const { value } = open(policyKind, envelope, realm, () => root);
+    const scope = JSON.stringify(value.scope);
+    if ((newest.get(scope)?.version ?? 0) < value.version) newest.set(scope, value);
+  }
+  if (![...newest.values()].some(({ scope }) => scope.kind === 'platform')) {
+    throw new PaymentError('malformed', 'there is no policy of the platform');
+  }
   return {
     openFromBridge: (kind, envelope) =>
       open(kind, envelope, realm, (kid) => keyOf('bridge', kid)?.key),
@@ -73,11 +85,22 @@ export function createTrust(
       }
       return verified;
     },
-    policy: open(policyKind, policy, realm, () => root).value,
+    policies: (payee) => [...newest.values()].filter(({ scope }) => binds(scope, payee, device)),
     payees: [...payees.values()],
     terminals: (payee) =>
       known
         .map(({ statement }) => statement)
         .filter((one) => one.role === 'terminal' && one.payee === payee && isValid(one)),
   };
+}
+
+function binds(scope: PolicyScope, payee: string, device: string | undefined): boolean {
+  switch (scope.kind) {
+    case 'platform':
+      return true;
+    case 'merchant':
+      return scope.payee === payee;
+    case 'device':
+      return scope.device === device;
+  }
 }

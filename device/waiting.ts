@@ -11,7 +11,7 @@ import type { OfflineRules } from '../src/offline.ts';
 export type Accepted = Readonly<{
   id: string;
   mandate: string;
-  /** Whoever signed the mandate. */
+  /** Whoever signed the mandate; empty after damage to the disk, and then anybody may be meant. */
   payer: string;
   amount: Money;
   /** Trusted time when it was accepted, ms. */
@@ -52,7 +52,7 @@ export type NearLimit = Readonly<{
 
 export function storedOf(waiting: readonly Accepted[], currency: string, payer: string): Stored {
   const same = waiting.filter(({ amount }) => amount.currency === currency);
-  const own = waiting.filter((one) => one.payer === payer);
+  const own = waiting.filter((one) => one.payer === payer || one.payer === '');
   return {
     count: waiting.length,
     minor: sumOf(same),

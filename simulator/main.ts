@@ -271,6 +271,7 @@ async function converse(system: System, options: StartOptions, write: (line: str
   const eyes = { device: glasses.device, surface: surfaces.glasses, files };
   const counter: Counter = {
     terminal: kiosk.terminal,
+    device: kiosk.device,
     surface: surfaces.kiosk,
     files,
     folder: join(options.folder, 'kiosk'),

@@ -92,6 +92,8 @@ export const CODE_CHARS_MAX = 2331;
 /** Clocks of honest devices differ by this much after a tick. */
 export const CLOCK_SKEW_S = 60;
 
+/** A device that may pay offline asks for its leases anew this often while it is online. */
+export const LEASE_ASK_MS = 600_000;
 /**
  * A device's time holds this long without a tick: 33 h 20 min, in which a clock that Linux slews at
  * its most (500 ppm) goes wrong by CLOCK_SKEW_S.
@@ -113,6 +115,8 @@ export const TICK_USE_MS = 90_000;
 export const CONFIRM_MS = 20_000;
 /** A payment whose key did not sign is asked about again this long: time to put a token back. */
 export const KEPT_MS = 120_000;
+/** A bill on a kiosk waits this long for somebody's tag. */
+export const BILL_MS = 120_000;
 /** A press this soon after the question cannot be its answer: nobody has read it yet. */
 export const CONFIRM_READ_MS = 500;
 /** After this long without a receipt the person is told "not confirmed yet". */

@@ -1,6 +1,7 @@
 /**
- * What a clerk types at the terminal's prompt: an order, or what is to become of one that was paid
- * or held. Anything that is not exactly one of these is a miss and does nothing.
+ * What a clerk types at the terminal's prompt: an order, what is to become of one that was paid or
+ * held, what to collect from whoever taps a tag, or a question about what waits. Anything that is
+ * not exactly one of these is a miss and does nothing.
  */
 import { UTTERANCE_CHARS_MAX } from '../../src/limits.ts';
 import { type Money, parseMoney } from '../../src/money.ts';
@@ -17,6 +18,12 @@ export type Deed = Readonly<{
 export type ClerkReading =
   | Readonly<{ kind: 'order'; text: string; quantity: number; amount: Money }>
   | Readonly<{ kind: 'deed'; deed: Deed }>
+  /** `text` is undefined for a bare amount. */
+  | Readonly<{ kind: 'collect'; text: string | undefined; quantity: number; amount: Money }>
+  /** What was accepted offline and waits. */
+  | Readonly<{ kind: 'stored' }>
+  /** No longer what was to be collected. */
+  | Readonly<{ kind: 'cancel' }>
   | Readonly<{ kind: 'miss' }>;
 
 const ACTIONS: Readonly<Record<string, Deed['action']>> = {
@@ -36,8 +43,24 @@ export function readClerk(line: string, language: 'en' | 'zh'): ClerkReading {
   const text = line.trim();
   if (text.length > UTTERANCE_CHARS_MAX) return MISS;
   const [, verb = '', rest = ''] = /^(\p{L}+)(?: (.*))?$/u.exec(text) ?? [];
-  const action = ACTIONS[verb.toLowerCase()];
-  return action ? readDeed(action, rest, language) : readOrder(text, language);
+  const word = verb.toLowerCase();
+  const action = ACTIONS[word];
+  if (action) return readDeed(action, rest, language);
+  if (COLLECT.includes(word)) return readCollect(rest.trim(), language);
+  if (rest === '' && STORED.includes(word)) return { kind: 'stored' };
+  if (rest === '' && CANCEL.includes(word)) return { kind: 'cancel' };
+  return readOrder(text, language);
+}
+
+const COLLECT = ['collect', '刷卡'];
+const STORED = ['stored', '待上传'];
+const CANCEL = ['cancel', '取消'];
+
+function readCollect(line: string, language: 'en' | 'zh'): ClerkReading {
+  const amount = amountOf(line, language);
+  if (amount) return { kind: 'collect', text: undefined, quantity: 1, amount };
+  const order = readOrder(line, language);
+  return order.kind === 'order' ? { ...order, kind: 'collect' } : MISS;
 }
 
 function readDeed(action: Deed['action'], rest: string, language: 'en' | 'zh'): ClerkReading {

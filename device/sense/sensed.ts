@@ -4,6 +4,8 @@ export type Sensed =
   | Readonly<{ kind: 'utterance'; text: string }>
   /** A tapped tag's whole NDEF message. */
   | Readonly<{ kind: 'tag'; message: Uint8Array }>
+  /** A link typed by a reader of tags or codes that acts as a keyboard. */
+  | Readonly<{ kind: 'link'; text: string }>
   /** A picture that the person looks at, PNG. */
   | Readonly<{ kind: 'picture'; png: Uint8Array }>
   /** A physical act on this device: temple tap, button. */
@@ -14,4 +16,6 @@ export type Pointer =
   | Readonly<{ kind: 'order'; envelope: Uint8Array }>
   /** An unsigned sticker: it only points at a payee of the directory. */
   | Readonly<{ kind: 'payee'; payee: string; amount: string | undefined }>
+  /** A payer's static tag: it only identifies, and says what may be collected under. */
+  | Readonly<{ kind: 'payer'; mandate: string }>
   | Readonly<{ kind: 'foreign' }>;

@@ -1,6 +1,10 @@
 /**
- * The project's own links: `saytap://order/<base64url>` holds a signed Order, and
- * `saytap://payee/<id>?amount=CNY12.50` (amount optional) points at a payee.
+ * The project's own links: `saytap://order/<base64url>` holds a signed Order,
+ * `saytap://payee/<id>?amount=CNY12.50` (amount optional) points at a payee, and
+ * `saytap://payer/<32 hex digits>` names a mandate that a kiosk may collect under.
+ *
+ * A payer's tag names the mandate and not the person: it means nothing at another kiosk, tells two
+ * shops nothing about each other, and is worth nothing once the mandate is revoked.
  */
 import { fromBase64url, toBase64url } from '../../src/bytes.ts';
 import { PaymentError } from '../../src/errors.ts';
@@ -20,5 +24,7 @@ export function readUri(text: string): Pointer {
   if (order) return { kind: 'order', envelope: fromBase64url(order[1]!) };
   const payee = /^saytap:\/\/payee\/([\w-]{1,64})(?:\?amount=([A-Z]{3}[0-9.]{1,20}))?$/.exec(text);
   if (payee) return { kind: 'payee', payee: payee[1]!, amount: payee[2] };
+  const payer = /^saytap:\/\/payer\/([0-9a-f]{32})$/.exec(text);
+  if (payer) return { kind: 'payer', mandate: payer[1]! };
   throw new PaymentError('malformed', 'a saytap link that says nothing known');
 }

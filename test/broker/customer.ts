@@ -79,7 +79,7 @@ export function createCustomer(
   const { name, realm, signer } = parts;
   const outbox = createOutbox(openDatabase(parts.database));
   const time = createTime(clock);
-  const trust = createTrust(realm, parts.root, parts.statements, parts.policy, time.trustedMs);
+  const trust = createTrust(realm, parts.root, parts.statements, [parts.policy], time.trustedMs);
   const heard = new Map<string, { receipt: Receipt; bytes: string }[]>();
   const waiting = new Map<string, () => void>();
   const asked: Asked[] = [];

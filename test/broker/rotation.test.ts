@@ -127,7 +127,7 @@ describe('a rotation', () => {
     const yaml = 'version: 1\nscope: platform\nladders:\n  - currency: CNY\n    bands:\n';
     const text = `${yaml}      - { upTo: "1", presence: 1 }\n`;
     const policy = await signPolicy(readPolicy(text, 'p', START_S), REALM, root, undefined);
-    const trust = createTrust(REALM, root.key, given, policy, () => nowS * 1000);
+    const trust = createTrust(REALM, root.key, given, [policy], () => nowS * 1000);
     const value = { iat: nowS, subject: 'ab'.repeat(16), outcome: 'granted' } as const;
     const envelope = await seal(receiptKind, value, REALM, inUse()!.signer);
     return reasonOf(() => trust.openFromBridge(receiptKind, envelope));

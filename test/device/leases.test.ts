@@ -46,21 +46,19 @@ test('a lease is held as it was heard', () => {
 
 test('spending takes from it, to its last unit and no further', () => {
   const { book, left } = createBook();
-  const { nonce } = leaseOf(7, 100n, 3);
   book.hear(leaseOf(7, 100n, 3), none);
-  book.spend(MANDATE, nonce, 60n);
-  expect(reasonOf(() => book.spend(MANDATE, nonce, 41n))).toBe('lease_exhausted');
-  book.spend(MANDATE, nonce, 40n);
+  book.spend(MANDATE, 60n);
+  expect(reasonOf(() => book.spend(MANDATE, 41n))).toBe('lease_exhausted');
+  book.spend(MANDATE, 40n);
   expect(left()).toEqual([0n, 1]);
-  expect(reasonOf(() => book.spend(MANDATE, nonce, 1n))).toBe('lease_exhausted');
+  expect(reasonOf(() => book.spend(MANDATE, 1n))).toBe('lease_exhausted');
 });
 
 test('the last payment of its count is the last', () => {
   const { book, left } = createBook();
-  const { nonce } = leaseOf(7, 100n, 1);
   book.hear(leaseOf(7, 100n, 1), none);
-  book.spend(MANDATE, nonce, 1n);
-  expect(reasonOf(() => book.spend(MANDATE, nonce, 1n))).toBe('lease_exhausted');
+  book.spend(MANDATE, 1n);
+  expect(reasonOf(() => book.spend(MANDATE, 1n))).toBe('lease_exhausted');
   expect(left()).toEqual([99n, 0]);
 });
 
@@ -70,7 +68,7 @@ test.each([
 ])('%s bring nothing back', (_what, iat) => {
   const { book, left } = createBook();
   book.hear(leaseOf(7, 100n, 3), none);
-  book.spend(MANDATE, leaseOf(7, 0n, 1).nonce, 60n);
+  book.spend(MANDATE, 60n);
   book.hear(leaseOf(iat, 100n, 3), none);
   expect(left()).toEqual([40n, 2]);
 });
@@ -130,7 +128,7 @@ test('never more than was handed out, whatever is heard twice, late or out of or
         } else if (step.kind === 'spend') {
           const held = book.of(MANDATE);
           if (!held || held.left.amount.minor < step.minor || held.left.count < 1) continue;
-          database.transaction(() => book.spend(MANDATE, held.nonce, step.minor));
+          database.transaction(() => book.spend(MANDATE, step.minor));
           open.push(step.minor);
         } else if (step.kind === 'arrive' && open.length > 0) {
           pool -= open.shift()!;

@@ -5,6 +5,7 @@ import { fromHex } from '../../src/bytes.ts';
 import { identify, payloadOf } from '../../src/cose.ts';
 import { PaymentError, REASONS } from '../../src/errors.ts';
 import {
+  LEASE_ASK_MS,
   LINK_RENEW_MS,
   LINK_RENEW_MS_MAX,
   LINK_SILENT_MS,
@@ -28,6 +29,7 @@ import { upTopic } from '../../src/topics.ts';
 import { KeyFailure } from '../../device/keys/store.ts';
 import {
   DEVICE,
+  MANDATE_ID,
   REALM,
   NONCE,
   PLACE,
@@ -768,5 +770,76 @@ describe('what the device says of itself', () => {
     const stage = await readyStage();
     await stage.link.close();
     expect(said(stage).at(-1)).toEqual({ session: 1, online: false, place: PLACE, left: true });
+  });
+});
+
+describe('leases', () => {
+  /** Lets time pass in which the bridge ticks; returns how many boots were asked meanwhile. */
+  async function bootsIn(stage: Stage, ms: number): Promise<number> {
+    const before = stage.wire.sent('query').length;
+    for (let passed = 0; passed < ms; passed += TICK_SLOT_MS) {
+      await stage.time.pass(TICK_SLOT_MS);
+      await stage.tick();
+    }
+    return stage.wire.sent('query').length - before;
+  }
+
+  test('one for this key, signed by the bridge, is held; no other is', async () => {
+    const stage = await readyStage();
+    await stage.lease({ mandate: id(1) });
+    const amount = { currency: 'CNY', minor: 1n };
+    const ends = { exp: START_S + 9, upload: START_S + 9 };
+    const iat = START_S + 1;
+    const lease = (mandate: string) => ({ mandate, amount, count: 1, ...ends });
+    await stage.tick({ audience: wearer.key.name, iat, lease: lease(id(2)) }, stranger);
+    await stage.tick({ audience: till.key.name, iat, lease: lease(id(3)) });
+    await stage.tick({ audience: wearer.key.name, iat: START_S, lease: lease(id(1)) });
+    expect([1, 2, 3].map((n) => stage.outbox.lease(id(n))?.left.count)).toEqual([
+      100,
+      undefined,
+      undefined,
+    ]);
+    expect(stage.link.state(), 'its nonce is no freshness').toBe('ready');
+  });
+
+  test('a lease is no tick: without one nothing is online', async () => {
+    const stage = await createStage();
+    stage.wire.up();
+    await stage.lease();
+    expect([stage.link.state(), stage.deviceTime.trustedMs()]).toEqual(['waiting', undefined]);
+  });
+
+  test.each([
+    [true, 1],
+    [false, 0],
+  ])('kept fresh (%s): asked for anew %i time in every LEASE_ASK_MS', async (keepsLeases, n) => {
+    const stage = await createStage({ keepsLeases });
+    await stage.ready();
+    expect(await bootsIn(stage, LEASE_ASK_MS - TICK_SLOT_MS)).toBe(0);
+    expect(await bootsIn(stage, 2 * TICK_SLOT_MS)).toBeGreaterThanOrEqual(n);
+    expect(stage.wire.sent('query').length > 1).toBe(keepsLeases);
+    await stage.boot();
+    expect(await bootsIn(stage, LEASE_ASK_MS - TICK_SLOT_MS), 'answered').toBe(0);
+  });
+
+  test('asked for anew when the last that was accepted offline has its receipt', async () => {
+    const stage = await createStage({ keepsLeases: true });
+    await stage.ready();
+    await stage.lease();
+    for (const n of [1, 2]) {
+      const envelope = Uint8Array.of(n);
+      // No request, so that the runtime does not read it.
+      const entry = { id: id(n), kind: 'order', envelope, storedMs: 1 } as const;
+      const lease = stage.outbox.lease(MANDATE_ID)!;
+      const amount = { currency: 'CNY', minor: 1n };
+      const used = { key: wearer.key.name, counter: n };
+      stage.outbox.put(entry, used, { lease, payer: 'ann', amount });
+      stage.link.send(entry);
+    }
+    const boots = () => stage.wire.sent('query').length;
+    await stage.receipt({ subject: id(1), outcome: 'voided' });
+    expect(boots()).toBe(1);
+    await stage.receipt({ subject: id(2), outcome: 'voided' });
+    expect(boots()).toBe(2);
   });
 });

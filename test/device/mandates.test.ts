@@ -12,12 +12,14 @@ const wanted = (changed: Partial<Wanted> = {}): Wanted => ({
   channel: 'voice',
   nowS: START_S,
   terminals: [terminal],
-  policy: {
-    iat: START_S,
-    version: 1,
-    scope: { kind: 'platform' },
-    ladders: [{ currency: 'CNY', bands: BANDS }],
-  },
+  policies: [
+    {
+      iat: START_S,
+      version: 1,
+      scope: { kind: 'platform' },
+      ladders: [{ currency: 'CNY', bands: BANDS }],
+    },
+  ],
   presenceMax: 2,
   ...changed,
 });
@@ -32,9 +34,10 @@ function chosen(
   const all = Object.entries(held).map(([name, some]) => ({
     id: name,
     mandate: mandateWith(some),
+    payer: 'ann',
   }));
   const fault = reasonOf(() => {
-    id = chooseMandate(all, wanted(changed), (one) => one === doubted).id;
+    id = chooseMandate(all, wanted(changed), (one) => one === doubted).held.id;
   });
   return id || fault;
 }

@@ -341,17 +341,21 @@ test('in a row is what is newer than the newest that was answered', () => {
   expect(inRow()).toEqual([false, true, true]);
 });
 
-test.each([
-  ['more than is left', 70_01n, 10],
-  ['another lease than is held by now', 1n, 9],
-])('what spends %s is not stored, nor its counter', (_why, minor, iat) => {
+test('what spends more than is left is not stored, nor its counter', () => {
   const outbox = empty();
   outbox.hearLease(leaseAt(10));
   accept(outbox, 1, 30_00n);
-  const lease = { ...outbox.lease(MANDATE)!, nonce: leaseAt(iat).nonce };
-  const spends = { lease, payer: 'ann', amount: cny(minor) };
-  expect(reasonOf(() => outbox.put(entry(2), used(2), spends))).toBe('lease_exhausted');
+  expect(reasonOf(() => accept(outbox, 2, 70_01n))).toBe('lease_exhausted');
   expect([outbox.get(id(2)), outbox.counter('key')]).toEqual([undefined, 1]);
+  expect(outbox.lease(MANDATE)?.left).toEqual({ amount: cny(70_00n), count: 4 });
+});
+
+test('a newer lease, heard while somebody signs under the old one, pays for it too', () => {
+  const outbox = empty();
+  outbox.hearLease(leaseAt(10));
+  const spends = { lease: outbox.lease(MANDATE)!, payer: 'ann', amount: cny(30_00n) };
+  outbox.hearLease(leaseAt(11));
+  outbox.put(entry(1), used(1), spends);
   expect(outbox.lease(MANDATE)?.left).toEqual({ amount: cny(70_00n), count: 4 });
 });
 

@@ -1,6 +1,7 @@
 // Method: lines as a person types them, against a device that only keeps what it was told.
 import { expect, test } from 'vitest';
 import { PaymentError } from '../../src/errors.ts';
+import type { Money } from '../../src/money.ts';
 import type { OrderLine } from '../../src/objects/order.ts';
 import type { Files } from '../../src/platform.ts';
 import { type Counter, serve, wear } from '../../device/prompt.ts';
@@ -17,7 +18,16 @@ function createDesk(refusal?: PaymentError) {
   const ordered: (readonly OrderLine[])[] = [];
   const acted: Deed[] = [];
   const sensed: Sensed[] = [];
+  const answered: Sensed[] = [];
+  const bills: (Money | undefined)[] = [];
   let isAsking = false;
+  let isPaying = false;
+  const device = {
+    sense: async (what: Sensed) => void sensed.push(what),
+    answer: (what: Sensed) => isPaying && answered.push(what) > 0,
+    bill: (amount: Money | undefined) => !isPaying && bills.push(amount) > 0,
+    stored: () => ({ count: 0, sums: [], oldestS: undefined, nearest: undefined }),
+  } as unknown as Device;
   const counter = {
     terminal: {
       answer: () => isAsking,
@@ -28,6 +38,7 @@ function createDesk(refusal?: PaymentError) {
         return { id: 'ab12cd34'.repeat(4), uri: 'saytap://o/1', registered: Promise.resolve() };
       },
     } as unknown as Terminal,
+    device,
     surface: { ask: () => {}, say: (sentence: string) => void said.push(sentence) },
     files: {
       read: (path: string) => kept.get(path),
@@ -36,14 +47,12 @@ function createDesk(refusal?: PaymentError) {
     folder: 'kiosk',
     language: 'en',
   } as const satisfies Counter;
-  const device = {
-    sense: async (what: Sensed) => void sensed.push(what),
-  } as unknown as Device;
   const { surface, files } = counter;
   return {
-    ...{ said, kept, ordered, acted, sensed, counter },
+    ...{ said, kept, ordered, acted, sensed, counter, answered, bills },
     eyes: { device, surface, files },
     ask: () => (isAsking = true),
+    pay: () => (isPaying = true),
   };
 }
 
@@ -74,6 +83,37 @@ test('a deed is done, an answer is no order, and anything else gets help', async
   desk.ask();
   await serve(desk.counter, '1 Latte 20 yuan');
   expect(desk.ordered).toEqual([]);
+});
+
+test('a bill is shown and waits for a tag, which is handed on as a link', async () => {
+  const { counter, bills, said, sensed } = createDesk();
+  await serve(counter, 'collect 2 Latte 40 yuan');
+  await serve(counter, 'collect 12.50 yuan');
+  expect(bills.map((one) => one?.minor)).toEqual([40_00n, 12_50n]);
+  expect(said).toEqual(['2 × Latte  40.00 yuan. Tap your tag.', '12.50 yuan. Tap your tag.']);
+  await serve(counter, 'saytap://payer/00');
+  expect(sensed).toEqual([{ kind: 'link', text: 'saytap://payer/00' }]);
+  await serve(counter, 'cancel');
+  expect(bills.at(-1)).toBeUndefined();
+  expect(said.at(-1)).toBe('Nothing is to be paid any more.');
+});
+
+test('while somebody pays every line is the answer, and a bill stays as it is', async () => {
+  const desk = createDesk();
+  desk.pay();
+  for (const line of ['', 'cancel', 'refund last']) await serve(desk.counter, line);
+  expect(desk.answered).toEqual([
+    { kind: 'press' },
+    { kind: 'utterance', text: 'cancel' },
+    { kind: 'utterance', text: 'refund last' },
+  ]);
+  expect([desk.bills, desk.acted]).toEqual([[], []]);
+});
+
+test('stored says what waits', async () => {
+  const { counter, said } = createDesk();
+  await serve(counter, 'stored');
+  expect(said).toEqual(['Nothing waits to be sent.']);
 });
 
 test('a wearer taps, looks and speaks', async () => {

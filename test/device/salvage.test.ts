@@ -332,7 +332,7 @@ function partsOf(folder: string): SalvageParts {
     folder,
     realm: REALM,
     keys: [wearer.key],
-    trust: createTrust(REALM, root.key, statements, policy, () => START_S * 1000),
+    trust: createTrust(REALM, root.key, statements, [policy], () => START_S * 1000),
     files,
     archive,
     openDatabase,

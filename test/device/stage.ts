@@ -11,7 +11,7 @@ import { keyStatement } from '../../src/objects/key.ts';
 import { seal } from '../../src/objects/kind.ts';
 import { type Mandate, mandate as mandateKind } from '../../src/objects/mandate.ts';
 import { type Order, order as orderKind } from '../../src/objects/order.ts';
-import { type Band, policy as policyKind } from '../../src/objects/policy.ts';
+import { type Band, type Policy, policy as policyKind } from '../../src/objects/policy.ts';
 import { query as queryKind } from '../../src/objects/query.ts';
 import { type Receipt, receipt as receiptKind } from '../../src/objects/receipt.ts';
 import { type Request, request as requestKind } from '../../src/objects/request.ts';
@@ -38,6 +38,7 @@ export const DEVICE = 'glasses-1';
 /** Noon in Shanghai. */
 export const START_MS = Date.UTC(2026, 6, 1, 4);
 export const START_S = START_MS / 1000;
+export const LEASE_NONCE = Uint8Array.of(9, 9, 9, 9, 9, 9, 9, 9);
 export const NONCE = Uint8Array.of(1, 2, 3, 4, 5, 6, 7, 8);
 
 const makeKey = () => createPrivateKey(generatePem('ES256'));
@@ -80,17 +81,19 @@ export const BANDS: readonly Band[] = [
   { ceiling: 1_000_00n, level: 2 },
 ];
 
-export const policy = await seal(
-  policyKind,
-  {
+/** A policy, the platform's unless `changed` says otherwise. */
+export function sealPolicy(changed: Partial<Policy> = {}): Promise<Uint8Array> {
+  const whole: Policy = {
     iat: START_S,
     version: 1,
     scope: { kind: 'platform' },
     ladders: [{ currency: 'CNY', bands: BANDS }],
-  },
-  REALM,
-  root,
-);
+    ...changed,
+  };
+  return seal(policyKind, whole, REALM, root);
+}
+
+export const policy = await sealPolicy();
 
 export function mandateWith(changed: Partial<Mandate> = {}): Mandate {
   return {
@@ -269,20 +272,33 @@ type StageOptions = Readonly<{
   directory?: (real: Directory) => Directory;
   /** In place of the wearer's own signing. */
   sign?: Signer['sign'];
+  policies?: readonly Uint8Array[];
+  keepsLeases?: boolean;
+  /** A counter of luckin-coffee, at which payments are collected. */
+  isCounter?: boolean;
+  /** One that outlives the stage, for restarts. */
+  fakeTime?: FakeTime;
 }>;
 
 /** A device whose broker is not there yet; `ready` brings it. */
 export async function createStage(options: StageOptions = {}) {
   const { language = 'en', mandates = [mandateWith()], presenceMax = 2 } = options;
-  const time = createFakeTime();
+  const time = options.fakeTime ?? createFakeTime();
   const wire = createWire(time);
   const real = createOutbox(options.database ?? openDatabase(':memory:'));
   const outbox = options.wrap?.(real) ?? real;
   const deviceTime = createTime(time.clock);
-  const trust = createTrust(REALM, root.key, statements, policy, deviceTime.trustedMs);
+  const trust = createTrust(
+    REALM,
+    root.key,
+    statements,
+    options.policies ?? [policy],
+    deviceTime.trustedMs,
+  );
   const directory = createDirectory(trust.payees);
   const asked: { frame: Frame; sentence: string }[] = [];
   const said: { sentence: string; mood: Mood }[] = [];
+  const staff: { sentence: string; mood: Mood }[] = [];
   const heard: Parameters<LinkEvents['receipt']>[] = [];
   const states: string[] = [];
   const unsigned: Reason[] = [];
@@ -305,7 +321,14 @@ export async function createStage(options: StageOptions = {}) {
     ...shared,
     language,
     presenceMax,
-    mandates: mandates.map((mandate, n) => ({ id: mandateId(n), mandate })),
+    mandates: mandates.map((mandate, n) => ({ id: mandateId(n), mandate, payer: `payer-${n}` })),
+    ...(options.isCounter && {
+      counter: {
+        payee: 'luckin-coffee',
+        terminal: 'till-1',
+        staff: (sentence, mood) => void staff.push({ sentence, mood }),
+      },
+    }),
     directory: options.directory?.(directory) ?? directory,
     link: () => link,
     readCode: createCodeReader(codeWasm),
@@ -322,6 +345,7 @@ export async function createStage(options: StageOptions = {}) {
       presence: presenceOf(outbox),
       url: 'mqtt://nowhere',
       connect: wire.connect,
+      keepsLeases: options.keepsLeases ?? false,
       random: (count) => new Uint8Array(count).fill(++filled),
     },
     {
@@ -382,12 +406,29 @@ export async function createStage(options: StageOptions = {}) {
   return {
     ...{ live },
     ...{ time, wire, outbox, trust, deviceTime, directory, device, link },
-    ...{ asked, said, heard, states, unsigned, logged, givenUp, receipt, tick, boot },
+    ...{ asked, said, staff, heard, states, unsigned, logged, givenUp, receipt, tick, boot },
     clones: () => clones,
     async ready() {
       wire.up();
       await settle();
       await boot();
+    },
+    /** Brings a lease of 1,000 yuan and 100 payments for four hours under a held mandate. */
+    async lease(value: Partial<NonNullable<Tick['lease']>> = {}, iat = nowS()) {
+      const amount = { currency: 'CNY', minor: 1_000_00n };
+      const ends = { exp: iat + 14_400, upload: iat + 100_800 };
+      const lease = { mandate: MANDATE_ID, amount, count: 100, ...ends, ...value };
+      const nonce = LEASE_NONCE;
+      await tick({ audience: wearer.key.name, iat, nonce, lease });
+    },
+    /** A bill, a tapped tag, and the press of whoever pays. */
+    async collect(minor: bigint, mandate = MANDATE_ID) {
+      assert(device.bill({ currency: 'CNY', minor }), 'busy');
+      const told = device.sense({ kind: 'link', text: `saytap://payer/${mandate}` });
+      await settle();
+      await time.pass(CONFIRM_READ_MS);
+      device.answer({ kind: 'press' });
+      return told;
     },
     say: (text: string) => device.sense({ kind: 'utterance', text }),
     /** Not before the question has been read. */

@@ -58,7 +58,9 @@ async function closed(receipts: readonly Ended[], open: readonly bigint[] = []) 
   return outbox;
 }
 
-const held = (changed: Partial<Mandate> = {}) => [{ id: MANDATE, mandate: mandateWith(changed) }];
+const held = (changed: Partial<Mandate> = {}) => [
+  { id: MANDATE, mandate: mandateWith(changed), payer: 'ann' },
+];
 
 test('nothing yet is an empty list', async () => {
   const outbox = await closed([]);

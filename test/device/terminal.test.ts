@@ -74,7 +74,7 @@ async function createKiosk(
   const { clock, timers } = fakeTime;
   const wire = createWire(fakeTime, TILL);
   const time = createTime(clock);
-  const real = createTrust(REALM, root.key, statements, policy, time.trustedMs);
+  const real = createTrust(REALM, root.key, statements, [policy], time.trustedMs);
   const { name } = options;
   const payees = real.payees.map((payee) => ({
     ...payee,
@@ -206,7 +206,7 @@ describe('an order', () => {
     expect(kiosk.wire.sent('order').map(({ payload }) => payload)).toEqual([envelope]);
     expect(kiosk.outbox.get(id)).toMatchObject({ kind: 'order', envelope });
     expect(readUri(uri)).toEqual({ kind: 'order', envelope });
-    const opened = createTrust(REALM, root.key, statements, policy, () => undefined).openOrder(
+    const opened = createTrust(REALM, root.key, statements, [policy], () => undefined).openOrder(
       envelope,
     );
     expect(opened.id).toBe(id);

@@ -24,7 +24,7 @@ import {
   wearer,
 } from './stage.ts';
 
-const trust = createTrust(REALM, root.key, statements, policy, () => undefined);
+const trust = createTrust(REALM, root.key, statements, [policy], () => undefined);
 const LIVE = { ...REALM, environment: 'live' } as const;
 
 test('the payees are those of the terminals’ statements, with their names', () => {
@@ -44,7 +44,7 @@ test('the payees are those of the terminals’ statements, with their names', ()
       ],
     },
   ]);
-  expect(trust.policy.ladders).toEqual([{ currency: 'CNY', bands: BANDS }]);
+  expect(trust.policies('luckin-coffee')[0]?.ladders).toEqual([{ currency: 'CNY', bands: BANDS }]);
 });
 
 test('an order opens by the terminal that it names, and says its id', async () => {
@@ -98,7 +98,7 @@ test('statements and policy hold under the root only, and in their own realm', a
     ['of the root', await by(root), 'accepted'],
   ].map(([why, envelope, reason]) => [
     why as string,
-    () => createTrust(REALM, root.key, [envelope as Uint8Array], policy, () => undefined),
+    () => createTrust(REALM, root.key, [envelope as Uint8Array], [policy], () => undefined),
     reason as string,
   ]);
   for (const [why, run, reason] of others) expect(reasonOf(run), why).toBe(reason);
@@ -115,23 +115,23 @@ test('statements and policy hold under the root only, and in their own realm', a
     bridge,
   );
   expect(
-    reasonOf(() => createTrust(REALM, root.key, statements, forgedPolicy, () => undefined)),
+    reasonOf(() => createTrust(REALM, root.key, statements, [forgedPolicy], () => undefined)),
   ).toBe('bad_signature');
   expect(
-    reasonOf(() => createTrust(REALM, stranger.key, statements, policy, () => undefined)),
+    reasonOf(() => createTrust(REALM, stranger.key, statements, [policy], () => undefined)),
   ).toBe('bad_signature');
-  expect(reasonOf(() => createTrust(LIVE, root.key, statements, policy, () => undefined))).toBe(
+  expect(reasonOf(() => createTrust(LIVE, root.key, statements, [policy], () => undefined))).toBe(
     'sim_in_live',
   );
   const damaged = policy.with(-1, policy.at(-1)! ^ 1);
-  expect(reasonOf(() => createTrust(REALM, root.key, statements, damaged, () => undefined))).toBe(
+  expect(reasonOf(() => createTrust(REALM, root.key, statements, [damaged], () => undefined))).toBe(
     'bad_signature',
   );
 });
 
 test('once the time is known, a statement counts from its begin to its end', async () => {
   let nowMs: number | undefined;
-  const dated = createTrust(REALM, root.key, statements, policy, () => nowMs);
+  const dated = createTrust(REALM, root.key, statements, [policy], () => nowMs);
   const tick = await seal(tickKind, { iat: START_S, nonce: new Uint8Array(8) }, REALM, bridge);
   expect(dated.openFromBridge(tickKind, tick).value.iat, 'before the first tick').toBe(START_S);
   const { nbf, exp } = keyStatement.decode(payloadOf(statements[0]!));
@@ -162,7 +162,7 @@ test('while the bridge changes its key, each holds as long as its statement does
   };
   const both = [await named(bridge, START_S - DAY_S, oldEnds), await named(next, begins, nextEnds)];
   let nowS = START_S;
-  const told = createTrust(REALM, root.key, both, policy, () => nowS * 1000);
+  const told = createTrust(REALM, root.key, both, [policy], () => nowS * 1000);
   // A receipt keeps its bytes: one of the first day may reach a device that was away weeks later.
   const signed = (signer: typeof root) =>
     seal(

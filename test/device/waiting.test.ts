@@ -44,6 +44,12 @@ test('a limit counts all that waits, and sums its own currency', () => {
   });
 });
 
+test('what damage left without a payer counts as everybody’s', () => {
+  const found = [accepted({ payer: '', minor: 1_00n }), ...THREE];
+  expect(storedOf(found, 'CNY', 'ann').payer).toEqual({ count: 3, minor: 31_00n });
+  expect(storedOf(found, 'CNY', 'bob').payer).toEqual({ count: 2, minor: 6_00n });
+});
+
 test('nothing waits', () => {
   expect(storedOf([], 'CNY', 'ann')).toEqual({
     ...{ count: 0, minor: 0n, oldestMs: undefined, inRow: 0 },

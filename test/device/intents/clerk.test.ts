@@ -25,6 +25,13 @@ test.each([
   [`退款 ${ID} 5元`, deed('refund', ID, 5_00n)],
   ['capture last', deed('capture', 'last')],
   [`收款 ${ID} 5元`, deed('capture', ID, 5_00n)],
+  ['collect 2 latte 40 yuan', { kind: 'collect', text: 'latte', quantity: 2, amount: cny(40_00n) }],
+  ['Collect 12.50 yuan', { kind: 'collect', text: undefined, quantity: 1, amount: cny(12_50n) }],
+  ['刷卡 2 拿铁 40元', { kind: 'collect', text: '拿铁', quantity: 2, amount: cny(40_00n) }],
+  ['stored', { kind: 'stored' }],
+  ['待上传', { kind: 'stored' }],
+  ['Cancel', { kind: 'cancel' }],
+  ['取消', { kind: 'cancel' }],
   ['void last', deed('void', 'last')],
   [`解除 ${ID}`, deed('void', ID)],
 ])('%s', (line, reading) => {
@@ -42,6 +49,9 @@ test.each([
   [`refund ${ID.repeat(4)}0`, 'longer than an id'],
   ['refund ghijklmn', 'no hex'],
   ['void last 5 yuan', 'a void is always of all'],
+  ['collect', 'nothing to collect'],
+  ['collect latte', 'no amount'],
+  ['stored now', 'more than the one word'],
   ['Latte', 'an order without an amount'],
   ['a'.repeat(250) + ' 5 yuan', 'too long'],
 ])('%s is a miss: %s', (line) => {
