@@ -1,5 +1,5 @@
 /**
- * The fifteen attacks on delegated payments that a bridge must refuse, each by its name.
+ * The sixteen attacks on delegated payments that a bridge must refuse, each by its name.
  *
  * Method: a whole bridge over a real store, with a backend that remembers what it was asked. The
  * attacker may send any bytes on any topic and knows every key but the ones that are not his. What
@@ -20,7 +20,9 @@ import { UNSIGNED, downTopic, upTopic } from '../src/topics.ts';
 import {
   CAST,
   NOW_S,
+  OFFLINE_POLICY,
   PAYER,
+  POLICY,
   Power,
   REALM,
   type Role,
@@ -712,5 +714,95 @@ describe('15 refunds as a way around a limit', () => {
     }
     await settle();
     expect(stage.backend.movements).toHaveLength(11);
+  });
+});
+
+describe('16 a lease in the wrong hands', () => {
+  const bands = [{ ceiling: 1_000_00n, level: 0 }] as const;
+  const ladders = [{ currency: 'CNY', bands }];
+
+  /** Kiosk and till are each leased 100 yuan under a mandate of their own. */
+  async function leased() {
+    const stage = await createStage({ policies: [{ ...OFFLINE_POLICY, ladders }] });
+    const put = (cnf: Role, epoch: number) =>
+      putMandate(stage.store, { cnf: CAST[cnf].key.name, bands, epoch, windows: total(100_00n) });
+    const mandates = { kiosk: await put('kiosk', 1), till: await put('till', 2) };
+    const [, kiosk] = await stage.boots('kiosk');
+    const [, till] = await stage.boots('till');
+    let counter = 0;
+    const spend = (role: 'kiosk' | 'till', changes: Partial<Request>) => {
+      const terminal = role === 'kiosk' ? 'till-1' : 'till-2';
+      const own = { mandate: mandates[role], terminal, presence: 0, channel: 'tap' } as const;
+      return ask(stage, { ...own, counter: ++counter, ...changes }, role);
+    };
+    return { stage, mandates, kiosk: kiosk!, till: till!, spend };
+  }
+
+  test('by the key of another device, for its mandate and for its own', async () => {
+    const { kiosk, till, mandates, spend, stage } = await leased();
+    const { nonce } = kiosk;
+    expect(await spend('till', { nonce })).toEqual(refused('stale_nonce'));
+    expect(await spend('till', { nonce, mandate: mandates.kiosk })).toEqual(refused('stale_nonce'));
+    expect(await spend('kiosk', { nonce: till.nonce })).toEqual(refused('stale_nonce'));
+    expect(stage.backend.calls).toEqual([]);
+    expect(await spend('kiosk', { nonce })).toEqual(CAPTURED);
+  });
+
+  test('for another mandate of the same key', async () => {
+    const { kiosk, spend, stage } = await leased();
+    const cnf = CAST.kiosk.key.name;
+    const rich = await putMandate(stage.store, { cnf, bands, epoch: 3 });
+    expect(await spend('kiosk', { nonce: kiosk.nonce, mandate: rich })).toEqual(
+      refused('stale_nonce'),
+    );
+  });
+
+  test('as an ordinary nonce: for a hold, a refund, or after it is over', async () => {
+    const { kiosk, spend, stage } = await leased();
+    const { nonce, lease } = kiosk;
+    const paid = await stage.request({}, 'kiosk');
+    expect(await spend('kiosk', { nonce, action: 'hold' })).toEqual(refused('offline_not_allowed'));
+    expect(await spend('kiosk', { nonce, action: 'refund', original: paid.id })).toEqual(
+      refused('offline_not_allowed'),
+    );
+    await stage.time.leap((lease!.upload - NOW_S) * 1000);
+    expect(await spend('kiosk', { nonce })).toEqual(refused('lease_expired'));
+  });
+
+  test('whose Tick was changed, or made by the thief', async () => {
+    const { kiosk, spend, stage } = await leased();
+    const { nonce } = kiosk;
+    // What a Tick says is for the device to know; the bridge goes by what it set aside.
+    expect(await spend('kiosk', { nonce, amount: yuan(100_01n) })).toEqual(
+      refused('lease_exhausted'),
+    );
+    const made = new Uint8Array(8).fill(77);
+    expect(await spend('kiosk', { nonce: made })).toEqual(refused('stale_nonce'));
+    expect(await spend('kiosk', { nonce, amount: yuan(100_00n) })).toEqual(CAPTURED);
+    expect(await spend('kiosk', { nonce, amount: yuan(1n) })).toEqual(refused('lease_exhausted'));
+    expect(moved(stage)).toEqual([100_00n]);
+  });
+
+  test('after the key was suspended, and resumed', async () => {
+    const { kiosk, spend, stage } = await leased();
+    const { name } = CAST.kiosk.key;
+    await stage.store.setIdentityStatus(name, 'suspended', stage.clock.nowMs());
+    expect(await spend('kiosk', { nonce: kiosk.nonce })).toEqual(refused('suspended'));
+    expect((await stage.boots('kiosk')).filter(({ lease }) => lease)).toEqual([]);
+    await stage.store.setIdentityStatus(name, 'active', stage.clock.nowMs());
+    expect(await spend('kiosk', { nonce: kiosk.nonce })).toEqual(refused('lease_exhausted'));
+  });
+
+  test('for another payee, by a token that was copied, with a claim of P4', async () => {
+    const { kiosk, spend, stage } = await leased();
+    const { nonce } = kiosk;
+    const away = { payee: 'bazaar', terminal: 'stall-1' };
+    expect(await spend('kiosk', { nonce, ...away })).toEqual(refused('scope_payee'));
+    expect(await spend('kiosk', { nonce, terminal: 'till-2' })).toEqual(refused('scope_terminal'));
+    stage.restart(undefined, { rules: { policies: [POLICY], isFresh: stage.nonces.isFresh } });
+    for (const presence of [2, 4] as const) {
+      expect(await spend('kiosk', { nonce, presence })).toEqual(refused('presence_too_low'));
+    }
+    expect(stage.backend.calls).toEqual([]);
   });
 });

@@ -1,8 +1,8 @@
 /**
  * The invariants of PROTOCOL.md §7 that the bridge alone must hold, under random stories.
  *
- * Method: fast-check writes a story of requests, copies, cancels, revokes, restarts, power cuts,
- * silences of two backends and time that passes. Then everything heals, every device sends again
+ * Method: fast-check writes a story of requests, online and under leases, copies, cancels, revokes,
+ * restarts, power cuts, silences of two backends and time that passes. Then everything heals, every device sends again
  * what it has no final receipt for, and the truth is counted from outside: the receipts, what the
  * backends hold, and the store's own recount. A story that fails is printed with its seed.
  */
@@ -14,12 +14,14 @@ import { open } from '../../src/objects/kind.ts';
 import { mandate as mandateKind } from '../../src/objects/mandate.ts';
 import { type Receipt, isFinal, receipt as receiptKind } from '../../src/objects/receipt.ts';
 import { revoke as revokeKind } from '../../src/objects/revoke.ts';
+import type { Tick } from '../../src/objects/tick.ts';
 import { downTopic, upTopic } from '../../src/topics.ts';
 import {
   type BackendAct,
   CAST,
   NOW_MS,
   NOW_S,
+  OFFLINE_POLICY,
   PAYER,
   Power,
   type Role,
@@ -33,8 +35,16 @@ import {
 
 const RUNS = process.env['SAYTAP_FULL'] === undefined ? 250 : 4_000;
 
+/** A good part of every window may be leased. */
+const OFFLINE = {
+  ...OFFLINE_POLICY,
+  offline: { ...OFFLINE_POLICY.offline!, payerAmountMax: 90n, storedAmountMax: 90n },
+};
+
 type Step =
   | Readonly<{ do: 'pay'; minor: number; hold: boolean }>
+  | Readonly<{ do: 'boot' }>
+  | Readonly<{ do: 'offline'; minor: number; which: number }>
   | Readonly<{ do: 'act'; action: 'capture' | 'void' | 'refund'; which: number; minor: number }>
   | Readonly<{ do: 'again'; which: number }>
   | Readonly<{ do: 'cancel'; which: number }>
@@ -53,6 +63,15 @@ const acts = fc.array(
 const step: fc.Arbitrary<Step> = fc.oneof(
   { weight: 6, arbitrary: pay() },
   { weight: 3, arbitrary: act() },
+  { weight: 2, arbitrary: fc.constant({ do: 'boot' } as const) },
+  {
+    weight: 4,
+    arbitrary: fc.record({
+      do: fc.constant('offline' as const),
+      minor: fc.integer({ min: 1, max: 40 }),
+      which,
+    }),
+  },
   { weight: 2, arbitrary: fc.record({ do: fc.constant('again' as const), which }) },
   { weight: 2, arbitrary: fc.record({ do: fc.constant('cancel' as const), which }) },
   { weight: 1, arbitrary: fc.constant({ do: 'revoke' } as const) },
@@ -104,7 +123,7 @@ type Asked = Sealed &
 
 /** Lives a story to its healed end; returns what was asked and where. */
 async function live(story: readonly Step[], resolvesBy: 'replay' | 'query') {
-  const stage = await createStage({ isSecond: true });
+  const stage = await createStage({ isSecond: true, policies: [OFFLINE] });
   for (const { can } of [stage.backend, stage.other]) can({ resolvesBy });
   const arrive = () => {
     stage.backend.arrive();
@@ -138,6 +157,7 @@ async function live(story: readonly Step[], resolvesBy: 'replay' | 'query') {
   const asked: Asked[] = [];
   const counters = { glasses: 0, kiosk: 0 };
   let isRevoked = false;
+  const leases: Tick[] = [];
 
   const send = (role: Role, kind: 'request' | 'query' | 'revoke', envelope: Uint8Array) => {
     stage.bridge().receive(upTopic(role, kind), envelope);
@@ -164,6 +184,17 @@ async function live(story: readonly Step[], resolvesBy: 'replay' | 'query') {
       case 'pay':
         await ask(one.hold ? 'hold' : 'pay', 'glasses', {}, BigInt(one.minor));
         break;
+      case 'boot':
+        leases.push(...(await stage.boots('glasses')).filter(({ lease }) => lease));
+        break;
+      case 'offline': {
+        // As the device signed it without a link: it arrives when there is one.
+        const tick = leases[one.which % Math.max(leases.length, 1)];
+        if (!tick) break;
+        const more = { nonce: tick.nonce, exp: tick.lease!.upload };
+        await ask('pay', 'glasses', more, BigInt(one.minor));
+        break;
+      }
       case 'act': {
         const original = chosen(one.which);
         if (!original) break;

@@ -8,11 +8,15 @@ import type { ChainLink, Facts, Lease, LeaseFacts, Usage } from '../../broker/st
 import { judge } from '../../broker/verdict.ts';
 import type { Reason } from '../../src/errors.ts';
 import { COUNT_UNLIMITED, REQUEST_VALID_S_MAX, RESEND_FOR_MS } from '../../src/limits.ts';
+import { RESOLVE_MS_MAX } from '../../src/limits.ts';
 import type { Mandate } from '../../src/objects/mandate.ts';
 import type { Policy } from '../../src/objects/policy.ts';
 import type { Request } from '../../src/objects/request.ts';
-import { CAST, MANDATE_ID, NOW_MS, NOW_S, POLICY, RULES, type Role } from './stage.ts';
-import { mandateOf, requestOf, statementOf } from './stage.ts';
+import { forgetLeases } from '../../broker/store/schema.ts';
+import type { Tick } from '../../src/objects/tick.ts';
+import { CAST, MANDATE_ID, NOW_MS, NOW_S, OFFLINE_POLICY, POLICY, RULES } from './stage.ts';
+import { type Role, createStage, mandateOf, putMandate, requestOf } from './stage.ts';
+import { statementOf, verdictOf } from './stage.ts';
 
 const OFFLINE: NonNullable<Policy['offline']> = {
   behaviour: 'prefer_online',
@@ -294,5 +298,132 @@ describe('a request under a lease', () => {
     expect(verdict({}, {}, { terminals: [] })).toBe('scope_payee');
     expect(verdict({}, {}, { isCounterReused: true })).toBe('counter_reused');
     expect(verdict({}, {}, { chain: [linkOf({ perPaymentMax: 99n })] })).toBe('limit_per_payment');
+  });
+});
+
+describe('on the bridge', () => {
+  async function prepared(changes: Partial<Mandate> = {}) {
+    const stage = await createStage({ policies: [OFFLINE_POLICY] });
+    const mandate = await putMandate(stage.store, changes);
+    let counter = 0;
+    const spend = async (tick: Tick | undefined, more: Partial<Request> = {}) => {
+      const { nonce, lease } = tick!;
+      const own = { mandate, nonce, exp: lease!.upload, counter: ++counter };
+      const request = await stage.request({ ...own, ...more });
+      await stage.deliver('glasses', 'request', request.envelope);
+      return verdictOf(stage.told('glasses', request.id).at(-1));
+    };
+    return { stage, mandate, spend };
+  }
+
+  test('a boot is answered first, then comes a Tick for every mandate of the key', async () => {
+    const { stage, mandate } = await prepared();
+    const second = await putMandate(stage.store, { epoch: 2 });
+    await putMandate(stage.store, { epoch: 3, gap: 60 });
+    await putMandate(stage.store, { epoch: 4, cnf: CAST.guest.key.name });
+    const [answer, ...ticks] = await stage.boots('glasses');
+    expect(answer).toMatchObject({ counter: 0 });
+    expect(answer).not.toHaveProperty('lease');
+    expect(ticks.map(({ lease }) => lease!.mandate)).toEqual([mandate, second].sort());
+    for (const tick of ticks) {
+      expect(tick).toMatchObject({
+        iat: NOW_S,
+        audience: KEY,
+        lease: {
+          amount: yuan(100_00n),
+          count: 5,
+          exp: NOW_S + 3_600,
+          upload: NOW_S + 10_800,
+        },
+      });
+      expect(tick).not.toHaveProperty('echo');
+    }
+    const again = await stage.boots('glasses');
+    expect(again.slice(1), 'nothing has changed').toEqual(ticks);
+  });
+
+  test('what is spent under it is captured hours later, and told with what remains', async () => {
+    const { stage, spend } = await prepared();
+    const [, tick] = await stage.boots('glasses');
+    await stage.time.leap(10_799_000);
+    expect(await spend(tick)).toEqual(['captured', undefined]);
+    const [receipt] = stage.told('glasses', stage.backend.calls[0]!.key);
+    // 1,000 yuan and 100 payments, less the whole lease, of which this is a part.
+    expect(receipt!.remaining).toEqual([{ amount: 900_00n, count: 95 }]);
+    await stage.time.leap(1_000);
+    expect(await spend(tick)).toEqual(['refused', 'lease_expired']);
+  });
+
+  test('the sweep gives back what can arrive no more', async () => {
+    const { stage, mandate } = await prepared();
+    await stage.boots('glasses');
+    const used = async () => (await stage.store.chain(mandate, NOW_MS))[0]!.usage[0]!.amount;
+    await stage.time.leap(10_799_999);
+    await stage.bridge().sweep();
+    expect(await used()).toBe(100_00n);
+    await stage.time.leap(1);
+    await stage.bridge().sweep();
+    expect(await used()).toBe(0n);
+  });
+
+  test('a suspended key is answered, but leased nothing', async () => {
+    const { stage } = await prepared();
+    await stage.store.setIdentityStatus(KEY, 'suspended', NOW_MS);
+    expect(await stage.boots('glasses')).toHaveLength(1);
+  });
+
+  test('a store that cannot keep a lease gives none; the boot is answered all the same', async () => {
+    const { stage } = await prepared();
+    stage.disk.isFull = true;
+    expect(await stage.boots('glasses')).toHaveLength(1);
+    stage.disk.isFull = false;
+    expect(await stage.boots('glasses')).toHaveLength(2);
+  });
+
+  describe('after a restore', () => {
+    /** The store as it was before `since`, with what the restore itself does to it. */
+    async function restored(forgetsLease: boolean) {
+      const { stage, mandate, spend } = await prepared();
+      const [, tick] = await stage.boots('glasses');
+      const paid = await stage.request({
+        ...{ mandate, counter: 1, nonce: tick!.nonce, exp: tick!.lease!.upload },
+      });
+      await stage.deliver('glasses', 'request', paid.envelope);
+      for (const table of ['runs', 'attempts', 'reservations', 'windows']) {
+        stage.database.exec(`DELETE FROM ${table}`);
+      }
+      stage.database.exec('UPDATE identities SET highest = 0');
+      stage.database.exec('DELETE FROM pools');
+      forgetLeases(stage.database, stage.clock.nowMs());
+      if (forgetsLease) stage.database.exec('DELETE FROM pool_windows');
+      stage.restart(undefined, { restoredMs: stage.clock.nowMs() });
+      await stage.time.leap(3_600_000);
+      return { stage, spend, paid, tick };
+    }
+
+    test('what a backend has paid is told as paid, and paid once', async () => {
+      const { stage, paid } = await restored(true);
+      const before = stage.sent.length;
+      await stage.deliver('glasses', 'request', paid.envelope);
+      await stage.time.advance(RESOLVE_MS_MAX);
+      const last = stage.told('glasses', paid.id).at(-1);
+      expect(stage.sent.length).toBeGreaterThan(before);
+      expect(verdictOf(last)).toEqual(['captured', undefined]);
+      expect(stage.backend.moved.size).toBe(1);
+    });
+
+    test('what none has paid is barred there, and then refused', async () => {
+      const { stage, spend, tick } = await restored(false);
+      expect((await spend(tick, { counter: 2 }))[1]).toBe('stale_nonce');
+      expect(stage.backend.movements).toHaveLength(1);
+      expect(stage.backend.movements[0]).toMatchObject({ operation: 'void' });
+      expect(stage.backend.moved.size).toBe(1);
+    });
+
+    test('a new lease is as good as ever', async () => {
+      const { stage, spend } = await restored(true);
+      const [, fresh] = await stage.boots('glasses');
+      expect(await spend(fresh, { counter: 3 })).toEqual(['captured', undefined]);
+    });
   });
 });

@@ -35,6 +35,7 @@ import type { Policy } from '../../src/objects/policy.ts';
 import { type Query, query as queryKind } from '../../src/objects/query.ts';
 import { type Receipt, receipt as receiptKind } from '../../src/objects/receipt.ts';
 import { type Request, request as requestKind } from '../../src/objects/request.ts';
+import { type Tick, tick as tickKind } from '../../src/objects/tick.ts';
 import type { Clock, Database, Timers } from '../../src/platform.ts';
 import { generatePem, nodeSigner, readPrivatePem } from '../../src/signer.ts';
 import { downTopic, upTopic } from '../../src/topics.ts';
@@ -104,6 +105,24 @@ export const POLICY: Policy = {
   version: 1,
   scope: { kind: 'platform' },
   ladders: [{ currency: 'CNY', bands: BANDS }],
+};
+
+/** The same, and it lets payments be accepted offline. */
+export const OFFLINE_POLICY: Policy = {
+  ...POLICY,
+  offline: {
+    behaviour: 'prefer_online',
+    currency: 'CNY',
+    floorLimit: 50_00n,
+    storedAmountMax: 500_00n,
+    storedCountMax: 50,
+    acceptWindow: 3_600,
+    uploadWindow: 7_200,
+    goOnlineEvery: [5, 20],
+    payerCountMax: 5,
+    payerAmountMax: 100_00n,
+    policyAgeMax: 90 * 86_400,
+  },
 };
 
 /** Rules under which every nonce is fresh. */
@@ -423,7 +442,12 @@ export type Stage = Awaited<ReturnType<typeof createStage>>;
 export const TICK_SECRET = new Uint8Array(32).fill(3);
 
 export async function createStage(
-  options: Readonly<{ path?: string; realm?: Realm; isSecond?: boolean }> = {},
+  options: Readonly<{
+    path?: string;
+    realm?: Realm;
+    isSecond?: boolean;
+    policies?: readonly Policy[];
+  }> = {},
 ) {
   const realm = options.realm ?? REALM;
   const time = createTime();
@@ -465,7 +489,7 @@ export async function createStage(
       ],
       owner: `bridge-${++boots}`,
       signer: CAST.bridge,
-      rules: { policies: [POLICY], isFresh: nonces.isFresh },
+      rules: { policies: options.policies ?? [POLICY], isFresh: nonces.isFresh },
       nonces,
       clock,
       timers: time.timers,
@@ -539,6 +563,18 @@ export async function createStage(
       );
       return new Map(receipts.map((receipt) => [receipt.subject, receipt]));
     },
+    /** Starts a device: asks the boot question; returns the Ticks that it is answered with. */
+    async boots(role: Role): Promise<readonly Tick[]> {
+      const question = { question: 'boot', echo: random(16) } as const;
+      const { envelope } = await sealed(queryKind, question, CAST[role], realm);
+      const before = sent.length;
+      bridge.receive(upTopic(role, 'query'), envelope);
+      await settle();
+      return sent
+        .slice(before)
+        .filter(({ topic }) => topic === downTopic(role, 'tick'))
+        .map(({ payload }) => open(tickKind, payload, realm, () => CAST.bridge.key).value);
+    },
     /** All receipts that a device got, as bytes in hex. */
     bytes: (device: string) => bytesTold(sent, device).map(toHex),
     /** Runs without a final receipt. */
@@ -562,6 +598,10 @@ const TABLES = [
   'tombstones',
   'payers',
   'revokes',
+  'pools',
+  'pool_windows',
+  'leases',
+  'policies',
   'evidence',
 ];
 

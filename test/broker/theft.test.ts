@@ -12,7 +12,6 @@ import fc from 'fast-check';
 import { expect, test } from 'vitest';
 import type { Policy } from '../../src/objects/policy.ts';
 import { open } from '../../src/objects/kind.ts';
-import { query as queryKind } from '../../src/objects/query.ts';
 import { revoke as revokeKind } from '../../src/objects/revoke.ts';
 import { type Tick, tick as tickKind } from '../../src/objects/tick.ts';
 import { downTopic, upTopic } from '../../src/topics.ts';
@@ -79,10 +78,7 @@ const step = fc.oneof(
 type Step = typeof step extends fc.Arbitrary<infer T> ? T : never;
 
 async function createTheft() {
-  const stage = await createStage();
-  const rules = { policies: [OPEN], isFresh: stage.nonces.isFresh };
-  const restart = () => stage.restart(undefined, { rules });
-  restart();
+  const stage = await createStage({ policies: [OPEN] });
   const life = { exp: NOW_S + 20 * 86_400, bands: ANYBODY };
   const parent = await putMandate(stage.store, {
     ...life,
@@ -188,12 +184,7 @@ async function createTheft() {
   async function act(one: Step): Promise<void> {
     if ('steal' in one) return steal(one.steal);
     if ('boot' in one) {
-      const question = {
-        question: 'boot',
-        echo: crypto.getRandomValues(new Uint8Array(16)),
-      } as const;
-      const { envelope } = await sealed(queryKind, question, CAST.kiosk);
-      await stage.deliver('kiosk', 'query', envelope);
+      await stage.boots('kiosk');
       hear();
     } else if ('again' in one) {
       const again = asked[one.again % Math.max(asked.length, 1)];
@@ -213,7 +204,7 @@ async function createTheft() {
       await stage.deliver('guest', 'revoke', envelope);
       for (const gone of mandate === parent ? mandates.slice(0, 2) : [mandate]) left.delete(gone);
     } else if ('sweep' in one) await stage.bridge().sweep();
-    else restart();
+    else stage.restart();
     await settleUp();
   }
 
