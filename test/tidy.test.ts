@@ -34,6 +34,7 @@ const CROSS_CUTTING = [
   'device/kills', // the device's program on a real broker, killed under way
   'broker/unknown', // two hostile backends, killed under load
   'broker/invariants', // a whole bridge, under random stories
+  'broker/theft', // a whole bridge, and a thief with a kiosk's key
   'attacks', // a whole bridge, attacked in fifteen ways
   'ap2', // a whole bridge beside AP2's reference code
 ].map((name) => `test/${name}.test.ts`);

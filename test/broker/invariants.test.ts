@@ -2,9 +2,10 @@
  * The invariants of PROTOCOL.md §7 that the bridge alone must hold, under random stories.
  *
  * Method: fast-check writes a story of requests, online and under leases, copies, cancels, revokes,
- * restarts, power cuts, silences of two backends and time that passes. Then everything heals, every device sends again
- * what it has no final receipt for, and the truth is counted from outside: the receipts, what the
- * backends hold, and the store's own recount. A story that fails is printed with its seed.
+ * restarts, power cuts, silences of two backends and time that passes. Then everything heals, every
+ * device sends again what it has no final receipt for, and the truth is counted from outside: the
+ * receipts, what the backends hold, and the store's own recount. A story that fails is printed with
+ * its seed.
  */
 import fc from 'fast-check';
 import { describe, expect, test } from 'vitest';

@@ -372,7 +372,7 @@ describe('on the bridge', () => {
     expect(await stage.boots('glasses')).toHaveLength(1);
   });
 
-  test('a store that cannot keep a lease gives none; the boot is answered all the same', async () => {
+  test('a store that cannot keep a lease gives none; the boot is answered', async () => {
     const { stage } = await prepared();
     stage.disk.isFull = true;
     expect(await stage.boots('glasses')).toHaveLength(1);

@@ -3,10 +3,10 @@
  *
  * Method: the thief has the kiosk's key, its mandates and every lease that it was ever given, and
  * signs whatever fast-check writes: any amount, counter, action and time, old nonces and new,
- * copies, many at once; while the operator suspends and resumes the key, the payer pays online under
- * the same windows and revokes, and time goes by. A model of this file knows nothing but the Ticks
- * that were sent: what the last one says is left, less what was accepted since. After every step the
- * store counts all its windows again (I1).
+ * copies, many at once. Meanwhile the operator suspends and resumes the key, the payer pays online
+ * under the same windows and revokes, and time goes by. A model of this file knows nothing but the
+ * Ticks that were sent: what the last one says is left, less what was accepted since. After every
+ * step the store counts all its windows again (I1).
  */
 import fc from 'fast-check';
 import { expect, test } from 'vitest';

@@ -4,9 +4,9 @@ import { createSqliteStore } from '../../../broker/store/sqlite.ts';
 import { AUDIT_PAGE_ROWS } from '../../../src/limits.ts';
 import { random, timers } from '../../../src/node/platform.ts';
 import { openDatabase } from '../../../src/node/sqlite.ts';
-import { enrol, putMandate } from '../stage.ts';
+import { CAST, NOW_MS, NOW_S, enrol, putMandate } from '../stage.ts';
 import { accepted, close, decline, follow, recounted, revocationOf, send } from './acts.ts';
-import { start, succeed, total } from './acts.ts';
+import { start, succeed, total, yuan } from './acts.ts';
 
 const rolling = { kind: 'rolling', seconds: 60, max: 80_00n, count: 8 } as const;
 
@@ -30,7 +30,15 @@ async function busy() {
   );
   const other = await putMandate(store, { epoch: 2 });
   await close(store, await send(store, { mandate, payee: 'nobody' }));
-  const of = { paid, refund, hold, open, declined, access };
+  const terms = { exp: NOW_S + 60, upload: NOW_S + 120 };
+  const key = CAST.glasses.key.name;
+  const asked = { key, mandate, nowMs: NOW_MS };
+  const first = await store.lease(asked, () => ({ ...terms, amount: 5_00n, count: 2 }));
+  const spend = { mandate, nonce: first!.nonce, exp: terms.upload, amount: yuan(1_00n) };
+  await accepted(store, spend);
+  await store.lease(asked, () => ({ ...terms, amount: 7_00n, count: 1 }));
+  const leased = await accepted(store, spend);
+  const of = { paid, refund, hold, open, declined, access, leased };
   return { database, store, mandate, other, of, change: (sql: string) => void database.exec(sql) };
 }
 
@@ -48,6 +56,25 @@ const tampered: readonly (readonly [string, (part: Busy) => string])[] = [
   ['window within its maximum', () => 'UPDATE windows SET max = 9999999, settled = 9901'],
   ['window within its count', () => 'UPDATE windows SET max_count = 99, settled_count = 10'],
   ['a window of reservations', () => 'DELETE FROM windows'],
+  ['a window of leases', () => 'DELETE FROM windows'],
+  ['leased in a window', () => 'UPDATE windows SET pooled = pooled - 1'],
+  ['leased payments in a window', () => 'UPDATE windows SET pooled_count = pooled_count + 1'],
+  ['leased in a window', () => 'UPDATE pools SET closed_ms = 1'],
+  ['window within its maximum', () => 'UPDATE windows SET max = 9999999, pooled = 9000'],
+  ['window within its count', () => 'UPDATE windows SET max_count = 99, pooled_count = 9'],
+  ['rolling window within its maximum', () => 'UPDATE pools SET amount = 9000'],
+  ['rolling window within its count', () => 'UPDATE pools SET count = 99'],
+  ['what was leased', () => 'UPDATE pools SET amount = amount + 1'],
+  ['what was leased', () => 'UPDATE leases SET amount = 6; UPDATE pools SET amount = 6, drawn = 0'],
+  ['payments that were leased', () => 'UPDATE pools SET count = 5'],
+  ['a lease', () => 'DELETE FROM leases'],
+  ['evidence of a lease', () => `UPDATE leases SET nonce = nonce || '00'`],
+  ['drawn from a lease', () => 'UPDATE pools SET drawn = 0'],
+  ['payments drawn from a lease', () => 'UPDATE pools SET drawn_count = 0'],
+  [
+    'payments drawn from a lease',
+    ({ of }) => `UPDATE runs SET lease = NULL WHERE id = '${of.leased.id}'`,
+  ],
   [
     'rolling window within its maximum',
     ({ of }) => `UPDATE reservations SET minor = 9000 WHERE run = '${of.paid.id}' AND place = 1`,
