@@ -2,9 +2,10 @@
  * `npm run build`: one file per program, dist/device.mjs and dist/bridge.mjs, each of which runs
  * with nothing beside it but Node.
  *
- * Left out is what MQTT.js and its kind carry for browsers and proxies and this project never asks
- * for (WebSockets, SOCKS, timers in workers), and a copy of Node's own streams. What programs read
- * from beside their sources (the wasm of the code reader) is put into the file, compressed.
+ * Left out is what libraries carry for others and this project never asks for: WebSockets, SOCKS
+ * and timers in workers (MQTT.js), threads (pino), quantiles and traces (prom-client), and a copy
+ * of Node's own streams. What programs read from beside their sources (the wasm of the code reader)
+ * is put into the file, compressed.
  *
  * Usage: npm run build [-- --out DIR]
  */
@@ -41,8 +42,13 @@ async function bundle(side: (typeof SIDES)[number]): Promise<Metafile> {
     metafile: true,
     logLevel: 'warning',
     define: { SAYTAP_SIDE: JSON.stringify(side), SAYTAP_VERSION: JSON.stringify(version) },
-    // cbor-x without code made at run time, so that it also runs where that is forbidden.
-    alias: { 'cbor-x': 'cbor-x/index-no-eval', 'readable-stream': 'node:stream' },
+    alias: {
+      // Without code made at run time, so that it also runs where that is forbidden.
+      'cbor-x': 'cbor-x/index-no-eval',
+      'readable-stream': 'node:stream',
+      // The code without what draws it: the device draws it itself.
+      qrcode: 'qrcode/lib/core/qrcode.js',
+    },
     // A native part: who keeps a key in a token puts it beside the file (docs/keys.md).
     external: ['pkcs11js'],
     plugins: [unused(), wasm()],
@@ -60,7 +66,7 @@ function unused(): Plugin {
   return {
     name: 'unused',
     setup({ onResolve, onLoad }) {
-      const filter = /^(ws|socks|worker-timers)$/;
+      const filter = /^(ws|socks|worker-timers|thread-stream|tdigest|@opentelemetry\/api)$/;
       onResolve({ filter }, ({ path }) => ({ path, namespace: 'unused' }));
       onLoad({ filter: /.*/, namespace: 'unused' }, ({ path }) => ({
         contents: `

@@ -88,6 +88,8 @@ export const bridgeConfig = z.strictObject({
   cancelAfterSeconds: z.optional(z.int().check(z.minimum(1), z.maximum(86_400))),
   /** Days after which the contents of evidence are deleted; without it they are kept. */
   evidenceDays: z.optional(z.int().check(z.minimum(31), z.maximum(36_500))),
+  /** Prometheus reads http://127.0.0.1:PORT/metrics. */
+  metrics: z.optional(z.strictObject({ port: z.int().check(z.minimum(0), z.maximum(65_535)) })),
   log: z._default(z.enum(['debug', 'info', 'warn', 'error']), 'info'),
 });
 

@@ -26,12 +26,14 @@ import { BRIDGE_CLIENT, startBroker } from '../src/node/broker.ts';
 import { createHttp, serveHttp } from '../src/node/http.ts';
 import { connectLink } from '../src/node/link.ts';
 import { createLog } from '../src/node/log.ts';
+import { createMetrics } from '../src/node/metrics.ts';
 import { archive } from '../src/node/archive.ts';
 import { openPages } from '../src/node/pages.ts';
 import { clock, files, random, timers } from '../src/node/platform.ts';
 import { askSocket, serveSocket } from '../src/node/socket.ts';
 import { openDatabase } from '../src/node/sqlite.ts';
 import { createAccounts } from './accounts.ts';
+import { findSupervisor } from '../src/node/supervisor.ts';
 import { createLedgerBackend } from './backends/ledger.ts';
 import { type Place, makeBackup, restoreBackup } from './backup.ts';
 import { type Bridge, createBridge } from './bridge.ts';
@@ -41,6 +43,7 @@ import { createEnrolments } from './enrolment.ts';
 import { type Identities, createIdentities } from './identities.ts';
 import { toBody } from './hmac.ts';
 import { keptPolicies, takePolicy } from './policies.ts';
+import { measureStore } from './metrics.ts';
 import { type OperatorParts, operate as answer } from './operator.ts';
 import { type Route, answerBy } from './routes.ts';
 import { createReceipts } from './receipts.ts';
@@ -67,7 +70,10 @@ export async function main(configFile: string, write: (line: string) => void): P
     process.once('SIGINT', done);
   });
   const bridge = await startBridge(configFile, write);
+  const supervisor = findSupervisor();
+  supervisor.ready(() => true); // That it can say so means that its loop turns.
   await told;
+  supervisor.stopping();
   await bridge.stop();
 }
 
@@ -215,6 +221,9 @@ export async function startBridge(
     }));
   if (web) origin = origin?.replace(/:0$/, `:${web.port}`);
 
+  parts.metrics.gauge('broker_connected', '1 when the broker is there.', () => (wasUp ? 1 : 0));
+  const scrape = config.metrics && (await parts.metrics.serve(config.metrics.port));
+
   const sweep = () =>
     bridge.sweep().catch((error: Error) => {
       log('warn', 'cannot look for open payments yet', { why: error.message });
@@ -237,6 +246,7 @@ export async function startBridge(
       : []),
   ];
   write(`bridge of ledger ${config.ledger} (${config.environment}) at broker ${mqttUrl}`);
+  if (scrape) write(`metrics at http://127.0.0.1:${scrape.port}/metrics`);
 
   return {
     mqttUrl,
@@ -248,6 +258,7 @@ export async function startBridge(
       await operator.close();
       await web?.close();
       await webhook?.close();
+      await scrape?.close();
       await bridge.close();
       await link.close();
       await broker?.close();
@@ -300,6 +311,7 @@ async function assemble(
       /** With `https`. */
       authority: CertificateAuthority | undefined;
       log: ReturnType<typeof createLog>;
+      metrics: ReturnType<typeof createMetrics>;
       close: () => Promise<void>;
     }>
 > {
@@ -343,9 +355,10 @@ async function assemble(
     if (isNew) await store.setMeta('installed', '1');
     const { url, secret } = config.risk;
     const rules = { policies, isFresh: nonces.isFresh };
+    const metrics = createMetrics('bridge');
     const bridge = createBridge({
       realm,
-      store,
+      store: measureStore(metrics, store),
       identities,
       risk: createRiskClient({ ...ports, url, secret: secretOf(secret) }),
       backends,
@@ -392,6 +405,7 @@ async function assemble(
       origin: () => config.https?.url,
       root,
       log,
+      metrics,
       async close() {
         await bridge.close();
         closeHttp();

@@ -37,7 +37,7 @@ import { type Device, type Surface, createDevice } from './runtime.ts';
 import { type SetAside, openOutbox } from './salvage.ts';
 import { createCodeReader } from './sense/look.ts';
 import { type Terminal, createTerminal } from './terminal.ts';
-import { createTime } from './time.ts';
+import { type Time, createTime } from './time.ts';
 import { createTrust } from './trust.ts';
 import type { Figures } from './waiting.ts';
 
@@ -55,7 +55,12 @@ export type DevicePorts = KeyPorts &
     machine: Machine;
   }>;
 
-type ReceiptListener = (id: string, receipt: Receipt, envelope: Uint8Array) => void;
+type ReceiptListener = (
+  id: string,
+  receipt: Receipt,
+  envelope: Uint8Array,
+  isFirst: boolean,
+) => void;
 
 /** What every running device has. */
 type Running = Readonly<{
@@ -64,6 +69,7 @@ type Running = Readonly<{
   setAside: SetAside | undefined;
   /** Resolves, once told to the person, when the disk has failed: the program is to end. */
   failed: Promise<OperatorError>;
+  time: Time;
   link: DeviceLink;
   /** Calls `hear` for every verified receipt, with the bytes that came. */
   onReceipt: (hear: ReceiptListener) => void;
@@ -213,7 +219,7 @@ export function startDevice(
     },
     {
       receipt(id, receipt, envelope, isFirst) {
-        for (const hear of listeners) hear(id, receipt, envelope);
+        for (const hear of listeners) hear(id, receipt, envelope, isFirst);
         tellReady();
         if (isFirst) for (const line of lines) line.hear(id, receipt);
       },
@@ -245,6 +251,7 @@ export function startDevice(
     outbox,
     setAside,
     failed,
+    time,
     link,
     onReceipt: (hear) => void listeners.add(hear),
     ready: () => (isReady() ? Promise.resolve() : new Promise((done) => waiting.add(done))),

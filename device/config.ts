@@ -61,6 +61,10 @@ export const deviceConfig = z.strictObject({
       store: 'file',
     },
   ),
+  /** Prometheus reads http://127.0.0.1:PORT/metrics. */
+  metrics: z.optional(z.strictObject({ port: z.int().check(z.minimum(0), z.maximum(65_535)) })),
+  /** Whether a person types here; without a prompt it runs until SIGTERM. */
+  prompt: z._default(z.boolean(), true),
   log: z._default(z.enum(['debug', 'info', 'warn', 'error']), 'warn'),
 });
 

@@ -8,13 +8,18 @@ import { archive } from '../src/node/archive.ts';
 import { connectLink } from '../src/node/link.ts';
 import { createLog } from '../src/node/log.ts';
 import { loadTokens } from '../src/node/pkcs11.ts';
+import { createMetrics } from '../src/node/metrics.ts';
 import { clock, credentials, files, machine, random, timers } from '../src/node/platform.ts';
 import { openDatabase } from '../src/node/sqlite.ts';
+import { findSupervisor } from '../src/node/supervisor.ts';
 import { codeWasm } from '../src/node/wasm.ts';
-import { startDevice } from './compose.ts';
-import { deviceConfig } from './config.ts';
+import { type RunningGlasses, type RunningKiosk, startDevice } from './compose.ts';
+import { type DeviceConfig, deviceConfig } from './config.ts';
+import { measureDevice } from './metrics.ts';
+import type { Outbox } from './outbox.ts';
 import { clerkPhrases } from './phrases.ts';
 import { serve, wear } from './prompt.ts';
+import type { Surface } from './runtime.ts';
 import { createTerminalSurface } from './surface/terminal.ts';
 
 /** Runs the device of a configuration file with a prompt, until `quit`, end of input or SIGTERM. */
@@ -43,7 +48,49 @@ export async function main(configFile: string, write: (line: string) => void): P
     surface,
     createTerminalSurface(write, { name: 'staff', isColoured }).say,
   );
+  const metrics = createMetrics('device');
+  measureDevice(metrics, running, running.time, clock);
+  const scrape = config.metrics && (await metrics.serve(config.metrics.port));
   write(`${config.device} (${config.profile}, ${config.environment}) on ${config.mqtt.url}`);
+  if (scrape) write(`metrics at http://127.0.0.1:${scrape.port}/metrics`);
+  const supervisor = findSupervisor();
+  supervisor.ready(() => isWorking(running.outbox));
+  let failure: OperatorError | undefined;
+  const failed = running.failed.then((error) => void (failure = error));
+  if (config.prompt) await converse(config, at(config.folder), running, surface, write);
+  else await Promise.race([untilTold(), failed]);
+  supervisor.stopping();
+  // Nothing can be kept any more; what is open is told at the next start.
+  if (failure) throw failure;
+  await running.leave();
+  await running.stop();
+  await scrape?.close();
+}
+
+/** A device whose outbox cannot be read can take no payment: it had better be started again. */
+function isWorking(outbox: Outbox): boolean {
+  try {
+    return outbox.counter('') === 0;
+  } catch {
+    return false;
+  }
+}
+
+function untilTold(): Promise<void> {
+  return new Promise((done) => {
+    process.once('SIGTERM', () => done());
+    process.once('SIGINT', () => done());
+  });
+}
+
+/** Takes lines that a person types, until `quit`, end of input or SIGTERM. */
+async function converse(
+  config: DeviceConfig,
+  folder: string,
+  running: RunningGlasses | RunningKiosk,
+  surface: Surface,
+  write: (line: string) => void,
+): Promise<void> {
   const input = createInterface({ input: process.stdin });
   // From here on, so that no line is lost and an end of input before the first payment is noticed.
   const lines = input[Symbol.asyncIterator]();
@@ -68,28 +115,24 @@ export async function main(configFile: string, write: (line: string) => void): P
               device: running.device,
               surface,
               files,
-              folder: at(config.folder),
+              folder,
               language: config.language,
             },
             line,
           );
   // Every line at once, also while the service is away: what is asked now is answered now, and a
   // confirmation never waits for a question that is not there yet.
-  let failure: OperatorError | undefined;
-  void running.failed.then((error) => {
-    failure = error;
+  let hasFailed = false;
+  void running.failed.then(() => {
+    hasFailed = true;
     input.close();
   });
   for await (const line of { [Symbol.asyncIterator]: () => lines }) {
-    if (line.trim() === 'quit' || failure) break;
+    if (line.trim() === 'quit' || hasFailed) break;
     // One line that goes wrong must not take the device down with what it has in its outbox.
     take(line).catch((error: unknown) => {
       surface.say(error instanceof Error ? error.message : String(error), 'bad');
     });
   }
   input.close();
-  // Nothing can be kept any more; what is open is told at the next start.
-  if (failure) throw failure;
-  await running.leave();
-  await running.stop();
 }

@@ -319,6 +319,9 @@ export const PRESENCE_LIST_MAX = 16;
 export const PRESENCE_MS = 60_000;
 /** Session numbers reserved by one write to the disk: half a minute of attempts to connect. */
 export const SESSIONS_RESERVED = 64;
+/** A word to the service manager takes at most this long, and life is told this often. */
+export const SUPERVISOR_MS = 5_000;
+export const WATCHDOG_MS = 15_000;
 
 /** A program that says nothing for this long after its start has failed (a Pi is slow). */
 export const CHILD_START_MS = 60_000;

@@ -282,3 +282,18 @@ export type Log = (
   event: string,
   fields?: Readonly<Record<string, string | number | boolean>>,
 ) => void;
+
+/**
+ * Numbers for operators, read by their monitoring. No name and no label says who was paid, by whom,
+ * how much or on which device.
+ */
+export type Metrics = Readonly<{
+  /** A counter with these labels; the returned function counts one. */
+  counter: <Label extends string>(
+    name: string,
+    help: string,
+    labels: readonly Label[],
+  ) => (values: Readonly<Record<Label, string>>) => void;
+  /** A number that is asked for at each reading; undefined leaves it out. */
+  gauge: (name: string, help: string, read: () => number | undefined) => void;
+}>;

@@ -18,6 +18,7 @@ const PATIENCE = { timeout: 20_000 };
 const folder = mkdtempSync(join(tmpdir(), 'saytap-build-'));
 const alone = (side: string) => join(folder, side, `${side}.mjs`);
 const children: ChildProcess[] = [];
+const programs: { lines: string[] }[] = [];
 
 beforeAll(() => {
   execFileSync(process.execPath, [join(ROOT, 'build.ts'), '--out', join(folder, 'dist')]);
@@ -43,6 +44,7 @@ function run(side: string, args: readonly string[]) {
   });
   children.push(child);
   const lines: string[] = [];
+  programs.push({ lines });
   createInterface({ input: child.stdout }).on('line', (line) => lines.push(line));
   createInterface({ input: child.stderr }).on('line', (line) => lines.push(`! ${line}`));
   const url = async () => {
@@ -93,13 +95,21 @@ test('pays by voice and for a looked-at order, with nothing but the two files', 
     mqtt: { listen },
     risk: { url: risk, secret: 'risk.secret' },
     backends: [{ kind: 'ledger', url: ledger, secret: 'ledger.secret' }],
+    metrics: { port: 0 },
   });
   const device = (name: 'glasses' | 'kiosk', settings: object) =>
     // A built file is its program: `device.mjs --config` is `saytap device --config`.
     run('device', [
       '--config',
       place.configure(name, {
-        ...{ ...shared, profile: name, folder: name, mqtt: { url: mqtt }, log: 'info' },
+        ...{
+          ...shared,
+          profile: name,
+          folder: name,
+          mqtt: { url: mqtt },
+          log: 'info',
+          metrics: { port: 0 },
+        },
         ...settings,
       }),
     ]);
@@ -128,6 +138,19 @@ test('pays by voice and for a looked-at order, with nothing but the two files', 
   await heard(glasses, '2 × Latte');
   await press();
   await heard(glasses, 'Paid 40.00 yuan');
+
+  const metrics = async (who: { lines: string[] }) => {
+    const url = /http:\S+\/metrics/.exec(who.lines.join('\n'))![0];
+    return (await fetch(url)).text();
+  };
+  const seen = await metrics(glasses);
+  expect(seen).toContain('saytap_device_receipts_total{outcome="captured",reason=""} 2');
+  expect(seen).toContain('saytap_device_link_ready 1');
+  expect(seen).toContain('saytap_device_outbox_open 0');
+  const bridge = programs.find(({ lines }) => lines.some((line) => /^bridge of/.test(line)))!;
+  expect(await metrics(bridge)).toContain(
+    'saytap_bridge_requests_total{action="pay",outcome="captured",reason=""} 2',
+  );
 
   const paid = (await teller.balances()).find(({ kind }) => kind === 'payee');
   expect(paid?.money.minor).toBe(43_00n);

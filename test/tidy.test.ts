@@ -26,6 +26,7 @@ const CROSS_CUTTING = [
   'kills',
   'protocol',
   'vectors',
+  'units', // systemd's judgement of image/systemd
   'mosquitto', // a whole site on a real broker
   'away', // a whole site, each part of it away for a while
   'token', // a whole site whose glasses have their key in a token
