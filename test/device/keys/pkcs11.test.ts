@@ -1,17 +1,26 @@
 // Real tokens: made, signed with, succeeded, taken out, put back, and refused without harm.
-import { chmodSync, existsSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
+import { createPrivateKey } from 'node:crypto';
+import { chmodSync, existsSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
+import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterAll, beforeAll, describe, expect, test } from 'vitest';
 import { openKeyStore } from '../../../device/keys/choice.ts';
-import { keyOf } from '../../../device/keys/pkcs11.ts';
+import { keyOf, openTokenKeys } from '../../../device/keys/pkcs11.ts';
 import { KeyFailure, type KeyStore, checkKey } from '../../../device/keys/store.ts';
 import { fromHex, toHex } from '../../../src/bytes.ts';
 import { encodeCbor } from '../../../src/cbor.ts';
-import { openEnvelope, signEnvelope } from '../../../src/cose.ts';
+import { type Signer, openEnvelope, signEnvelope } from '../../../src/cose.ts';
 import { OperatorError } from '../../../src/errors.ts';
 import { loadTokens } from '../../../src/node/pkcs11.ts';
 import { files, random } from '../../../src/node/platform.ts';
-import type { LoadTokens } from '../../../src/platform.ts';
+import {
+  type Files,
+  type LoadTokens,
+  type OpenToken,
+  TokenFailure,
+  type TokenSession,
+} from '../../../src/platform.ts';
+import { generatePem, nodeSigner } from '../../../src/signer.ts';
 import { REALM } from '../stage.ts';
 import {
   type Hardware,
@@ -306,6 +315,104 @@ describe('what stands in the way is told when the device starts', () => {
     const ports = { files, random, loadTokens, credentials };
     const store = openKeyStore({ ...device.config, keys }, (path) => path, ports);
     await checkKey(await made(store));
+  });
+});
+
+/** A token of memory, and one that answers as it is told. */
+function createMemory(answer: () => TokenFailure | undefined = () => undefined) {
+  const keys = new Map<string, Signer>();
+  const asking = async <T>(run: () => T): Promise<T> => {
+    const failure = answer();
+    if (failure) throw failure;
+    return run();
+  };
+  const session: TokenSession = {
+    generate: (id) =>
+      asking(() => {
+        const signer = nodeSigner(createPrivateKey(generatePem('ES256')));
+        keys.set(toHex(id), signer);
+        const { x, y } = signer.key.public as { x: Uint8Array; y: Uint8Array };
+        return Uint8Array.from([0x04, 0x41, 0x04, ...x, ...y]);
+      }),
+    sign: () => asking(() => new Uint8Array(64)),
+    list: () => asking(() => [...keys.keys()].map(fromHex)),
+    destroy: (id) => asking(() => void keys.delete(toHex(id))),
+  };
+  return { keys, open: () => asking(() => session) };
+}
+
+describe('without a real token', () => {
+  const pin = { from: 'pin', read: () => PIN };
+  const openWith = (open: OpenToken, folder: string, ports = files) =>
+    openTokenKeys({ files: ports, random, open, folder, device: 'd', token: 'glasses', pin });
+
+  test('a crash at any step of prepare and promote leaves a key, and loses none', async () => {
+    const folder = mkdtempSync(join(tmpdir(), 'saytap-register-'));
+    for (const verb of ['prepare', 'promote'] as const) {
+      for (let last = 0, isDone = false; !isDone; last++) {
+        rmSync(folder, { recursive: true });
+        files.folder(folder);
+        let left = Infinity;
+        const die = () => (left-- <= 0 ? new TokenFailure('CKR_DEVICE_REMOVED', 'cut') : undefined);
+        const memory = createMemory(die);
+        const dying: Files = {
+          ...files,
+          replace(...all) {
+            if (left-- <= 0) throw new Error('power cut');
+            files.replace(...all);
+          },
+        };
+        const store = openWith(memory.open, folder, dying);
+        const old = (await made(store)).key.name;
+        const next = verb === 'promote' ? (await store.prepare()).key.name : undefined;
+        left = last;
+        isDone = await store[verb]().then(
+          () => left >= 0,
+          () => false,
+        );
+        left = Infinity;
+        const after = openWith(memory.open, folder);
+        const now = after.current()?.key.name;
+        expect(verb === 'prepare' ? [old] : [old, next]).toContain(now);
+        // Whatever was left behind is destroyed by the next succession.
+        await after.prepare();
+        await after.promote();
+        expect(memory.keys.size).toBe(1);
+      }
+    }
+    rmSync(folder, { recursive: true });
+  });
+
+  test.each([
+    ['CKR_PIN_INCORRECT', /^refused: .* refuses the PIN in pin/, 1],
+    ['CKR_PIN_LOCKED', /^refused: .* locked .*tpm2_dictionarylockout --clear-lockout/, 1],
+    ['CKR_PIN_EXPIRED', /^refused: .* no PIN in force/, 1],
+    ['CKR_MECHANISM_INVALID', /^refused: .* does not do ECDSA over P-256/, 1],
+    ['TWO_TOKENS', /^refused: two tokens are named glasses/, 1],
+    ['BARE_KEY', /^refused: .* can be read out/, 1],
+    ['SLOW', /^away: the token glasses does not answer \(why\)/, 1],
+    ['NO_TOKEN', /^away: no token is named glasses: put it in$/, 2],
+    ['CKR_DEVICE_REMOVED', /^away: the token glasses does not answer/, 2],
+    ['CKR_GENERAL_ERROR', /^away: the token glasses does not answer/, 2],
+  ] as const)('%s: what to do, and how often it is opened', async (code, words, times) => {
+    const folder = mkdtempSync(join(tmpdir(), 'saytap-register-'));
+    let opened = 0;
+    const memory = createMemory(() => {
+      opened++;
+      return new TokenFailure(code, 'why');
+    });
+    expect(await troubleOf(() => openWith(memory.open, folder).prepare())).toMatch(words);
+    expect(opened).toBe(times);
+    rmSync(folder, { recursive: true });
+  });
+
+  test('a signature that is not of this key is no signature', async () => {
+    const folder = mkdtempSync(join(tmpdir(), 'saytap-register-'));
+    const signer = await made(openWith(createMemory().open, folder));
+    expect(await troubleOf(() => checkKey(signer))).toBe(
+      'refused: the token glasses signs with another key',
+    );
+    rmSync(folder, { recursive: true });
   });
 });
 
