@@ -12,6 +12,7 @@ import {
   CERTIFICATE_DAYS,
   CERTIFY_MS,
   HTTP_BYTES_MAX,
+  OPERATOR_PAGE_ROWS,
   SWEEP_MS,
   TICK_SLOT_MS,
 } from '../src/limits.ts';
@@ -32,6 +33,12 @@ import { openPages } from '../src/node/pages.ts';
 import { clock, files, random, timers } from '../src/node/platform.ts';
 import { askSocket, serveSocket } from '../src/node/socket.ts';
 import { openDatabase } from '../src/node/sqlite.ts';
+import {
+  type WantedBroker,
+  type WantedCertificate,
+  certifyDevice,
+  writeBrokerFiles,
+} from './access.ts';
 import { createAccounts } from './accounts.ts';
 import { findSupervisor } from '../src/node/supervisor.ts';
 import { createLedgerBackend } from './backends/ledger.ts';
@@ -44,7 +51,7 @@ import { type Identities, createIdentities } from './identities.ts';
 import { toBody } from './hmac.ts';
 import { keptPolicies, takePolicy } from './policies.ts';
 import { measureStore } from './metrics.ts';
-import { type OperatorParts, operate as answer } from './operator.ts';
+import { type KeyView, type OperatorParts, operate as answer } from './operator.ts';
 import { type Route, answerBy } from './routes.ts';
 import { createReceipts } from './receipts.ts';
 import { createRiskClient } from './risk/client.ts';
@@ -130,6 +137,42 @@ export async function restore(
   const socket = join(place.at(place.config.folder), SOCKET);
   const isRunning = async () => (await askSocket(socket, '{}')) !== undefined;
   await restoreBackup({ ...ports, random, isRunning }, place, resolve(folder), write);
+}
+
+/** Writes the files of a site's Mosquitto; devices whose every key is revoked are locked out. */
+export async function writeBroker(
+  configFile: string,
+  wanted: Omit<WantedBroker, 'lost'>,
+  write: (line: string) => void,
+): Promise<void> {
+  const place = placeOf(configFile);
+  const isNew = !files.list(place.at(place.config.folder)).includes('bridge.db');
+  const lost = isNew ? [] : await revokedDevices(configFile);
+  writeBrokerFiles({ files, random, clock }, place, { ...wanted, lost }, write);
+}
+
+/** Issues a device's certificate for the broker. */
+export function certify(
+  configFile: string,
+  wanted: WantedCertificate,
+  write: (line: string) => void,
+): void {
+  certifyDevice({ files, random, clock }, placeOf(configFile), wanted, write);
+}
+
+async function revokedDevices(configFile: string): Promise<readonly string[]> {
+  const standing = new Map<string, boolean>();
+  for (let after: string | undefined, isMore = true; isMore;) {
+    const question = { ask: 'keys', ...(after !== undefined && { after }) };
+    const rows = (await operate(configFile, question)) as readonly KeyView[];
+    for (const { device, status } of rows) {
+      if (device === undefined) continue;
+      standing.set(device, (standing.get(device) ?? true) && status === 'revoked');
+    }
+    after = rows.at(-1)?.name;
+    isMore = rows.length >= OPERATOR_PAGE_ROWS;
+  }
+  return [...standing].flatMap(([device, isRevoked]) => (isRevoked ? [device] : []));
 }
 
 const ports = Object.freeze({ files, archive, clock, openDatabase });

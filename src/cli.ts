@@ -54,6 +54,7 @@ const GROUPS: Readonly<Record<string, Readonly<Record<string, Load>>>> = {
       audit: () => import('./commands/audit.ts'),
       keys: () => import('./commands/keys.ts'),
       invite: () => import('./commands/invite.ts'),
+      broker: () => import('./commands/broker.ts'),
     },
   }),
   'Look and check': {

@@ -81,6 +81,28 @@ export type Programs = Readonly<{
       backup: (configFile: string, folder: string, write: Write) => Promise<void>;
       /** Puts a backup in the place of what the bridge has. */
       restore: (configFile: string, folder: string, write: Write) => Promise<void>;
+      /** Writes the files with which Mosquitto keeps a site's devices apart. */
+      writeBroker: (
+        configFile: string,
+        wanted: Readonly<{
+          folder: string;
+          hosts: readonly string[];
+          port: number | undefined;
+          at: string | undefined;
+        }>,
+        write: Write,
+      ) => Promise<void>;
+      /** Issues a device's certificate for the broker. */
+      certify: (
+        configFile: string,
+        wanted: Readonly<{
+          device: string;
+          folder: string;
+          key: string | undefined;
+          days: number | undefined;
+        }>,
+        write: Write,
+      ) => void;
     }>;
   device: Program;
   risk: Program;

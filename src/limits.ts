@@ -323,6 +323,16 @@ export const SESSIONS_RESERVED = 64;
 export const SUPERVISOR_MS = 5_000;
 export const WATCHDOG_MS = 15_000;
 
+/** A site's broker. Its certificate and the bridge's last until somebody would forget how; a run of
+ *  `saytap broker config` in the last year renews them. One issued by hand lasts two years. */
+export const BROKER_CERTIFICATE_DAYS = 3_650;
+export const BROKER_RENEW_DAYS = 365;
+export const HAND_CERTIFICATE_DAYS = 730;
+/** MQTT packets that a broker reads: the longest envelope with its topic, or a will twice. */
+export const BROKER_PACKET_BYTES_MAX = 2 * ENVELOPE_BYTES_MAX;
+/** Messages that wait for one client; beyond them the broker drops, and devices send again. */
+export const BROKER_QUEUE_MAX = 10_000;
+
 /** A program that says nothing for this long after its start has failed (a Pi is slow). */
 export const CHILD_START_MS = 60_000;
 /** Devices of a fresh start reach their bridge within this time. */

@@ -100,6 +100,18 @@ export async function createSite(risks: object = {}) {
   /** Final receipts that came, with repetitions: subject and bytes. */
   const finals: { id: string; bytes: string; receipt: Receipt }[] = [];
 
+  /** Writes bridge.yaml, and returns the file. */
+  function configureBridge(mqtt: object): string {
+    return place.configure('bridge', {
+      ...shared,
+      folder: 'bridge',
+      mqtt,
+      risk: { url: risk.url, secret: 'risk.secret' },
+      backends: [{ kind: 'ledger', url: ledger.url, secret: 'ledger.secret' }],
+      log: 'error',
+    });
+  }
+
   return {
     folder,
     risk,
@@ -109,18 +121,12 @@ export async function createSite(risks: object = {}) {
     said,
     logged,
     finals,
+    configureBridge,
     /** For calls of the ledger. */
     signs: { http, url: ledger.url, secret: secret('ledger'), clock, random },
     /** Starts the bridge, which needs no broker to be there. */
     async openBridge(mqtt: object) {
-      const file = place.configure('bridge', {
-        ...shared,
-        folder: 'bridge',
-        mqtt,
-        risk: { url: risk.url, secret: 'risk.secret' },
-        backends: [{ kind: 'ledger', url: ledger.url, secret: 'ledger.secret' }],
-        log: 'error',
-      });
+      const file = configureBridge(mqtt);
       const bridge = await startBridge(file, () => {});
       let stopped: Promise<void> | undefined;
       const stop = () => (stopped ??= bridge.stop());
@@ -128,7 +134,7 @@ export async function createSite(risks: object = {}) {
       return { ...bridge, stop };
     },
     /** The configuration file of the glasses, whose key lies in a file unless told. */
-    glassesAt: (url: string, keys: object = { store: 'file' }) =>
+    glassesAt: (url: string, keys: object = { store: 'file' }, tls: object = {}) =>
       place.configure('glasses', {
         ...shared,
         profile: 'glasses',
@@ -136,15 +142,15 @@ export async function createSite(risks: object = {}) {
         device: STORY.glasses,
         keys,
         mandates: 'mandates',
-        mqtt: { url },
+        mqtt: { url, ...tls },
       }),
     /**
      * Starts the bridge and the glasses in this process. The glasses' key lies in a file unless
-     * told.
+     * told; `tls` names their PEM files.
      */
-    async open(mqtt: object, keys?: object) {
+    async open(mqtt: object, keys?: object, tls?: object) {
       const bridge = await this.openBridge(mqtt);
-      const path = this.glassesAt(bridge.mqttUrl, keys);
+      const path = this.glassesAt(bridge.mqttUrl, keys, tls);
       const glasses = startDevice(
         parseConfig(deviceConfig, requireText(files, path), path),
         (name) => resolve(folder, name),
