@@ -41,6 +41,7 @@ import {
 } from './access.ts';
 import { createAccounts } from './accounts.ts';
 import { findSupervisor } from '../src/node/supervisor.ts';
+import { approvalVerbs } from './approvals.ts';
 import { createLedgerBackend } from './backends/ledger.ts';
 import { type Place, makeBackup, restoreBackup } from './backup.ts';
 import { type Bridge, createBridge } from './bridge.ts';
@@ -60,6 +61,7 @@ import type { Store } from './store/port.ts';
 import { createSqliteStore } from './store/sqlite.ts';
 import { createNonces } from './tick.ts';
 import { createVisits } from './visits.ts';
+import { wearerVerbs } from './wearers.ts';
 
 /** A running bridge; `mqttUrl` is where devices reach it, `notificationsUrl` where backends do. */
 export type RunningBridge = Readonly<{
@@ -251,7 +253,9 @@ export async function startBridge(
       answer: (question) => notified(bridge, question),
     }));
   const pages = openPages();
-  const visits = createVisits({ accounts, pages, verbs: {}, origin: () => origin, log });
+  const desk = { ...parts, isOnline: () => undefined };
+  const verbs = { ...approvalVerbs(desk), ...wearerVerbs(desk) };
+  const visits = createVisits({ accounts, pages, verbs, origin: () => origin, log });
   const routes: readonly Route[] = [parts.enrolments.route, visits];
   const web =
     https &&

@@ -64,8 +64,8 @@ export function createVisits(
         return json(200, {}, { 'set-cookie': await accounts.logout(question) });
       default: {
         const visitor = await accounts.visitor(question);
+        if (name === 'session') return json(200, visitor ?? {});
         if (!visitor) throw new PaymentError('bad_signature', 'nobody is logged in here');
-        if (name === 'session') return json(200, visitor);
         const verb = Object.hasOwn(verbs, name) ? verbs[name]! : undefined;
         if (!verb?.roles.includes(visitor.role)) {
           throw new PaymentError('role_forbidden', 'this login may not do that');

@@ -10,8 +10,8 @@ import { fromBody, signCall } from '../broker/hmac.ts';
 export type LedgerBalance = Readonly<{ account: string; kind: string; money: Money }>;
 
 export type Teller = Readonly<{
-  /** Opens a funding account linked to a wallet, or leaves it as it is. */
-  open: (funding: string, wallet: string, balance: Money) => Promise<void>;
+  /** Opens a funding account, linked to a wallet if any, or leaves it as it is. */
+  open: (funding: string, wallet: string | undefined, balance: Money) => Promise<void>;
   /** Pays in from outside; the same key pays in once. */
   deposit: (key: string, funding: string, amount: Money) => Promise<void>;
   balances: () => Promise<readonly LedgerBalance[]>;

@@ -71,7 +71,7 @@ export function startPage(
     top.replaceChildren(el('strong', {}, `saytap · ${title(words)}`), other);
 
     const known = await world.ask('session');
-    let session = known.ok ? (known.value as Session) : undefined;
+    let session = known.ok && hasRole(known.value) ? known.value : undefined;
     if (isFirst && brought.login !== undefined && (await mayLogIn(frame, session))) {
       session = (await frame.ask<Session>('login', { secret: brought.login })) ?? session;
     }
@@ -84,6 +84,11 @@ export function startPage(
     }
     run(frame, session, isFirst ? brought : {});
   }
+}
+
+/** Nobody is an object without a role. */
+function hasRole(value: unknown): value is Session {
+  return (value as Partial<Session>).role !== undefined;
 }
 
 const TOLD_MS = 8_000;

@@ -124,6 +124,7 @@ test('only a POST asks, so no link and no picture does', async () => {
 
 test('who is logged in decides what may be asked', async () => {
   expect(await ask('mine', { n: 1 })).toMatchObject({ status: 401, reason: 'bad_signature' });
+  expect(await ask('session')).toMatchObject({ status: 200, headers: {} });
   visitor = operator;
   expect(await ask('mine', { n: 1 })).toMatchObject({ status: 403, reason: 'role_forbidden' });
   visitor = wearer;

@@ -88,7 +88,7 @@ export function limitsForm(
       el(
         'fieldset',
         {},
-        el('legend', {}, `${words.payees}: ${words.only} (${words.anywhere})`),
+        el('legend', {}, words.payees),
         ...boxes.map((box, at) =>
           el(
             'label',
@@ -97,6 +97,7 @@ export function limitsForm(
             el('span', {}, sellerName(sellers[at]!, language)),
           ),
         ),
+        el('small', {}, words.anywhere),
       ),
     fault,
     el('h3', {}, words.youSign),

@@ -154,9 +154,9 @@ export function home(frame: Frame, first: Standing, wallet: Signer, ways: Ways):
     const max = BigInt(window.max);
     const left = max > used ? max - used : 0n;
     const times = Math.max(0, window.count - window.usedCount);
-    const count = window.count === COUNT_UNLIMITED ? '' : words.leftCount(times);
     const what = windowText({ ...window, max } as Window, frame.language);
-    const said = words.left(money(String(left)), count);
+    const rest = money(String(left));
+    const said = window.count === COUNT_UNLIMITED ? words.left(rest) : words.leftOf(rest, times);
     return el(
       'div',
       { class: 'window' },
@@ -196,7 +196,8 @@ export function home(frame: Frame, first: Standing, wallet: Signer, ways: Ways):
           'div',
           {},
           el('h3', {}, device),
-          el('span', { class: online && !isOut ? 'quiet dot on' : 'quiet dot' }, state),
+          state !== '' &&
+            el('span', { class: online && !isOut ? 'quiet dot on' : 'quiet dot' }, state),
         ),
         !isOut && button(words.newLimits, () => ways.limits({ name, device })),
         !isOut && button(words.lost, () => block(name, device), { kind: 'grave' }),
