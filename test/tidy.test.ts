@@ -29,6 +29,7 @@ const CROSS_CUTTING = [
   'units', // systemd's judgement of image/systemd
   'mosquitto', // a whole site on a real broker
   'away', // a whole site, each part of it away for a while
+  'outage', // a kiosk beside a whole bridge, a day without the link
   'token', // a whole site whose glasses have their key in a token
   'broker/ledger/kill', // a whole program, killed at every step
   'broker/kills', // bridge and ledger, killed under load
