@@ -14,6 +14,7 @@ export function requireEach(
 ): readonly Readonly<{ path: string; bytes: Uint8Array }>[] {
   let names: readonly string[] = [];
   try {
+    files.access(path);
     names = files.list(path);
   } catch {
     return [{ path, bytes: requireBytes(files, path) }]; // No folder: a file, or nothing.
