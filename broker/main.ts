@@ -2,7 +2,7 @@
 import { dirname, join, resolve } from 'node:path';
 import { toHex } from '../src/bytes.ts';
 import type { Realm, Signer } from '../src/cose.ts';
-import { parseConfig } from '../src/config.ts';
+import { parseConfig, settingsOf } from '../src/config.ts';
 import { OperatorError, PaymentError, type Reason } from '../src/errors.ts';
 import { requireBytes, requireEach, requireFolder, requireText } from '../src/files.ts';
 import { openKeyFile, openSecretFile, readKeyFile, readSecretText } from '../src/keyfile.ts';
@@ -71,6 +71,9 @@ export type RunningBridge = Readonly<{
   httpsUrl: string | undefined;
   stop: () => Promise<void>;
 }>;
+
+/** What its configuration may say. */
+export const settings = settingsOf(bridgeConfig);
 
 /** Runs the bridge of a configuration file until SIGTERM or SIGINT. Throws OperatorError. */
 export async function main(configFile: string, write: (line: string) => void): Promise<void> {

@@ -1,7 +1,7 @@
 /** A device as a program: the real ports, a prompt, and what a person types into it. */
 import { dirname, resolve } from 'node:path';
 import { createInterface } from 'node:readline';
-import { parseConfig } from '../src/config.ts';
+import { parseConfig, settingsOf } from '../src/config.ts';
 import type { OperatorError } from '../src/errors.ts';
 import { requireText } from '../src/files.ts';
 import { archive } from '../src/node/archive.ts';
@@ -21,6 +21,9 @@ import { clerkPhrases } from './phrases.ts';
 import { serve, wear } from './prompt.ts';
 import type { Surface } from './runtime.ts';
 import { createTerminalSurface } from './surface/terminal.ts';
+
+/** What its configuration may say. */
+export const settings = settingsOf(deviceConfig);
 
 /** Runs the device of a configuration file with a prompt, until `quit`, end of input or SIGTERM. */
 export async function main(configFile: string, write: (line: string) => void): Promise<void> {

@@ -58,6 +58,7 @@ const GROUPS: Readonly<Record<string, Readonly<Record<string, Load>>>> = {
     },
   }),
   'Look and check': {
+    config: () => import('./commands/config.ts'),
     inspect: () => import('./commands/inspect.ts'),
     ...((typeof SAYTAP_SIDE === 'undefined' || SAYTAP_SIDE === 'bridge') && {
       verify: () => import('./commands/verify.ts'),

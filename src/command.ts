@@ -6,6 +6,7 @@
  * not work. What a command touches of the outside world it gets as its context.
  */
 import { parseArgs } from 'node:util';
+import type { Settings } from './config.ts';
 import type { Realm } from './cose.ts';
 import { OperatorError } from './errors.ts';
 import type { Clock, Files, Random } from './platform.ts';
@@ -112,7 +113,10 @@ export type Programs = Readonly<{
       exportJournal: (configFile: string, write: Write) => Promise<void>;
     }>;
 }>;
-type Program = Readonly<{ main: (configFile: string, write: Write) => Promise<void> }>;
+type Program = Readonly<{
+  main: (configFile: string, write: Write) => Promise<void>;
+  settings: Settings;
+}>;
 type Write = (line: string) => void;
 
 /** The outside world as a command sees it. */

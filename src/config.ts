@@ -4,8 +4,8 @@
  * Every problem is reported at once, each with its path, the value that stands there and what is
  * allowed, because a person who mends one line at a time starts the program ten times.
  */
-import { type Document, parseDocument } from 'yaml';
-import type * as z from 'zod/mini';
+import { type Document, parseDocument, stringify } from 'yaml';
+import * as z from 'zod/mini';
 import { OperatorError } from './errors.ts';
 import { CONFIG_BYTES_MAX } from './limits.ts';
 
@@ -48,6 +48,25 @@ function toPlain(document: Document, file: string): unknown {
   } catch (cause) {
     throw new OperatorError('config', `${file}: YAML aliases (*name) are not allowed`, { cause });
   }
+}
+
+/** The settings of one program, for the commands that only look at them. */
+export type Settings = Readonly<{
+  /** Checks a configuration. Throws OperatorError `config` that lists every problem. */
+  check: (text: string, file: string) => void;
+  /** The configuration as the program takes it, with what is left out filled in; YAML. */
+  print: (text: string, file: string) => string;
+  /** JSON Schema (draft 2020-12) of the file. */
+  schema: () => string;
+}>;
+
+export function settingsOf(schema: z.ZodMiniType): Settings {
+  return Object.freeze({
+    check: (text: string, file: string) => void parseConfig(schema, text, file),
+    print: (text: string, file: string) => stringify(parseConfig(schema, text, file)),
+    schema: () =>
+      JSON.stringify(z.toJSONSchema(schema, { io: 'input', unrepresentable: 'any' }), null, 2),
+  });
 }
 
 function problems(file: string, lines: readonly string[]): string {

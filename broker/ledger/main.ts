@@ -5,6 +5,7 @@ import { createHash } from 'node:crypto';
 import { basename, dirname } from 'node:path';
 import * as z from 'zod/mini';
 import { fromHex } from '../../src/bytes.ts';
+import { settingsOf } from '../../src/config.ts';
 import { OperatorError, PaymentError } from '../../src/errors.ts';
 import { HTTP_BYTES_MAX, HTTP_PAGE_ROWS, HTTP_SECRET_BYTES_MIN } from '../../src/limits.ts';
 import { createHttp, serveHttp } from '../../src/node/http.ts';
@@ -189,6 +190,9 @@ const OPTIONAL = {
 };
 
 const CONFIG = z.strictObject({ ...SERVICE, ...OPTIONAL });
+
+/** What its configuration may say. */
+export const settings = settingsOf(CONFIG);
 
 const OPTIONS = z.strictObject({
   ...SERVICE,

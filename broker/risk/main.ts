@@ -3,6 +3,7 @@
  */
 import * as z from 'zod/mini';
 import { fromHex } from '../../src/bytes.ts';
+import { settingsOf } from '../../src/config.ts';
 import { OperatorError } from '../../src/errors.ts';
 import { HTTP_BYTES_MAX, HTTP_SECRET_BYTES_MIN, RISK_PRUNE_MS } from '../../src/limits.ts';
 import { serveHttp } from '../../src/node/http.ts';
@@ -86,6 +87,9 @@ const SCORE = z.int().check(z.minimum(0), z.maximum(1_001));
 const THRESHOLDS = z.optional(z.strictObject({ stepUp: SCORE, deny: SCORE }));
 
 const CONFIG = z.strictObject({ ...SERVICE, thresholds: THRESHOLDS });
+
+/** What its configuration may say. */
+export const settings = settingsOf(CONFIG);
 
 const OPTIONS = z.strictObject({
   ...SERVICE,
