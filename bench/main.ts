@@ -1,9 +1,11 @@
 /**
  * `npm run bench`: bytes, codecs and signatures, the floor of one payment, the whole bridge beside
- * it, the same with HTTPS and JWS, load on a schedule, and all real programs end to end. Machines
- * are shared and noisy: read the ratios, and docs/speed.md for what they mean.
+ * it, the same with HTTPS and JWS, load on a schedule, a device that comes back with a full outbox,
+ * and all real programs end to end. Machines are shared and noisy: read the ratios, and
+ * docs/speed.md for what they mean.
  *
- * Usage: npm run bench [-- bytes|codec|floor|pipeline|http|load|mqtt ...]; without a name, all.
+ * Usage: npm run bench [-- bytes|codec|floor|pipeline|http|load|drain|mqtt ...]; without a name,
+ * all.
  */
 import { cpus } from 'node:os';
 
@@ -15,6 +17,7 @@ const PARTS: Readonly<Record<string, () => Promise<Part>>> = {
   pipeline: async () => (await import('./pipeline.ts')).measurePipeline,
   http: async () => (await import('./http.ts')).measureHttp,
   load: async () => (await import('./load.ts')).measureLoad,
+  drain: async () => (await import('./drain.ts')).measureDrain,
   mqtt: async () => (await import('./mqtt.ts')).measureMqtt,
 };
 

@@ -69,6 +69,8 @@ export type RunningBridge = Readonly<{
   notificationsUrl: string | undefined;
   /** Where devices enrol; with the port that was chosen when the configuration says 0. */
   httpsUrl: string | undefined;
+  /** Resolves when the disk has failed, so that nothing is accepted any more. */
+  failed: Promise<OperatorError>;
   stop: () => Promise<void>;
 }>;
 
@@ -78,14 +80,16 @@ export const settings = settingsOf(bridgeConfig);
 /** Runs the bridge of a configuration file until SIGTERM or SIGINT. Throws OperatorError. */
 export async function main(configFile: string, write: (line: string) => void): Promise<void> {
   const told = new Promise<void>((done) => {
-    process.once('SIGTERM', done);
-    process.once('SIGINT', done);
+    process.once('SIGTERM', () => done());
+    process.once('SIGINT', () => done());
   });
   const bridge = await startBridge(configFile, write);
   const supervisor = findSupervisor();
   supervisor.ready(() => true); // That it can say so means that its loop turns.
-  await told;
+  const failure = await Promise.race([told, bridge.failed]);
   supervisor.stopping();
+  // Whoever watches over the program starts it again; what is on disk goes on then.
+  if (failure) throw failure;
   await bridge.stop();
 }
 
@@ -302,6 +306,7 @@ export async function startBridge(
     mqttUrl,
     notificationsUrl: listen && webhook && `http://${listen.host}:${webhook.port}`,
     httpsUrl: origin,
+    failed: parts.failed,
     async stop() {
       isStopping = true;
       for (const stop of stops) stop();
@@ -362,6 +367,7 @@ async function assemble(
       authority: CertificateAuthority | undefined;
       log: ReturnType<typeof createLog>;
       metrics: ReturnType<typeof createMetrics>;
+      failed: Promise<OperatorError>;
       close: () => Promise<void>;
     }>
 > {
@@ -456,6 +462,9 @@ async function assemble(
       root,
       log,
       metrics,
+      failed: database.failed.then(
+        (cause) => new OperatorError('storage', cause.message, { cause }),
+      ),
       async close() {
         await bridge.close();
         closeHttp();

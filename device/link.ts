@@ -101,6 +101,9 @@ type Sending = {
   isGivenUp: boolean;
 };
 
+/** A question to cancel carries no counter, so it waits for nothing. */
+const isLimited = ({ kind, cancel }: Outgoing) => kind === 'request' && !cancel;
+
 const idOf = ({ entry }: Sending) => ({ id: entry.id });
 
 /** What a request that is confirmed now is signed under, and its time. */
@@ -125,6 +128,8 @@ export function requireOnline(link: DeviceLink, time: Time): Fresh {
 export function createDeviceLink(parts: LinkParts, events: LinkEvents): DeviceLink {
   const { device, realm, outbox, trust, time, presence, clock, timers, log } = parts;
   const sending = new Map<string, Sending>();
+  /** How many of them no window holds back. */
+  let unlimited = 0;
   for (const entry of outbox.open()) enqueue(entry);
 
   let isUp = false;
@@ -176,7 +181,18 @@ export function createDeviceLink(parts: LinkParts, events: LinkEvents): DeviceLi
   }
 
   function enqueue(entry: Outgoing): void {
-    sending.set(entry.id, { entry, dueMs: 0, pauseMs: RESEND_MS, isGivenUp: false });
+    take({ entry, dueMs: 0, pauseMs: RESEND_MS, isGivenUp: false });
+  }
+
+  function take(item: Sending): void {
+    drop(sending.get(item.entry.id));
+    if (!isLimited(item.entry)) unlimited++;
+    sending.set(item.entry.id, item);
+  }
+
+  /** Only counts; whatever comes in its place keeps its place. */
+  function drop(item: Sending | undefined): void {
+    if (item && !isLimited(item.entry)) unlimited--;
   }
 
   /** By trusted time only: a wall clock that jumps must not make a payment old. */
@@ -187,9 +203,8 @@ export function createDeviceLink(parts: LinkParts, events: LinkEvents): DeviceLi
 
   /**
    * Sends whatever is due while the bridge is there, and sleeps until the next is. Of the requests
-   * only the oldest
-   * OUTBOX_WINDOW are ever on their way: beyond them the bridge would see a counter so far ahead of
-   * what has arrived that it would take this device for a copy.
+   * only the oldest OUTBOX_WINDOW are ever on their way: beyond them the bridge would see a counter
+   * so far ahead of what has arrived that it would take this device for a copy.
    */
   function pump(): void {
     cancelPump();
@@ -197,15 +212,18 @@ export function createDeviceLink(parts: LinkParts, events: LinkEvents): DeviceLi
     if (state() !== 'ready') return tellState(); // It pumps again when that has changed.
     const nowMs = clock.monotonicMs();
     let requests = 0;
+    let others = unlimited;
     let nextMs = Infinity;
     for (const item of sending.values()) {
+      // Ten thousand that wait behind the window are not looked at for each that is answered.
+      if (requests >= OUTBOX_WINDOW && others === 0) break;
+      if (!isLimited(item.entry)) others--;
       if (isTooOld(item.entry)) {
         // The bridge may have forgotten it by now; its receipt may still come, so we listen on.
         giveUp(item);
         continue;
       }
       const { kind, envelope, cancel } = item.entry;
-      // A question to cancel carries no counter, so it waits for nothing.
       if (kind === 'request' && ++requests > OUTBOX_WINDOW && !cancel) continue;
       if (item.dueMs <= nowMs) {
         if (cancel) link.publish(upTopic(device, 'query'), cancel, 1);
@@ -302,6 +320,7 @@ export function createDeviceLink(parts: LinkParts, events: LinkEvents): DeviceLi
     const { id, kind, cancel } = item.entry;
     const isFirst = outbox.get(id)?.receipt === undefined;
     if (isFinal(value.outcome)) {
+      drop(item);
       sending.delete(id);
       pump();
       // Told once it is on disk; many that come together get there together.
@@ -336,7 +355,7 @@ export function createDeviceLink(parts: LinkParts, events: LinkEvents): DeviceLi
   function notKept(error: unknown, item: Sending): void {
     if (!(error instanceof PaymentError)) throw error;
     log('warn', 'receipt not kept', { ...idOf(item), why: error.message });
-    sending.set(item.entry.id, item);
+    take(item);
     pump();
   }
 

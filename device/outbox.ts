@@ -227,7 +227,7 @@ export function createOutbox(database: Database, age: 'any' | 'old' = 'any'): Ou
 }
 
 /** Counts connections; the other counters are named by a key, in hex. */
-const SESSIONS = 'sessions';
+export const SESSIONS = 'sessions';
 
 /**
  * Puts a confirmed request; false when the disk failed so that it may come back: not to be sent,

@@ -29,7 +29,7 @@ import { isFinal, receipt as receiptKind } from '../src/objects/receipt.ts';
 import { request as requestKind } from '../src/objects/request.ts';
 import { type Archive, type Clock, DamagedError, type Database } from '../src/platform.ts';
 import type { Files } from '../src/platform.ts';
-import { type Found, type Outbox, createOutbox, fillOutbox } from './outbox.ts';
+import { type Found, type Outbox, SESSIONS, createOutbox, fillOutbox } from './outbox.ts';
 import type { Trust } from './trust.ts';
 
 /** What became of a damaged outbox. */
@@ -116,6 +116,8 @@ function setOutboxAside(parts: SalvageParts, path: string, why: string): SetAsid
   for (const { key, counter } of found) {
     counters.set(key, Math.max(counters.get(key)!, counter));
   }
+  // Beyond every session that was: nobody connects once a second from 1970 on.
+  counters.set(SESSIONS, Math.floor(parts.clock.nowMs() / 1000));
   const fresh = makeFresh(parts, found, counters);
   const file = freeName(files.list(folder), parts.clock.nowMs());
   for (const tail of ['-wal', '-shm', '-journal']) {

@@ -13,7 +13,7 @@
  * told so. Whoever typed no yes pays nothing.
  */
 import { type ChildProcess, spawn } from 'node:child_process';
-import { readFileSync, writeFileSync } from 'node:fs';
+import { readFileSync, readdirSync, writeFileSync } from 'node:fs';
 import { createConnection } from 'node:net';
 import { join } from 'node:path';
 import { expect, onTestFinished, test } from 'vitest';
@@ -32,12 +32,14 @@ import { signMandate } from '../../src/wallet.ts';
 import { seeded, sleep } from '../broker/storm.ts';
 import { requirePart } from '../parts.ts';
 import { createSite, freePort } from '../site.ts';
+import { damage } from './damage.ts';
 import { type End, type Sign, createPerson, yuanOf } from './person.ts';
 import { startWeather } from './weather.ts';
 
 const isFull = process.env['SAYTAP_FULL'] !== undefined;
 const KILLS = isFull ? 300 : 12;
 const RESTARTS = isFull ? 20 : 2;
+const DAMAGES = isFull ? 40 : 3;
 const SEED = Number(process.env['SAYTAP_SEED'] ?? 20_261_120);
 const mosquitto = requirePart('mosquitto');
 
@@ -144,6 +146,67 @@ test(
     expect(Math.min(weather.met.cuts, weather.met.repeats, weather.met.delays)).toBeGreaterThan(0);
   },
   isFull ? 3_600_000 : 600_000,
+);
+
+test(
+  `an outbox damaged between two lives, ${DAMAGES} times (SAYTAP_SEED=${SEED})`,
+  async () => {
+    const next = seeded(SEED + 2);
+    const met = { setAside: 0, suspended: 0, goesOn: 0 };
+    for (let round = 1; round <= DAMAGES; round++) {
+      const site = await createSite({ thresholds: { stepUp: 1001, deny: 1001 } });
+      await grantMuch(site.folder);
+      try {
+        const bridge = await site.openBridge({ listen: { host: '127.0.0.1', port: 0 } });
+        const at = (...names: string[]) => join(site.folder, 'glasses', ...names);
+        const person = createPerson(site.glassesAt(bridge.mqttUrl), next);
+        const key = readFileSync(at('device.key.pem'));
+        const paid = () => person.wishes.filter(({ told }) => told.includes('paid')).length;
+
+        expect(
+          await person.live({ after: 'sending', times: 2, ms: next(30) }, () => false),
+        ).toBeNull();
+        const names = readdirSync(at()).filter((name) => /^outbox\.db(-wal)?$/.test(name));
+        // The first one for sure beyond what SQLite can read.
+        if (round === 1)
+          writeFileSync(at('outbox.db'), readFileSync(at('outbox.db')).fill(0, 0, 100));
+        const how = names.map((name) => `${name}: ${damage(at(name), next)}`).join(', ');
+        const before = paid();
+        const isSuspended = () => person.strange.some((line) => /copied|suspended/.test(line));
+        const isEnough = () => isSuspended() || paid() > before + 1;
+        const story = () => `round ${round}, ${how}\n${person.transcript.join('\n')}`;
+        expect(await person.live(undefined, isEnough, 3_000), story()).toBe(0);
+
+        const isSetAside = readdirSync(at()).some((name) => name.includes('.damaged-'));
+        const isTold = person.transcript.some((line) =>
+          line.includes('was damaged and is set aside'),
+        );
+        expect(isTold, story()).toBe(isSetAside);
+        expect(isSuspended() && !isSetAside, story()).toBe(false);
+        if (isSetAside) met.setAside++;
+        if (isSuspended()) met.suspended++;
+        else met.goesOn++;
+        const captured = await capturesOf(site);
+        for (const { fen, isConfirmed, isKept, told } of person.wishes) {
+          const times = captured.get(fen) ?? 0;
+          expect(times, story()).toBeLessThanOrEqual(isConfirmed ? 1 : 0);
+          if (isKept && !isSetAside && !told.includes('cancelled') && !told.includes('refused')) {
+            expect(times, story()).toBe(1);
+          }
+          if (told.includes('paid')) expect(times, story()).toBe(1);
+          for (const no of ['cancelled', 'refused', 'not_sent'] as const) {
+            if (told.includes(no)) expect(times, story()).toBe(0);
+          }
+        }
+        expect(toHex(readFileSync(at('device.key.pem')))).toBe(toHex(key));
+      } finally {
+        await site.close();
+      }
+    }
+    console.log(`${DAMAGES} damages under the program: ${JSON.stringify(met)}`);
+    expect(met.setAside).toBeGreaterThan(0);
+  },
+  isFull ? 1_800_000 : 300_000,
 );
 
 /** Half of the lives end at any time, from before the first line on; half soon after a line. */

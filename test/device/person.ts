@@ -46,8 +46,16 @@ export function createPerson(config: string, next: (below: number) => number) {
     return wish;
   };
 
-  /** Starts the program and lets the person pay until `end`, or until `isEnough`. */
-  async function live(end: End, isEnough: () => boolean): Promise<number | null> {
+  /**
+   * Starts the program and lets the person pay until `end`, or until `isEnough`; then he waits for
+   * the last word on everything, but not longer than `patienceMs`. Returns the exit code, null when
+   * it was killed.
+   */
+  async function live(
+    end: End,
+    isEnough: () => boolean,
+    patienceMs = Infinity,
+  ): Promise<number | null> {
     lives++;
     const note = (line: string) => transcript.push(`${lives} ${line}`);
     const child: ChildProcess = spawn(process.execPath, [cli, 'device', '--config', config], {
@@ -128,8 +136,10 @@ export function createPerson(config: string, next: (below: number) => number) {
     }
     if (!isOver && !end) {
       // A person who waits for the last word, and leaves then.
-      while (!isOver && untold().length > refusals) {
-        await Promise.race([new Promise<void>((done) => (wake = done)), gone]);
+      let isPatient = true;
+      const late = sleep(Math.min(patienceMs, 2 ** 31 - 1)).then(() => (isPatient = false));
+      while (!isOver && isPatient && untold().length > refusals) {
+        await Promise.race([new Promise<void>((done) => (wake = done)), gone, late]);
       }
       type('quit');
     }
