@@ -55,10 +55,10 @@ function run(side: string, args: readonly string[]) {
   return { lines, url, type: (line: string) => child.stdin.write(`${line}\n`) };
 }
 
-test('the device without its camera is at most 700 kB, and reads no package from beside', () => {
+test('a file grows only when somebody decides so', () => {
   const camera = statSync(join(ROOT, 'node_modules/zxing-wasm/dist/reader/zxing_reader.wasm'));
   // Compressed and as text the wasm of the camera takes less than half of what it is.
-  expect(statSync(alone('device')).size).toBeLessThan(700_000 + camera.size / 2);
+  expect(statSync(alone('device')).size).toBeLessThan(800_000 + camera.size / 2);
   expect(statSync(alone('bridge')).size).toBeLessThan(1_500_000);
 });
 

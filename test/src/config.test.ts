@@ -93,8 +93,9 @@ test('a choice between two forms is told as one problem', () => {
   const other = GOOD.replace(/mqtt: .*/, 'mqtt: { listen: { host: localhost } }');
   expect(refusal(other).split('\n')).toEqual([
     'bridge.yaml has one problem:',
-    '  mqtt: is {"listen":{"host":"localhost"}}; allowed: either url (and password, a file) of a ' +
-      'broker, or listen with host and port to embed one',
+    '  mqtt: is {"listen":{"host":"localhost"}}; allowed: either url of a broker ' +
+      '(with password, a file, or with mqtts:// and ca, certificate and key, PEM files), ' +
+      'or listen with host and port to embed one',
   ]);
   expect(refusal(GOOD.replace(/mqtt: .*\n/, ''))).toContain('mqtt: is missing; allowed: either');
 });
