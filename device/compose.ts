@@ -25,7 +25,8 @@ import { type About, schemaId } from '../src/presence.ts';
 import { readPublicPem } from '../src/signer.ts';
 import { readTls } from '../src/tls.ts';
 import { PROGRAM_VERSION } from '../src/version.ts';
-import { type DeviceConfig, deviceConfig } from './config.ts';
+import { type DeviceConfig, deviceSettings } from './config.ts';
+import { brokerOf } from './enrolment.ts';
 import { type KeyPorts, openKeyStore } from './keys/choice.ts';
 import { type DeviceLink, createDeviceLink } from './link.ts';
 import type { HeldMandate } from './mandates.ts';
@@ -107,11 +108,17 @@ export function startDevice(
   requireFolder(files, folder);
   const signer = openKeyStore(config, at, ports).current();
   if (!signer) throw new OperatorError('key', `${folder} holds no key yet: enrol this device`);
+  const broker = brokerOf(config, at, files);
   const statements = files
     .list(at(config.statements))
     .filter((name) => name.endsWith('.key'))
     .map((name) => requireBytes(files, join(at(config.statements), name)));
   const time = createTime(clock);
+  const statement = believing(() =>
+    statements.map((envelope) => keyStatement.decode(payloadOf(envelope))),
+  ).find(({ key }) => toHex(thumbprint(key)) === signer.key.name);
+  // The operator names a device that enrols; what it calls itself is only a proposal.
+  const name = (config.enrol && statement?.device) ?? config.device;
   const trust = believing(() =>
     createTrust(
       realm,
@@ -119,13 +126,10 @@ export function startDevice(
       statements,
       readPolicies(files, at(config.policy)),
       () => time.trustedMs(),
-      config.device,
+      name,
     ),
   );
-  const statement = statements
-    .map((envelope) => keyStatement.decode(payloadOf(envelope)))
-    .find(({ key }) => toHex(thumbprint(key)) === signer.key.name);
-  if (!statement || statement.device !== config.device) {
+  if (!statement || statement.device !== name) {
     throw new OperatorError(
       'key',
       `the root has not named the key ${toHex(signer.key.kid)} as ${config.device}: ` +
@@ -135,7 +139,7 @@ export function startDevice(
 
   const own = statements
     .map((envelope) => keyStatement.decode(payloadOf(envelope)))
-    .filter(({ device }) => device === config.device)
+    .filter(({ device }) => device === name)
     .map(({ key }) => loadKey(key));
   const { database, outbox, setAside } = openOutbox({
     ...{ folder, realm, trust, files, clock },
@@ -199,7 +203,7 @@ export function startDevice(
     .policies(statement.payee ?? '')
     .every(({ offline }) => offline?.behaviour === 'prefer_online');
   const presence = createPresence({
-    device: config.device,
+    device: name,
     place: { host: machine.host, boot: machine.boot, start: toHex(random(4)) },
     about: aboutOf(config, statement, machine.node, keepsLeases),
     outbox,
@@ -209,9 +213,9 @@ export function startDevice(
     {
       presence,
       keepsLeases,
-      device: config.device,
-      url: config.mqtt.url,
-      tls: () => readTls(files, at, config.mqtt),
+      device: name,
+      url: broker.url,
+      tls: () => readTls(files, at, broker),
       connect: ports.connect,
       trust,
       random,
@@ -284,7 +288,7 @@ function aboutOf(
     offline: keepsLeases ? 'prefer_online' : 'require_online',
     keys: config.keys.store,
     presenceMax: statement.presenceMax,
-    config: schemaId(deviceConfig),
+    config: schemaId(deviceSettings),
     key: {
       kid: toHex(thumbprint(statement.key)).slice(0, 16),
       since: statement.nbf,

@@ -1,4 +1,5 @@
 /** What a device is told, in one file. Paths are relative to that file. */
+import { join } from 'node:path';
 import * as z from 'zod/mini';
 import { type TlsFiles, tlsProblem } from '../src/tls.ts';
 
@@ -6,9 +7,13 @@ const path = z.string().check(z.minLength(1, 'a path'));
 const name = z
   .string()
   .check(z.regex(/^[\w-]{1,64}$/, 'a name of 1 to 64 characters A-Z a-z 0-9 _ -'));
+const httpsUrl = z
+  .string()
+  .check(z.regex(/^https:\/\/[^/]+$/, 'a URL like https://pay.example:8443, without a path'));
 const mqttUrl = z.string().check(z.regex(/^mqtts?:\/\/[^/]+\/?$/, 'a URL like mqtt://host:1883'));
 
-export const deviceConfig = z.strictObject({
+/** Every setting; what a file that enrols leaves out is filled in by `deviceConfig`. */
+export const deviceSettings = z.strictObject({
   environment: z.enum(['sim', 'live']),
   ledger: name,
   /** Its name in topics, as its Key statement says. */
@@ -65,7 +70,39 @@ export const deviceConfig = z.strictObject({
   metrics: z.optional(z.strictObject({ port: z.int().check(z.minimum(0), z.maximum(65_535)) })),
   /** Whether a person types here; without a prompt it runs until SIGTERM. */
   prompt: z._default(z.boolean(), true),
+  /**
+   * Where `saytap device enrol` enrols it, and the authority by which it believes that server (PEM;
+   * without it the system's). Then root, statements, policy, mandates and mqtt may be left out:
+   * they are what was received, in its folder; and its name is the one that it was given.
+   */
+  enrol: z.optional(z.strictObject({ url: httpsUrl, ca: z.optional(path) })),
   log: z._default(z.enum(['debug', 'info', 'warn', 'error']), 'warn'),
 });
 
+/** What a file is read by. */
+export const deviceConfig = z.pipe(z.transform(withReceived), deviceSettings);
+
 export type DeviceConfig = Readonly<z.infer<typeof deviceConfig>>;
+
+/** What stands in a configuration for a broker that the enrolment tells. */
+export const ENROLLED_BROKER = 'mqtts://enrolled';
+
+/** Where an enrolled device finds what it received, unless the file says otherwise. */
+function withReceived(raw: unknown): unknown {
+  if (typeof raw !== 'object' || raw === null || !('enrol' in raw)) return raw;
+  const folder = 'folder' in raw && typeof raw.folder === 'string' ? raw.folder : '.';
+  const within = (name: string) => join(folder, name);
+  return {
+    root: within('root.pub.pem'),
+    statements: within('statements'),
+    policy: within('policies'),
+    mandates: within('mandates'),
+    mqtt: {
+      url: ENROLLED_BROKER,
+      ca: within('tls.ca.pem'),
+      certificate: within('tls.certificate.pem'),
+      key: within('tls.key.pem'),
+    },
+    ...raw,
+  };
+}

@@ -5,6 +5,7 @@ import { parseConfig, settingsOf } from '../src/config.ts';
 import type { OperatorError } from '../src/errors.ts';
 import { requireText } from '../src/files.ts';
 import { archive } from '../src/node/archive.ts';
+import { createHttp } from '../src/node/http.ts';
 import { connectLink } from '../src/node/link.ts';
 import { createLog } from '../src/node/log.ts';
 import { loadTokens } from '../src/node/pkcs11.ts';
@@ -14,16 +15,43 @@ import { openDatabase } from '../src/node/sqlite.ts';
 import { findSupervisor } from '../src/node/supervisor.ts';
 import { codeWasm } from '../src/node/wasm.ts';
 import { type RunningGlasses, type RunningKiosk, startDevice } from './compose.ts';
-import { type DeviceConfig, deviceConfig } from './config.ts';
+import { type DeviceConfig, deviceConfig, deviceSettings } from './config.ts';
+import { enrolDevice, settleEnrolment } from './enrolment.ts';
+import { openKeyStore } from './keys/choice.ts';
 import { measureDevice } from './metrics.ts';
 import type { Outbox } from './outbox.ts';
 import { clerkPhrases } from './phrases.ts';
 import { serve, wear } from './prompt.ts';
 import type { Surface } from './runtime.ts';
+import { codeLines, makeCode } from './surface/code.ts';
 import { createTerminalSurface } from './surface/terminal.ts';
 
 /** What its configuration may say. */
-export const settings = settingsOf(deviceConfig);
+export const settings = settingsOf(deviceConfig, deviceSettings);
+
+/**
+ * Enrols the device of a configuration file; resolves once it is enrolled. Throws OperatorError.
+ */
+export async function enrol(
+  configFile: string,
+  isAgain: boolean,
+  write: (line: string) => void,
+): Promise<void> {
+  const config = parseConfig(deviceConfig, requireText(files, configFile), configFile);
+  const at = (path: string) => resolve(dirname(configFile), path);
+  const { http, close } = createHttp();
+  try {
+    const keys = openKeyStore(config, at, keyPorts);
+    const tell = (line: string, code?: string) => {
+      write(line);
+      if (code !== undefined) for (const row of codeLines(makeCode(code))) write(row);
+    };
+    const parts = { config, at, keys, files, random, clock, timers, http, tell };
+    await enrolDevice(parts, isAgain);
+  } finally {
+    close();
+  }
+}
 
 /** Runs the device of a configuration file with a prompt, until `quit`, end of input or SIGTERM. */
 export async function main(configFile: string, write: (line: string) => void): Promise<void> {
@@ -31,6 +59,10 @@ export async function main(configFile: string, write: (line: string) => void): P
   const config = parseConfig(deviceConfig, requireText(files, configFile), configFile);
   const surface = createTerminalSurface(write, { name: config.device, isColoured });
   const at = (path: string) => resolve(dirname(configFile), path);
+  await settleEnrolment({
+    ...{ config, at, files },
+    keys: () => openKeyStore(config, at, keyPorts),
+  });
   const running = startDevice(
     config,
     at,
@@ -69,6 +101,8 @@ export async function main(configFile: string, write: (line: string) => void): P
   await running.stop();
   await scrape?.close();
 }
+
+const keyPorts = Object.freeze({ files, random, credentials, loadTokens });
 
 /** A device whose outbox cannot be read can take no payment: it had better be started again. */
 function isWorking(outbox: Outbox): boolean {

@@ -385,6 +385,74 @@ export function clerkReason(code: number | Reason, language: Language): string {
 }
 
 /** What a terminal says to the clerk; `order` is as much of the order's id as people read. */
+/** What a device says while it is enrolled. */
+export const enrolPhrases = {
+  scan: (language: Language) =>
+    pick(
+      [
+        'Scan this code with the phone of whoever approves devices here, or open this link:',
+        '请管理员用手机扫描此二维码，或打开下面的链接：',
+      ],
+      language,
+    ),
+  compare: (code: string, language: Language) =>
+    pick(
+      [
+        `Or type this code on the bridge's page, or: saytap device approve ${code}`,
+        `也可在管理页面输入此代码，或运行：saytap device approve ${code}`,
+      ],
+      language,
+    ),
+  away: (why: string, language: Language) =>
+    pick(
+      [
+        `The bridge does not answer (${why}). Trying again; nothing is lost.`,
+        `服务没有应答（${why}）。正在重试，进度不会丢失。`,
+      ],
+      language,
+    ),
+  back: (language: Language) => pick(['The bridge answers again.', '服务已恢复应答。'], language),
+  unsigned: (language: Language) =>
+    pick(
+      [
+        'Approved. The root has still to sign; leave this running.',
+        '已批准，等待根密钥签名，请保持运行。',
+      ],
+      language,
+    ),
+  root: (fingerprint: string, language: Language) =>
+    pick(
+      [
+        `It trusts the root ${fingerprint} from now on. Ask the operator whether it is theirs.`,
+        `从现在起信任根密钥 ${fingerprint}。请与运营方核对。`,
+      ],
+      language,
+    ),
+  done: (name: string, language: Language) =>
+    pick([`Enrolled as ${name}.`, `注册完成，名称为${name}。`], language),
+  already: (name: string, language: Language) =>
+    pick(
+      [`This device is enrolled already, as ${name}.`, `本设备已注册，名称为${name}。`],
+      language,
+    ),
+  refused: (language: Language) =>
+    pick(
+      [
+        'the operator refused this device; ask why, then run it again for a new code',
+        '运营方拒绝了本设备；请询问原因，再重新运行以获取新代码',
+      ],
+      language,
+    ),
+  over: (language: Language) =>
+    pick(
+      [
+        'the key of this device counts no more; run saytap device enrol --again for a new one',
+        '本设备的密钥已失效；请运行 saytap device enrol --again 以更换密钥',
+      ],
+      language,
+    ),
+};
+
 export const clerkPhrases = {
   ask: (action: Act, amount: string, order: string, payee: string, language: Language) =>
     pickBy(

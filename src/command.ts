@@ -105,7 +105,11 @@ export type Programs = Readonly<{
         write: Write,
       ) => void;
     }>;
-  device: Program;
+  device: Program &
+    Readonly<{
+      /** Enrols the device, however long that takes. */
+      enrol: (configFile: string, isAgain: boolean, write: Write) => Promise<void>;
+    }>;
   risk: Program;
   ledger: Program &
     Readonly<{

@@ -60,12 +60,12 @@ export type Settings = Readonly<{
   schema: () => string;
 }>;
 
-export function settingsOf(schema: z.ZodMiniType): Settings {
+export function settingsOf(schema: z.ZodMiniType, described = schema): Settings {
   return Object.freeze({
     check: (text: string, file: string) => void parseConfig(schema, text, file),
     print: (text: string, file: string) => stringify(parseConfig(schema, text, file)),
     schema: () =>
-      JSON.stringify(z.toJSONSchema(schema, { io: 'input', unrepresentable: 'any' }), null, 2),
+      JSON.stringify(z.toJSONSchema(described, { io: 'input', unrepresentable: 'any' }), null, 2),
   });
 }
 

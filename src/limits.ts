@@ -64,6 +64,12 @@ export const BUNDLE_TERMINALS_MAX = 128;
 export const BUNDLE_MANDATES_MAX = 64;
 /** A device's certificate; renewed when two thirds of it are over, at whatever contact. */
 export const CERTIFICATE_DAYS = 365;
+/** How often a device that enrols asks, and how often while nobody answers. */
+export const ENROL_ASK_MS = 2_000;
+export const ENROL_ASK_MS_MAX = 15_000;
+/** One question of it, over whatever network, and its answer: statements of a large site. */
+export const ENROL_TIMEOUT_MS = 10_000;
+export const ENROL_ANSWER_BYTES_MAX = 1024 * 1024;
 /** How often a server looks for a newer certificate of its own. */
 export const CERTIFY_MS = 24 * 3_600_000;
 /** A new bridge key signs this long after its statement was made: devices have it by then. */

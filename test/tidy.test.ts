@@ -28,6 +28,7 @@ const CROSS_CUTTING = [
   'vectors',
   'units', // systemd's judgement of image/systemd
   'mosquitto', // a whole site on a real broker
+  'enrolment', // from nothing to the first payment, on a real broker
   'away', // a whole site, each part of it away for a while
   'outage', // a kiosk beside a whole bridge, a day without the link
   'token', // a whole site whose glasses have their key in a token

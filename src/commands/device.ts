@@ -8,7 +8,7 @@
 import { UsageError, defineCommand, programCommand } from '../command.ts';
 import { utc } from '../sentences.ts';
 import { type FindKey, everyKey, standingCommands } from './keys.ts';
-import { approve, pending, refuse } from './enrol.ts';
+import { approve, enrol, pending, refuse } from './enrol.ts';
 import { CONFIG, columns } from './operator.ts';
 
 const list = defineCommand({
@@ -49,7 +49,7 @@ export const command = programCommand('device', {
   ],
   commands: {
     list,
-    ...{ pending, approve, refuse },
+    ...{ enrol, pending, approve, refuse },
     ...standingCommands(
       'device',
       { value: 'NAME', says: 'its name in topics', needs: 'the name of a device' },

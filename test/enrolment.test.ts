@@ -1,0 +1,177 @@
+// Method: real processes from nothing to the first payment. The device is the command, killed
+// and cut off while it waits; a person approves with the command; the broker is Mosquitto with
+// mutual TLS, which lets nobody in without the certificate that the enrolment brought.
+import { type ChildProcessWithoutNullStreams, spawn } from 'node:child_process';
+import { existsSync, readFileSync, writeFileSync } from 'node:fs';
+import { join } from 'node:path';
+import { expect, onTestFinished, test } from 'vitest';
+import { stringify } from 'yaml';
+import { openCertificateAuthority } from '../broker/ca.ts';
+import { startBridge } from '../broker/main.ts';
+import { STORY } from '../simulator/install.ts';
+import { openKeyFile } from '../src/keyfile.ts';
+import { clock, files, random } from '../src/node/platform.ts';
+import { mandate as mandateKind } from '../src/objects/mandate.ts';
+import { open, seal } from '../src/objects/kind.ts';
+import { nodeSigner } from '../src/signer.ts';
+import { AS_WHO, startMosquitto } from './mosquitto.ts';
+import { requirePart } from './parts.ts';
+import { type Site, createSite, freePort } from './site.ts';
+
+const mosquitto = requirePart('mosquitto');
+const ROOT = join(import.meta.dirname, '..');
+const PATIENCE = { timeout: 60_000, interval: 100 };
+
+/** One `saytap` process and everything that it says. */
+function run(...args: string[]) {
+  const child: ChildProcessWithoutNullStreams = spawn(
+    process.execPath,
+    [join(ROOT, 'src/cli.ts'), ...args],
+    { cwd: ROOT },
+  );
+  const said = { text: '' };
+  for (const stream of [child.stdout, child.stderr]) {
+    stream.on('data', (part: Buffer) => (said.text += part.toString()));
+  }
+  const ended = new Promise<number | null>((done) => child.once('exit', done));
+  return { child, said, ended };
+}
+
+async function command(...args: string[]): Promise<string> {
+  const { child, said, ended } = run(...args);
+  child.stdin.end();
+  const code = await ended;
+  expect(code, said.text).toBe(0);
+  return said.text;
+}
+
+/** Mosquitto that lets in who has a certificate of this site, and the bridge's own files for it. */
+async function secureBroker(site: Site, program: string) {
+  const folder = join(site.folder, 'bridge');
+  const authority = openCertificateAuthority(files, random, clock, folder);
+  const at = (name: string) => join(site.folder, name);
+  const keyOf = (name: string) => nodeSigner(openKeyFile(files, at(name), 'ES256')).key;
+  writeFileSync(at('server.pem'), authority.issueServer(['127.0.0.1'], keyOf('server.key'), 1));
+  writeFileSync(at('bridge.pem'), authority.issueBridge(keyOf('bridge.tls.key'), 1));
+  const port = await freePort();
+  const lines = [
+    ...AS_WHO,
+    `listener ${port} 127.0.0.1`,
+    `cafile ${join(folder, 'ca.pem')}`,
+    `certfile ${at('server.pem')}`,
+    `keyfile ${at('server.key')}`,
+    'require_certificate true',
+    'use_identity_as_username true',
+    'allow_anonymous false',
+    'persistence false',
+  ];
+  writeFileSync(at('mosquitto.conf'), `${lines.join('\n')}\n`);
+  const broker = await startMosquitto(program, at('mosquitto.conf'), port);
+  const mqtt = {
+    url: `mqtts://127.0.0.1:${port}`,
+    ...{ ca: 'bridge/ca.pem', certificate: 'bridge.pem', key: 'bridge.tls.key' },
+  };
+  return { broker, mqtt };
+}
+
+test('from nothing to the first payment, killed and cut off on the way', async (context) => {
+  if (mosquitto.missing !== undefined) return context.skip(mosquitto.missing);
+  const begun = performance.now();
+  const site = await createSite();
+  const { broker, mqtt } = await secureBroker(site, mosquitto.path);
+  const at = (name: string) => join(site.folder, name);
+  const httpsPort = await freePort();
+  const url = `https://127.0.0.1:${httpsPort}`;
+  writeFileSync(
+    at('bridge.yaml'),
+    stringify({
+      ...{ ...STORY.realm, root: 'root.pub.pem', statements: 'statements' },
+      ...{ policy: 'platform.policy', folder: 'bridge', mqtt, log: 'error' },
+      risk: { url: site.risk.url, secret: 'risk.secret' },
+      backends: [{ kind: 'ledger', url: site.ledger.url, secret: 'ledger.secret' }],
+      https: { listen: { host: '127.0.0.1', port: httpsPort }, url },
+    }),
+  );
+  writeFileSync(
+    at('new.yaml'),
+    stringify({
+      ...{ ...STORY.realm, profile: 'glasses', device: 'glasses-9', folder: 'new' },
+      enrol: { url, ca: 'bridge/ca.pem' },
+    }),
+  );
+  let bridge = await startBridge(at('bridge.yaml'), () => {});
+  const children: ChildProcessWithoutNullStreams[] = [];
+  onTestFinished(async () => {
+    for (const child of children) child.kill('SIGKILL');
+    await bridge.stop();
+    await broker.kill();
+    await site.close();
+  });
+  const start = (...args: string[]) => {
+    const started = run(...args);
+    children.push(started.child);
+    return started;
+  };
+  const codeIn = (text: string) => /[0-9A-Z]{5}-[0-9A-Z]{5}/.exec(text)?.[0];
+
+  // Killed at some moment of its start, again and again: the key and the code stay.
+  let code: string | undefined;
+  for (const ms of [150, 400, 700]) {
+    const killed = start('device', 'enrol', at('new.yaml'));
+    await new Promise((done) => setTimeout(done, ms));
+    killed.child.kill('SIGKILL');
+    await killed.ended;
+    const shown = codeIn(killed.said.text);
+    if (code !== undefined && shown !== undefined) expect(shown).toBe(code);
+    code ??= shown;
+  }
+  const enrolling = start('device', 'enrol', at('new.yaml'));
+  await expect.poll(() => codeIn(enrolling.said.text), PATIENCE).toBeTruthy();
+  const shown = codeIn(enrolling.said.text)!;
+  if (code !== undefined) expect(shown).toBe(code);
+  await expect
+    .poll(() => command('device', 'pending', '--config', at('bridge.yaml')), PATIENCE)
+    .toContain(shown);
+
+  // The service goes away in the middle, and comes back.
+  await bridge.stop();
+  await expect.poll(() => enrolling.said.text, PATIENCE).toContain('Trying again');
+  bridge = await startBridge(at('bridge.yaml'), () => {});
+
+  // The wearer grants before the device is approved, so that it comes with the rest.
+  const wallet = nodeSigner(openKeyFile(files, at('wallet.key.pem'), 'ES256'));
+  const first = readFileSync(at('mandates/glasses.mandate'));
+  const granted = open(mandateKind, first, STORY.realm, () => wallet.key).value;
+  const key = nodeSigner(openKeyFile(files, at('new/device.next.key.pem'), 'ES256')).key;
+  const mandate = await seal(mandateKind, { ...granted, cnf: key.name }, STORY.realm, wallet);
+  writeFileSync(at('new.mandate'), mandate);
+  await command('mandate', 'submit', at('new.mandate'), '--bridge', at('bridge.yaml'));
+
+  const link = /https:\S+#[\w-]{64}/.exec(enrolling.said.text)![0];
+  const approve = ['device', 'approve', link, '--config', at('bridge.yaml'), '--yes'];
+  expect(await command(...approve)).toContain('the root has still to sign');
+  await expect.poll(() => enrolling.said.text, PATIENCE).toContain('Approved');
+  expect(await command(...approve, '--root', at('root.key.pem'))).toContain('it is enrolled');
+  expect(await enrolling.ended, enrolling.said.text).toBe(0);
+  expect(enrolling.said.text).toContain('Enrolled as glasses-9.');
+  expect(existsSync(at('new/enrolment.json'))).toBe(false);
+  expect(await command('device', 'enrol', at('new.yaml'))).toContain('enrolled already');
+
+  const device = start('device', '--config', at('new.yaml'));
+  await expect.poll(() => device.said.text, PATIENCE).toMatch(/ready to pay|glasses-9/);
+  await expect
+    .poll(
+      async () => {
+        device.child.stdin.write('pay 5 yuan to Luckin Coffee\n');
+        await new Promise((done) => setTimeout(done, 1_500));
+        device.child.stdin.write('\n');
+        await new Promise((done) => setTimeout(done, 500));
+        return device.said.text;
+      },
+      { timeout: 60_000, interval: 1_000 },
+    )
+    .toContain('Paid 5.00 yuan to Luckin Coffee');
+  const seconds = (performance.now() - begun) / 1000;
+  console.log(`from nothing to the first payment: ${seconds.toFixed(1)} s`);
+  expect(await site.paid()).toBeGreaterThanOrEqual(5_00n);
+}, 180_000);
