@@ -7,6 +7,8 @@ import type { Answer, World } from '../page.ts';
 
 /** The browser that this runs in. */
 export function openWorld(): World {
+  // A link that is opened in the tab of its own page changes only what stands behind #.
+  addEventListener('hashchange', () => location.hash !== '' && location.reload());
   return Object.freeze({
     async ask(name: string, body: object = {}): Promise<Answer> {
       try {
