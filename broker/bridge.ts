@@ -7,6 +7,7 @@
  * risk again. Objects that are not payments have their own short lines below, or a file named
  * after them.
  */
+import { toHex, utf8 } from '../src/bytes.ts';
 import { encodeCbor } from '../src/cbor.ts';
 import { type Realm, type Signer, identify } from '../src/cose.ts';
 import { PaymentError, REASONS, type Reason } from '../src/errors.ts';
@@ -17,6 +18,7 @@ import {
   CLAIM_MS,
   RESOLVE_MS,
   RESOLVE_MS_MAX,
+  STATES_PER_S,
   STOP_MS,
   SWEEP_MAX,
 } from '../src/limits.ts';
@@ -32,7 +34,8 @@ import {
   type Log,
   type Timers,
 } from '../src/platform.ts';
-import { UNSIGNED, downTopic, parseTopic, tickTopic } from '../src/topics.ts';
+import { parsePresence } from '../src/presence.ts';
+import { UNSIGNED, deviceOfState, downTopic, parseTopic, tickTopic } from '../src/topics.ts';
 import { ask, leftToPeople, newsOf, openingAt } from './asking.ts';
 import { type Attempt, type Change, isByPerson, isOver, transition } from './attempt.ts';
 import type { Backend } from './backends/port.ts';
@@ -43,6 +46,7 @@ import { giveLeases } from './leases.ts';
 import { takeMandate } from './mandates.ts';
 import { createNoise } from './noise.ts';
 import { takeOrder } from './orders.ts';
+import { hearPresence, isNewConflict, lastPlaces, placeText } from './presence.ts';
 import { takeQuery } from './queries.ts';
 import { createReceipts } from './receipts.ts';
 import { takeRevoke } from './revokes.ts';
@@ -78,7 +82,7 @@ export type Parts = Readonly<{
 }>;
 
 export type Bridge = Readonly<{
-  /** Takes a message of an `up` topic. Never throws and never blocks. */
+  /** Takes a message of an `up` or `state` topic. Never throws and never blocks. */
   receive: (topic: string, envelope: Uint8Array) => void;
   /** Takes a revoke that the operator was handed; returns the receipt. Throws as `open` does. */
   revoke: (envelope: Uint8Array) => Promise<Uint8Array>;
@@ -107,6 +111,7 @@ export function createBridge(parts: Parts): Bridge {
   const desk = { ...parts, receipts };
   const running = createRunning(timers);
   const noise = createNoise(clock);
+  const states = createNoise(clock, { each: STATES_PER_S, inAll: Infinity });
   let isClosed = false;
 
   // ── the payment ────────────────────────────────────────────────────────────────────────────
@@ -126,7 +131,7 @@ export function createBridge(parts: Parts): Bridge {
         (facts) => judge(value, facts, parts.rules),
       )
       .catch((error: unknown) => untaken(device, id, error));
-    if (suspended) log('warn', 'key suspended: one counter, two requests', { device, request: id });
+    if (suspended) await tellSuspended(device, key.name, 'one counter, two requests', envelope);
     log('debug', fresh ? 'request admitted' : 'request repeated', { device, request: id });
     guard(work(run)); // Taken: from here on it counts among the running, and its faults are bugs.
   }
@@ -406,6 +411,23 @@ export function createBridge(parts: Parts): Bridge {
 
   // ── what is not a payment ──────────────────────────────────────────────────────────────────
 
+  /** What a device says of itself, unsigned: kept for people, and nothing else. */
+  async function hearState(device: string, payload: Uint8Array): Promise<void> {
+    const said = parsePresence(payload);
+    if (!said || !states.mayTell(device)) return;
+    const nowMs = clock.nowMs();
+    const heard = await store
+      .hear(device, (before, key) => hearPresence(before, key, said, nowMs))
+      .catch((error: unknown) => {
+        if (!(error instanceof PaymentError)) throw error;
+        return log('debug', 'state not kept', { device, why: error.message });
+      });
+    if (!heard || !isNewConflict(heard.before, heard.after)) return;
+    const { first, second } = heard.after.conflict!;
+    const places = { first: placeText(first), second: placeText(second) };
+    log('warn', 'device speaks from two places: copied or restored', { device, ...places });
+  }
+
   async function answerOrder(device: string, envelope: Uint8Array): Promise<void> {
     const answer = await takeOrder(desk, device, envelope, clock.nowMs());
     parts.send(downTopic(device, 'receipt'), answer, 1);
@@ -432,8 +454,29 @@ export function createBridge(parts: Parts): Bridge {
     parts.send(downTopic(device, 'receipt'), await revoke(envelope), 1);
   }
 
+  /** Two hold one key: a person must look at both places, if they said where they are. */
+  async function tellSuspended(
+    device: string,
+    key: string,
+    why: string,
+    envelope: Uint8Array,
+  ): Promise<void> {
+    const places = lastPlaces(await store.heard(device)).map(placeText);
+    const [first = 'a place that it did not tell', second = first] = places;
+    log('warn', 'key suspended: two hold it', { device, why, first, second });
+    const said = { suspended: why, places, envelope: toHex(envelope) };
+    const body = utf8(JSON.stringify(said));
+    await store.note({ subject: key, kind: 'note', body, nowMs: clock.nowMs() });
+  }
+
   async function answerQuery(device: string, envelope: Uint8Array): Promise<void> {
     const answer = await takeQuery(desk, device, envelope, clock.nowMs());
+    if (answer.kind === 'nothing') return;
+    if (answer.kind === 'behind') {
+      parts.send(downTopic(device, 'receipt'), answer.envelope, 1);
+      if (!answer.isNews) return;
+      return tellSuspended(device, answer.key, 'its disk is behind its counter', envelope);
+    }
     if (answer.kind !== 'run') {
       parts.send(downTopic(device, answer.kind), answer.envelope, 1);
       if (answer.kind === 'tick') await answerWithLeases(device, answer.key);
@@ -512,10 +555,18 @@ export function createBridge(parts: Parts): Bridge {
   }
 
   const taking = new Set<Promise<void>>();
+  const hearing = new Set<Promise<void>>();
 
   return {
     receive(topic, envelope) {
       if (isClosed) return;
+      const speaker = deviceOfState(topic);
+      if (speaker !== undefined) {
+        // All of them come at once when a bridge starts, and must not shut out anything.
+        const heard = hearState(speaker, envelope);
+        hearing.add(heard);
+        return guard(heard.finally(() => hearing.delete(heard)));
+      }
       // Payments that wait for a backend must not shut out boots, orders and mandates.
       const isPayment = topic.endsWith('/up/request');
       if (taking.size + (isPayment ? running.count() : 0) >= BRIDGE_RUNS_MAX) {
@@ -555,7 +606,7 @@ export function createBridge(parts: Parts): Bridge {
     },
     async close() {
       isClosed = true;
-      const ends = Promise.allSettled(taking).then(() => running.close());
+      const ends = Promise.allSettled([...taking, ...hearing]).then(() => running.close());
       await within(timers, STOP_MS, Promise.all([ends, running.close()]));
     },
   };

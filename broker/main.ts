@@ -22,7 +22,7 @@ import type { Policy } from '../src/objects/policy.ts';
 import type { HttpQuestion, HttpReply } from '../src/platform.ts';
 import { nodeSigner, readPublicPem } from '../src/signer.ts';
 import { readTls } from '../src/tls.ts';
-import { UP_FILTER } from '../src/topics.ts';
+import { STATE_FILTER, UP_FILTER } from '../src/topics.ts';
 import { BRIDGE_CLIENT, startBroker } from '../src/node/broker.ts';
 import { createHttp, serveHttp } from '../src/node/http.ts';
 import { connectLink } from '../src/node/link.ts';
@@ -234,7 +234,10 @@ export async function startBridge(
       ...('url' in mqtt && { tls: () => readTls(files, at, mqtt) }),
       clientId: BRIDGE_CLIENT,
       ...(bridgePassword !== undefined && { password: bridgePassword }),
-      subscriptions: [{ topic: UP_FILTER, qos: 1 }],
+      subscriptions: [
+        { topic: UP_FILTER, qos: 1 },
+        { topic: STATE_FILTER, qos: 1 },
+      ],
     },
     {
       message: bridge.receive,

@@ -11,7 +11,10 @@ export type Noise = Readonly<{
   mayTell: (device: string) => boolean;
 }>;
 
-export function createNoise(clock: Clock): Noise {
+export function createNoise(
+  clock: Clock,
+  perSecond = { each: BAD_ANSWERS_PER_S, inAll: BAD_ANSWERS_IN_ALL_PER_S },
+): Noise {
   const told = new Map<string, number>();
   let second = -1;
   let inAll = 0;
@@ -24,7 +27,7 @@ export function createNoise(clock: Clock): Noise {
         told.clear();
       }
       const count = told.get(device) ?? 0;
-      if (inAll >= BAD_ANSWERS_IN_ALL_PER_S || count >= BAD_ANSWERS_PER_S) return false;
+      if (inAll >= perSecond.inAll || count >= perSecond.each) return false;
       told.set(device, count + 1);
       inAll++;
       return true;

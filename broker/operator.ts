@@ -22,6 +22,7 @@ import type { Enrolments } from './enrolment.ts';
 import { disputeFile } from './evidence.ts';
 import type { Identities } from './identities.ts';
 import { takeMandate } from './mandates.ts';
+import { detailsOf, keyActs, viewOfDevice } from './devices.ts';
 import { type MandateView, viewOfMandate } from './standing.ts';
 import type { Identity, Run, Store } from './store/port.ts';
 import type { Rules } from './verdict.ts';
@@ -49,6 +50,8 @@ export const QUESTION = z.discriminatedUnion('ask', [
   }),
   z.strictObject({ ask: z.literal('check'), payment: CHECK }),
   z.strictObject({ ask: z.literal('keys'), after: z.optional(z.string()) }),
+  z.strictObject({ ask: z.literal('devices'), after: z.optional(z.string()) }),
+  z.strictObject({ ask: z.literal('device'), name: z.string() }),
   z.strictObject({
     ask: z.literal('set key'),
     name: z.string().check(z.regex(/^[0-9a-f]{64}$/, 'a thumbprint of 64 hex digits')),
@@ -200,6 +203,17 @@ export async function operate(parts: OperatorParts, asked: unknown): Promise<unk
       return check(parts, question.payment);
     case 'keys':
       return (await store.identities(question.after ?? '', OPERATOR_PAGE_ROWS)).map(viewOfKey);
+    case 'devices': {
+      const found = await store.devices(question.after ?? '', OPERATOR_PAGE_ROWS);
+      return found.map((one) => viewOfDevice(one, one.heard));
+    }
+    case 'device': {
+      const identity = await store.identityOfDevice(question.name);
+      if (!identity) return undefined;
+      const heard = await store.heard(question.name);
+      const acts = keyActs(await store.evidence(identity.name));
+      return { ...viewOfDevice(identity, heard), ...detailsOf(heard), acts };
+    }
     case 'set key': {
       const identity = await store.identity(question.name);
       if (identity?.statement.role === 'bridge') {

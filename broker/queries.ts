@@ -19,6 +19,10 @@ export type QueryAnswer =
   | Readonly<{ kind: 'tick'; envelope: Uint8Array; key: string }>
   /** The device's own request, as far as it has got; `isNews` when it was cancelled just now. */
   | Readonly<{ kind: 'run'; run: Run; isNews: boolean }>
+  /** This key's disk is behind: it was suspended, just now unless it was before. */
+  | Readonly<{ kind: 'behind'; key: string; envelope: Uint8Array; isNews: boolean }>
+  /** Nothing to say: the device asks again. */
+  | Readonly<{ kind: 'nothing' }>
   /** Pending: the request is not known here, which is no final word. Or the tombstone's, final. */
   | Readonly<{ kind: 'receipt'; envelope: Uint8Array }>;
 
@@ -48,6 +52,16 @@ export async function takeQuery(
     };
     const answer = await seal(tickKind, tick, realm, parts.signer);
     return { kind: 'tick', envelope: answer, key: key.name };
+  }
+  if (value.question === 'behind') {
+    // Under a new nonce only: an old question may be about what the operator has looked into since.
+    const isFresh = parts.nonces.isFresh(value.nonce!, nowMs);
+    if (!isFresh || value.counter! >= (await store.highestCounter(key.name))) {
+      return { kind: 'nothing' };
+    }
+    const isNews = await store.setIdentityStatus(key.name, 'suspended', nowMs);
+    const told = await parts.receipts.refused(id, 'suspended');
+    return { kind: 'behind', key: key.name, envelope: told, isNews };
   }
   const subject = value.subject!;
   if (value.question === 'cancel') {

@@ -387,6 +387,7 @@ export function createDeviceLink(parts: LinkParts, events: LinkEvents): DeviceLi
       asked = undefined;
       isAnswered = true;
       answeredMs = clock.monotonicMs();
+      behind = undefined;
       askPauseMs = TICK_ASK_MS;
     }
     heardMs = clock.monotonicMs();

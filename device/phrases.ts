@@ -24,7 +24,10 @@ const REASON_PHRASES: Readonly<Record<Reason, Pair>> = {
   expired: ['It took too long. Please ask again.', '已超时，请重新发起。'],
   not_yet_valid: ['It is not valid yet. Try later.', '尚未生效，请稍后再试。'],
   revoked: ['This authorisation was revoked. Grant a new one.', '授权已撤销，请重新授权。'],
-  suspended: ['This device is suspended. Call the operator.', '本设备已暂停使用，请联系运营方。'],
+  suspended: [
+    'This device is suspended. Call the operator: it needs a new key.',
+    '本设备已暂停使用，需更换密钥，请联系运营方。',
+  ],
   mandate_unknown: [
     'There is no authorisation for this. Grant one first.',
     '没有相应授权，请先授权。',
@@ -61,8 +64,8 @@ const REASON_PHRASES: Readonly<Record<Reason, Pair>> = {
   ],
   order_claimed: ['Somebody else is paying this order right now.', '有人正在支付该订单。'],
   counter_reused: [
-    'This device was copied. Call the operator.',
-    '本设备疑似被复制，请联系运营方。',
+    'This device was copied or restored. Call the operator: it needs a new key.',
+    '本设备疑似被复制或恢复，需更换密钥，请联系运营方。',
   ],
   counter_gap: ['This device is out of step. Call the operator.', '本设备状态异常，请联系运营方。'],
   cancelled: ['It was cancelled.', '已取消。'],

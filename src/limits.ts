@@ -328,6 +328,12 @@ export const PRESENCE_TEXT_CHARS_MAX = 64;
 export const PRESENCE_LIST_MAX = 16;
 /** It is said again at most this often, when more or fewer payments wait than it said. */
 export const PRESENCE_MS = 60_000;
+/** Starts of a device's program that the bridge remembers. */
+export const SPOKE_MAX = 8;
+/** Messages of one device about itself that the bridge takes in a second: two that take turns. */
+export const STATES_PER_S = 16;
+/** Acts on a key that the operator is shown. */
+export const KEY_ACTS_SHOWN = 8;
 /** Session numbers reserved by one write to the disk: half a minute of attempts to connect. */
 export const SESSIONS_RESERVED = 64;
 /** A word to the service manager takes at most this long, and life is told this often. */

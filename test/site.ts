@@ -101,14 +101,14 @@ export async function createSite(risks: object = {}) {
   const finals: { id: string; bytes: string; receipt: Receipt }[] = [];
 
   /** Writes bridge.yaml, and returns the file. */
-  function configureBridge(mqtt: object): string {
+  function configureBridge(mqtt: object, log = 'error'): string {
     return place.configure('bridge', {
       ...shared,
       folder: 'bridge',
       mqtt,
       risk: { url: risk.url, secret: 'risk.secret' },
       backends: [{ kind: 'ledger', url: ledger.url, secret: 'ledger.secret' }],
-      log: 'error',
+      log,
     });
   }
 

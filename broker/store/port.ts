@@ -14,6 +14,7 @@ import type { Order } from '../../src/objects/order.ts';
 import type { Outcome, Remaining } from '../../src/objects/receipt.ts';
 import type { Channel, Request } from '../../src/objects/request.ts';
 import type { Attempt, AttemptState, Change, Operation } from '../attempt.ts';
+import type { Heard } from '../presence.ts';
 
 export type KeyStatus = 'active' | 'suspended' | 'revoked';
 
@@ -400,6 +401,21 @@ export type Store = Readonly<{
    * status changed.
    */
   setIdentityStatus: (name: string, status: KeyStatus, nowMs: number) => Promise<boolean>;
+  /**
+   * Keeps what a device said of itself: `judge` gets what was heard before and the key that the
+   * device has now, and returns what counts from now on, or undefined for nothing new. Returns
+   * both; undefined when nothing changed or no such device is enrolled.
+   */
+  hear: (
+    device: string,
+    judge: (before: Heard | undefined, key: string) => Heard | undefined,
+  ) => Promise<Readonly<{ before: Heard | undefined; after: Heard }> | undefined>;
+  heard: (device: string) => Promise<Heard | undefined>;
+  /** Keys that have a name in topics, after device `after`, with what was heard of them. */
+  devices: (
+    after: string,
+    count: number,
+  ) => Promise<readonly (Identity & Readonly<{ heard: Heard | undefined }>)[]>;
   /** The highest counter seen of a key; 0 when none. */
   highestCounter: (name: string) => Promise<number>;
 

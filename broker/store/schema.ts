@@ -267,6 +267,10 @@ CREATE TABLE enrolments (
   asked_ms INTEGER NOT NULL
 ) STRICT, WITHOUT ROWID;
 `,
+  `
+-- What devices say of themselves, unsigned and for display: see broker/presence.ts.
+CREATE TABLE presences (device TEXT PRIMARY KEY, heard TEXT NOT NULL) STRICT, WITHOUT ROWID;
+`,
 ];
 
 /**

@@ -13,6 +13,7 @@ import {
 import { ConflictError, type Database, type Random } from '../../src/platform.ts';
 import type { SqlValue, Timers } from '../../src/platform.ts';
 import { createGroup } from '../group.ts';
+import type { Heard } from '../presence.ts';
 import { type Chain, createChain } from './chain.ts';
 import { createEnrolments } from './enrolments.ts';
 import { erase, forget } from './erasure.ts';
@@ -530,6 +531,31 @@ export function createSqliteStore(database: Database, timers: Timers, random: Ra
         const keys = names.together(name);
         return keys.map((key) => setStatus('identities', key, status, nowMs)).includes(true);
       }),
+    hear: (device, judge) =>
+      sql(() => {
+        const name = one('SELECT name FROM identities WHERE device = ?', device)?.['name'];
+        if (typeof name !== 'string') return undefined;
+        const before = heardOf(device);
+        const after = judge(before, name);
+        if (!after) return undefined;
+        write(
+          `INSERT INTO presences (device, heard) VALUES (?, ?)
+           ON CONFLICT (device) DO UPDATE SET heard = excluded.heard`,
+          device,
+          JSON.stringify(after),
+        );
+        return { before, after };
+      }),
+    heard: (device) => read(() => heardOf(device)),
+    devices: (after, count) =>
+      read(() =>
+        all(
+          `SELECT name, status, envelope, device FROM identities WHERE device > ?
+           ORDER BY device LIMIT ?`,
+          after,
+          BigInt(count),
+        ).map((row) => ({ ...facts.toIdentity(row), heard: heardOf(String(row['device'])) })),
+      ),
     highestCounter: (name) =>
       read(() =>
         Number(one('SELECT highest FROM identities WHERE name = ?', name)?.['highest'] ?? 0),
@@ -725,6 +751,11 @@ export function createSqliteStore(database: Database, timers: Timers, random: Ra
     setMeta: (name, value) => sql(() => setMeta(database, name, value)),
     close: () => sql(() => {}).then(() => database.close()),
   };
+
+  function heardOf(device: string): Heard | undefined {
+    const text = one('SELECT heard FROM presences WHERE device = ?', device)?.['heard'];
+    return typeof text === 'string' ? (JSON.parse(text) as Heard) : undefined;
+  }
 
   function claim(id: string, owner: string, untilMs: number): void {
     write(

@@ -107,7 +107,7 @@ export const command = Object.freeze({
 /** What is shown of a thumbprint: the kid, which envelopes name. */
 const KID_CHARS = 16;
 
-export function everyKey(context: Context, config: string): Promise<readonly KeyView[]> {
+function everyKey(context: Context, config: string): Promise<readonly KeyView[]> {
   return everyRow<KeyView>(context, config, { ask: 'keys' }, ({ name }) => name);
 }
 
