@@ -479,8 +479,9 @@ export function createBridge(parts: Parts): Bridge {
     }
     if (answer.kind !== 'run') {
       parts.send(downTopic(device, answer.kind), answer.envelope, 1);
-      if (answer.kind === 'tick') await answerWithLeases(device, answer.key);
-      return;
+      if (answer.kind !== 'tick') return;
+      if (answer.over) return parts.send(downTopic(device, 'receipt'), answer.over, 1);
+      return answerWithLeases(device, answer.key);
     }
     const { run, isNews } = answer;
     if (run.receipt) return tell(run);

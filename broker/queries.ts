@@ -16,7 +16,7 @@ import type { Nonces } from './tick.ts';
 
 export type QueryAnswer =
   /** An addressed tick that echoes the boot's random and tells the highest counter seen. */
-  | Readonly<{ kind: 'tick'; envelope: Uint8Array; key: string }>
+  | Readonly<{ kind: 'tick'; envelope: Uint8Array; key: string; over: Uint8Array | undefined }>
   /** The device's own request, as far as it has got; `isNews` when it was cancelled just now. */
   | Readonly<{ kind: 'run'; run: Run; isNews: boolean }>
   /** This key's disk is behind: it was suspended, just now unless it was before. */
@@ -41,7 +41,8 @@ export async function takeQuery(
   nowMs: number,
 ): Promise<QueryAnswer> {
   const { store, realm } = parts;
-  const { id, value, key } = await parts.identities.openFrom(device, queryKind, envelope);
+  const asked = await parts.identities.openFrom(device, queryKind, envelope);
+  const { id, value, key, signer: who } = asked;
   if (value.question === 'boot') {
     const tick = {
       iat: Math.floor(nowMs / 1000),
@@ -51,7 +52,11 @@ export async function takeQuery(
       echo: value.echo!,
     };
     const answer = await seal(tickKind, tick, realm, parts.signer);
-    return { kind: 'tick', envelope: answer, key: key.name };
+    // Final, and about this very question: nobody else can tell a device that it is over. The tick
+    // comes all the same, for what is in its outbox is still to be answered.
+    const isOver = who.status === 'revoked';
+    const over = isOver ? await parts.receipts.refused(id, 'revoked') : undefined;
+    return { kind: 'tick', envelope: answer, key: key.name, over };
   }
   if (value.question === 'behind') {
     // Under a new nonce only: an old question may be about what the operator has looked into since.
@@ -68,9 +73,9 @@ export async function takeQuery(
     // An answer about the question itself: a receipt about the request would be one for everybody.
     const receipt = await parts.receipts.refused(id, 'cancelled');
     const { restoredMs } = parts;
-    const asked = { id, subject, key: key.name, envelope, receipt, nowMs };
+    const cancel = { id, subject, key: key.name, envelope, receipt, nowMs };
     const isUnsure = restoredMs !== undefined && isSoonAfter(restoredMs, nowMs);
-    const answer = await store.cancel({ ...asked, isUnsure }).catch((error: unknown) => {
+    const answer = await store.cancel({ ...cancel, isUnsure }).catch((error: unknown) => {
       if (!(error instanceof PaymentError) || error.reason !== 'rate_limited') throw error;
       return { pending: 'rate_limited' } as const;
     });

@@ -40,6 +40,7 @@ import { createCodeReader } from './sense/look.ts';
 import { type Terminal, createTerminal } from './terminal.ts';
 import { type Time, createTime } from './time.ts';
 import { createTrust } from './trust.ts';
+import { wipeDevice } from './wipe.ts';
 import type { Figures } from './waiting.ts';
 
 /** What a device needs of the outside world. */
@@ -68,7 +69,7 @@ type Running = Readonly<{
   outbox: Outbox;
   /** The damaged outbox in whose place this start has put a fresh one. */
   setAside: SetAside | undefined;
-  /** Resolves, once told to the person, when the disk has failed: the program is to end. */
+  /** Resolves, once told to the person, when the disk has failed or all is wiped: it is to end. */
   failed: Promise<OperatorError>;
   time: Time;
   link: DeviceLink;
@@ -106,7 +107,8 @@ export function startDevice(
   const realm = { environment: config.environment, ledger: config.ledger };
 
   requireFolder(files, folder);
-  const signer = openKeyStore(config, at, ports).current();
+  const keys = openKeyStore(config, at, ports);
+  const signer = keys.current();
   if (!signer) throw new OperatorError('key', `${folder} holds no key yet: enrol this device`);
   const broker = brokerOf(config, at, files);
   const statements = files
@@ -155,6 +157,8 @@ export function startDevice(
     surface.say(phrases.diskFailed(config.language), 'bad');
     return new OperatorError('storage', cause.message, { cause });
   });
+  let tellWiped: (end: OperatorError) => void = () => {};
+  const wiped = new Promise<OperatorError>((done) => (tellWiped = done));
   outbox.forget(clock.nowMs());
   const shared = { realm, signer, time, outbox, link: () => link, surface, clock, timers, log };
   const mandates = config.mandates
@@ -199,6 +203,8 @@ export function startDevice(
   const waiting = new Set<() => void>();
   let wasReady: boolean | undefined;
   let isStopping = false;
+  let isEnded = false;
+  let isWiping = false;
   const keepsLeases = trust
     .policies(statement.payee ?? '')
     .every(({ offline }) => offline?.behaviour === 'prefer_online');
@@ -226,7 +232,9 @@ export function startDevice(
         for (const hear of listeners) hear(id, receipt, envelope, isFirst);
         tellReady();
         if (isFirst) for (const line of lines) line.hear(id, receipt);
+        void wipeWhenAnswered();
       },
+      ended: end,
       cloned: () => lines.forEach((line) => line.suspend()),
       givenUp: (id) => lines.forEach((line) => line.giveUp(id)),
       unsigned: (reason) => log('error', 'the bridge cannot verify this device', { reason }),
@@ -240,6 +248,24 @@ export function startDevice(
       },
     },
   );
+  /** Unpaired or lost: nothing is paid any more, and everything is wiped once all is answered. */
+  function end(): void {
+    if (isEnded) return;
+    isEnded = true;
+    log('error', 'this device is revoked: it is wiped when what it sent is answered');
+    for (const line of lines) line.suspend(phrases.ended(config.language));
+    void wipeWhenAnswered();
+  }
+
+  /** A confirmed payment is never lost: its receipt comes first, and then nothing is kept. */
+  async function wipeWhenAnswered(): Promise<void> {
+    if (!isEnded || isWiping || outbox.open().some(({ kind }) => kind !== 'mandate')) return;
+    isWiping = true;
+    await wipeDevice({ config, at, files }, keys);
+    outbox.forget(Number.MAX_SAFE_INTEGER);
+    tellWiped(new OperatorError('key', phrases.wiped(config.language)));
+  }
+
   function isReady(): boolean {
     if (link.state() !== 'ready') return false;
     return !outbox.open().some(({ kind }) => kind === 'mandate');
@@ -254,7 +280,7 @@ export function startDevice(
   const running: Running = {
     outbox,
     setAside,
-    failed,
+    failed: Promise.race([failed, wiped]),
     time,
     link,
     onReceipt: (hear) => void listeners.add(hear),

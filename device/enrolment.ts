@@ -67,7 +67,8 @@ export async function enrolDevice(parts: EnrolmentParts, isAgain: boolean): Prom
   requireFolder(files, at(config.folder));
   await settleEnrolment({ ...parts, keys: () => keys });
   const own = isAgain ? undefined : ownStatement(parts, keys.current());
-  if (own) return tell(words.already(own.device ?? '', language));
+  const isOver = own !== undefined && parts.clock.nowMs() / 1000 >= own.exp;
+  if (own && !isOver) return tell(words.already(own.device ?? '', language));
 
   const asking = await begin(parts, isAgain);
   const { thumbprint } = asking.signer.key;
@@ -84,6 +85,34 @@ export async function enrolDevice(parts: EnrolmentParts, isAgain: boolean): Prom
   keep(parts, { state: 'granted', bundle: bundle.text });
   await settleEnrolment({ ...parts, keys: () => keys });
   tell(words.done(statement.device ?? '', language));
+}
+
+/**
+ * Asks once for whatever has changed: certificate, statements, policies, mandates; the key that
+ * signs is what authorises it, so an expired certificate is no obstacle. What came counts from the
+ * next start on, the certificate from the next connection on. Resolves with whether anything came;
+ * throws HttpFailure when nobody answers, `key` for an answer that does not hold.
+ */
+export async function contactBridge(parts: Omit<EnrolmentParts, 'tell'>): Promise<boolean> {
+  const { config, at, keys, files, clock } = parts;
+  const signer = keys.current();
+  if (!signer) return false;
+  const tls = openKeyFile(files, join(at(config.folder), TLS_KEY), 'ES256');
+  const enrol = {
+    iat: Math.floor(clock.nowMs() / 1000),
+    key: signer.key.public,
+    role: roleOf(config),
+    device: config.device,
+    tls: publicKeyOf(createPublicKey(tls)),
+  };
+  const answer = await ask(parts, await seal(enrolKind, enrol, realmOf(config), signer));
+  if (answer?.bundle === undefined) return false;
+  const text = new TextDecoder().decode(fromBase64url(answer.bundle));
+  const bundle = parseBundle(text);
+  // Its MAC is not looked at: the root is pinned by now, and the code is forgotten.
+  requireBundle(parts, { signer, code: NO_CODE }, { text, bundle, mac: undefined });
+  layOut(parts, bundle);
+  return true;
 }
 
 /** Lays out what was granted before a power cut, if it was. Idempotent. */
@@ -156,6 +185,8 @@ const answerText = z.object({
 });
 
 type Asking = Readonly<{ signer: Signer; code: Uint8Array; envelope: Uint8Array }>;
+const NO_CODE = new Uint8Array(PAIRING_BYTES);
+
 type Granted = Readonly<{ text: string; bundle: Bundle; mac: Uint8Array | undefined }>;
 
 /** The Enrol that was begun, or a new one; on disk before anybody sees it. */
@@ -219,7 +250,7 @@ async function fetchBundle(parts: EnrolmentParts, asking: Asking): Promise<Grant
 
 /** One question; undefined for "later". Throws HttpFailure without an answer. */
 async function ask(
-  { config, at, files, http }: EnrolmentParts,
+  { config, at, files, http }: Pick<EnrolmentParts, 'config' | 'at' | 'files' | 'http'>,
   envelope: Uint8Array,
 ): Promise<z.infer<typeof answerText> | undefined> {
   const { url, ca } = requireEnrol(config);
@@ -254,7 +285,7 @@ function giveUp({ config, at, files }: EnrolmentParts, reason: string): never {
 
 /** Checks everything that was given, before anything of it counts. Throws OperatorError `key`. */
 function requireBundle(
-  parts: EnrolmentParts,
+  parts: Pick<EnrolmentParts, 'config' | 'at' | 'files'>,
   { signer, code }: Pick<Asking, 'signer' | 'code'>,
   { text, bundle, mac }: Granted,
 ): Readonly<{ statement: KeyStatement; root: VerifyKey }> {
@@ -300,7 +331,7 @@ function requireBundle(
 
 /** The certificate is for this device's own TLS key and name, by the authority that comes along. */
 function requireCertificate(
-  { config, at, files }: EnrolmentParts,
+  { config, at, files }: Pick<EnrolmentParts, 'config' | 'at' | 'files'>,
   { certificate, ca }: Bundle,
   name: string,
 ): void {

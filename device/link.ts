@@ -57,6 +57,8 @@ export type LinkEvents = Readonly<{
   cloned: () => void;
   /** The bridge could not verify something that this device sent. */
   unsigned: (reason: Reason) => void;
+  /** The bridge says, in answer to this boot's question, that the key is revoked for good. */
+  ended?: () => void;
   /** No final receipt in RESEND_FOR_MS, so no more is sent; told once by each start. */
   givenUp?: (id: string) => void;
 }>;
@@ -138,6 +140,8 @@ export function createDeviceLink(parts: LinkParts, events: LinkEvents): DeviceLi
   let saidWhy = '';
   let isClosed = false;
   let asked: { echo: Uint8Array; atMs: number } | undefined;
+  /** Of the last question for the time: the bridge may answer it with the end of this key. */
+  let bootId: string | undefined;
   let askPauseMs = TICK_ASK_MS;
   /** Whether this connection's question was answered: only the answer tells the counter. */
   let isAnswered = false;
@@ -267,7 +271,7 @@ export function createDeviceLink(parts: LinkParts, events: LinkEvents): DeviceLi
     askPauseMs = Math.min(askPauseMs * 2, TICK_ASK_MS_MAX);
     // New every time: an answer that was held back would tell an old time as if it were now.
     asked = { echo: parts.random(16), atMs: nowMs };
-    void put({ question: 'boot', echo: asked.echo });
+    void put({ question: 'boot', echo: asked.echo }).then((id) => (bootId = id));
   }
 
   /** Signs and sends a question; returns its id, or undefined when the key cannot sign now. */
@@ -315,6 +319,7 @@ export function createDeviceLink(parts: LinkParts, events: LinkEvents): DeviceLi
   function hearReceipt(envelope: Uint8Array): void {
     const { value } = trust.openFromBridge(receiptKind, envelope);
     if (value.subject === behind?.id) behind = undefined;
+    if (value.subject === bootId && value.reason === REASONS.revoked) return events.ended?.();
     const item = sending.get(value.subject) ?? cancelledBy(value);
     if (!item) return;
     const { id, kind, cancel } = item.entry;

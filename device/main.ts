@@ -4,6 +4,7 @@ import { createInterface } from 'node:readline';
 import { parseConfig, settingsOf } from '../src/config.ts';
 import type { OperatorError } from '../src/errors.ts';
 import { requireText } from '../src/files.ts';
+import { CONTACT_MS, CONTACT_WAIT_MS } from '../src/limits.ts';
 import { archive } from '../src/node/archive.ts';
 import { createHttp } from '../src/node/http.ts';
 import { connectLink } from '../src/node/link.ts';
@@ -14,9 +15,10 @@ import { clock, credentials, files, machine, random, timers } from '../src/node/
 import { openDatabase } from '../src/node/sqlite.ts';
 import { findSupervisor } from '../src/node/supervisor.ts';
 import { codeWasm } from '../src/node/wasm.ts';
+import { within } from '../src/patience.ts';
 import { type RunningGlasses, type RunningKiosk, startDevice } from './compose.ts';
 import { type DeviceConfig, deviceConfig, deviceSettings } from './config.ts';
-import { enrolDevice, settleEnrolment } from './enrolment.ts';
+import { contactBridge, enrolDevice, settleEnrolment } from './enrolment.ts';
 import { openKeyStore } from './keys/choice.ts';
 import { measureDevice } from './metrics.ts';
 import type { Outbox } from './outbox.ts';
@@ -25,6 +27,7 @@ import { serve, wear } from './prompt.ts';
 import type { Surface } from './runtime.ts';
 import { codeLines, makeCode } from './surface/code.ts';
 import { createTerminalSurface } from './surface/terminal.ts';
+import { finishWipe } from './wipe.ts';
 
 /** What its configuration may say. */
 export const settings = settingsOf(deviceConfig, deviceSettings);
@@ -59,10 +62,14 @@ export async function main(configFile: string, write: (line: string) => void): P
   const config = parseConfig(deviceConfig, requireText(files, configFile), configFile);
   const surface = createTerminalSurface(write, { name: config.device, isColoured });
   const at = (path: string) => resolve(dirname(configFile), path);
+  await finishWipe({ config, at, files }, () => openKeyStore(config, at, keyPorts));
   await settleEnrolment({
     ...{ config, at, files },
     keys: () => openKeyStore(config, at, keyPorts),
   });
+  const contact = config.enrol && startContact(config, at);
+  // What changed while it was off counts from now on, if the bridge is there at once.
+  await within(timers, CONTACT_WAIT_MS, contact?.first ?? Promise.resolve());
   const running = startDevice(
     config,
     at,
@@ -99,7 +106,32 @@ export async function main(configFile: string, write: (line: string) => void): P
   if (failure) throw failure;
   await running.leave();
   await running.stop();
+  contact?.stop();
   await scrape?.close();
+}
+
+/** Asks the bridge for what has changed, now and then; a bridge that is away is asked again. */
+function startContact(config: DeviceConfig, at: (path: string) => string) {
+  const log = createLog(config.log, 'device');
+  const { http, close } = createHttp();
+  let cancel = () => {};
+  async function ask(): Promise<void> {
+    cancel = timers.after(CONTACT_MS, () => void ask());
+    try {
+      const keys = openKeyStore(config, at, keyPorts);
+      await contactBridge({ config, at, keys, files, random, clock, timers, http });
+    } catch (error) {
+      if (!(error instanceof Error)) throw error;
+      log('warn', 'nothing new from the bridge', { why: error.message });
+    }
+  }
+  return {
+    first: ask(),
+    stop() {
+      cancel();
+      close();
+    },
+  };
 }
 
 const keyPorts = Object.freeze({ files, random, credentials, loadTokens });

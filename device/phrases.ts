@@ -338,6 +338,23 @@ export const phrases = {
     ),
   noReceipts: (language: Language) => pick(['No payments yet.', '暂无付款记录。'], language),
   copied: (language: Language) => reasonPhrase('counter_reused', language),
+  /** The operator, or the wearer, has ended this device. */
+  ended: (language: Language) =>
+    pick(
+      [
+        'This device was unpaired. Nothing is paid with it any more, and it forgets what it knows.',
+        '本设备已被解绑，不能再用于付款，其数据将被清除。',
+      ],
+      language,
+    ),
+  wiped: (language: Language) =>
+    pick(
+      [
+        'this device was unpaired and is wiped; to use it again run saytap device enrol',
+        '本设备已解绑并清除数据；如需再次使用，请运行 saytap device enrol',
+      ],
+      language,
+    ),
   /** At the start, when the outbox was damaged; `open` entries without an end were found in it. */
   setAside: (open: number, language: Language) =>
     pick(

@@ -96,8 +96,11 @@ export type Device = Readonly<{
   giveUp: (id: string) => void;
   /** Tells what ended before a power cut and was not told: once, at the start. */
   resume: () => void;
-  /** Called by the link when the bridge knows more of this key than this disk. */
-  suspend: () => void;
+  /**
+   * Nothing is paid any more: the bridge knows more of this key than this disk (what is said unless
+   * told otherwise), or has ended it.
+   */
+  suspend: (sentence?: string) => void;
   /**
    * Called before the program ends: waits a moment for a payment under way, then tells what is not
    * confirmed yet. An open question is not waited for: what was not confirmed is not sent.
@@ -684,10 +687,10 @@ export function createDevice(parts: Parts): Device {
         tellEarlier(id, receiptKind.decode(payloadOf(receipt!)));
       }
     },
-    suspend: () => {
+    suspend: (sentence = phrases.copied(language)) => {
       isSuspended = true;
       // At a counter the terminal's own line says so.
-      if (!counter) surface.say(phrases.copied(language), 'bad');
+      if (!counter) surface.say(sentence, 'bad');
     },
     async leave() {
       if (atWork && !question.isOpen()) await within(timers, LEAVE_MS, atWork);

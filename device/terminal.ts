@@ -83,7 +83,7 @@ export type Terminal = Readonly<{
   /** Tells what ended before a power cut and was not told: once, at the start. */
   resume: () => void;
   /** Called by the link when the bridge knows more of this key than this disk. */
-  suspend: () => void;
+  suspend: (sentence?: string) => void;
   /**
    * Called before the program ends: waits a moment for what was confirmed, then tells that it is
    * not confirmed yet. An open question is not waited for.
@@ -394,9 +394,9 @@ export function createTerminal(
         hear(id, receiptKind.decode(payloadOf(receipt!)));
       }
     },
-    suspend() {
+    suspend(sentence = phrases.copied(language)) {
       isSuspended = true;
-      surface.say(phrases.copied(language), 'bad');
+      surface.say(sentence, 'bad');
     },
     async leave() {
       if (atWork && !question.isOpen()) await within(timers, LEAVE_MS, atWork);

@@ -70,6 +70,9 @@ export const ENROL_ASK_MS_MAX = 15_000;
 /** One question of it, over whatever network, and its answer: statements of a large site. */
 export const ENROL_TIMEOUT_MS = 10_000;
 export const ENROL_ANSWER_BYTES_MAX = 1024 * 1024;
+/** How often a device asks for what has changed, and how long its start waits for the answer. */
+export const CONTACT_MS = 3_600_000;
+export const CONTACT_WAIT_MS = 3_000;
 /** How often a server looks for a newer certificate of its own. */
 export const CERTIFY_MS = 24 * 3_600_000;
 /** A new bridge key signs this long after its statement was made: devices have it by then. */

@@ -74,7 +74,7 @@ async function secureBroker(site: Site, program: string) {
   return { broker, mqtt };
 }
 
-test('from nothing to the first payment, killed and cut off on the way', async (context) => {
+test('from nothing to the first payment, killed and cut off, and to the end', async (context) => {
   if (mosquitto.missing !== undefined) return context.skip(mosquitto.missing);
   const begun = performance.now();
   const site = await createSite();
@@ -174,4 +174,16 @@ test('from nothing to the first payment, killed and cut off on the way', async (
   const seconds = (performance.now() - begun) / 1000;
   console.log(`from nothing to the first payment: ${seconds.toFixed(1)} s`);
   expect(await site.paid()).toBeGreaterThanOrEqual(5_00n);
+
+  // Lost: it counts no more at once, and at its next contact it forgets everything.
+  const who = ['--by', 'mei', '--why', 'lost', '--yes'];
+  await command('device', 'revoke', 'glasses-9', '--config', at('bridge.yaml'), ...who);
+  device.child.kill('SIGKILL');
+  await device.ended;
+  const found = start('device', '--config', at('new.yaml'));
+  expect(await found.ended, found.said.text).toBe(6);
+  expect(found.said.text).toContain('This device was unpaired');
+  for (const name of ['device.key.pem', 'tls.key.pem', 'root.pub.pem', 'broker.url']) {
+    expect(existsSync(at(join('new', name))), name).toBe(false);
+  }
 }, 180_000);

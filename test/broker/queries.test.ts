@@ -7,6 +7,7 @@ import { createSqliteStore } from '../../broker/store/sqlite.ts';
 import { createNonces } from '../../broker/tick.ts';
 import { RESEND_FOR_MS, TOMBSTONES_PER_KEY_MAX } from '../../src/limits.ts';
 import { random, timers } from '../../src/node/platform.ts';
+import { REASONS } from '../../src/errors.ts';
 import { openDatabase } from '../../src/node/sqlite.ts';
 import { open } from '../../src/objects/kind.ts';
 import { type Query, query as queryKind } from '../../src/objects/query.ts';
@@ -69,6 +70,24 @@ describe('boot', () => {
     if (other.kind !== 'tick') throw new Error('no tick');
     const theirs = open(tickKind, other.envelope, REALM, () => CAST.bridge.key).value;
     expect(theirs).toMatchObject({ counter: 0, audience: CAST.guest.key.name });
+    expect(answer.over, 'it counts').toBeUndefined();
+  });
+
+  test.each([
+    ['revoked', true],
+    ['suspended', false],
+  ] as const)('a %s key: told for good about this question: %s', async (status, isTold) => {
+    const { store, ask } = await prepared();
+    await store.setIdentityStatus(CAST.glasses.key.name, status, NOW_MS);
+    const value = { question: 'boot', echo: new Uint8Array(16) } as const;
+    const answer = await ask(value);
+    if (answer.kind !== 'tick') throw new Error('no tick: its outbox is still to be answered');
+    expect(answer.over !== undefined).toBe(isTold);
+    if (!answer.over) return;
+    const { id } = await sealed(queryKind, value, CAST.glasses);
+    expect(open(receiptKind, answer.over, REALM, () => CAST.bridge.key).value).toMatchObject({
+      ...{ subject: id, outcome: 'refused', reason: REASONS.revoked },
+    });
   });
 });
 

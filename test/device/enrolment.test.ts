@@ -5,7 +5,7 @@ import { join, resolve } from 'node:path';
 import { beforeEach, expect, onTestFinished, test } from 'vitest';
 import { openCertificateAuthority } from '../../broker/ca.ts';
 import { deviceConfig } from '../../device/config.ts';
-import { enrolDevice, settleEnrolment } from '../../device/enrolment.ts';
+import { contactBridge, enrolDevice, settleEnrolment } from '../../device/enrolment.ts';
 import { openFileKeys } from '../../device/keys/file.ts';
 import { fromHex, toBase64url, utf8 } from '../../src/bytes.ts';
 import { parseConfig } from '../../src/config.ts';
@@ -249,4 +249,25 @@ test('again: the old key is not needed, and gone when the new one counts', async
   const again = device(granting());
   await again.enrol(true);
   expect(again.keys.current()!.key.name).not.toBe(before);
+});
+
+test('at contact it gets what has changed, without a code, and takes no other root', async () => {
+  const first = device(granting());
+  await first.enrol();
+  const before = text('tls.certificate.pem');
+  const asked: Enrol[] = [];
+  const later = device((envelope) => {
+    asked.push(enrolKind.decode(payloadOf(envelope)));
+    return granting()(envelope);
+  });
+  expect(await contactBridge(later.parts)).toBe(true);
+  expect(asked[0]!.mac ?? asked[0]!.endorsement).toBeUndefined();
+  expect(text('tls.certificate.pem')).not.toBe(before);
+
+  const other = device(granting({ root: makeSigner() }));
+  await expect(contactBridge(other.parts)).rejects.toMatchObject({ exit: EXITS.key });
+  const refused = device(() =>
+    Promise.resolve(reply(403, { state: 'refused', reason: 'revoked' })),
+  );
+  expect(await contactBridge(refused.parts)).toBe(false);
 });
