@@ -17,6 +17,9 @@ import type { HttpReply } from '../../src/platform.ts';
 import { signStatement } from '../../src/root.ts';
 import {
   CAST,
+  admissionOf,
+  admitTo,
+  putMandate,
   NOW_S,
   POLICY,
   REALM,
@@ -441,4 +444,43 @@ test('asking, approving, refusing and retiring are in the evidence', async () =>
     ...{ isPaired: false, enrol: toHex(envelope) },
   });
   expect(fromHex(toHex(envelope))).toEqual(envelope);
+});
+
+test('authority passed on outlives the old key’s statement, not its revocation', async () => {
+  const next = makeSigner();
+  await post(await successionOf(CAST.glasses, next));
+  const { store } = stage;
+  const nowMs = stage.clock.nowMs();
+  const put = async (id: string, issuer: Signer, changes: object) => {
+    const value = mandateOf({ exp: NOW_S + 900 * 86_400, ...changes });
+    const envelope = await seal(mandateKind, value, REALM, issuer);
+    await store.putMandate(id, value, issuer.key.name, 'p', ['ledger'], envelope, nowMs);
+  };
+  const [parent, child] = ['a'.repeat(32), 'b'.repeat(32)];
+  await put(parent, CAST.wallet, {});
+  await put(child, CAST.glasses, { cnf: next.key.name, parent });
+  const laterMs = nowMs + 400 * 86_400_000;
+  expect((await store.mandate(child, laterMs))?.issuerFault).toBeUndefined();
+  expect((await store.mandate(parent, laterMs))?.issuerFault, 'a wallet’s own').toBe('expired');
+  await store.retire(CAST.glasses.key.name, nowMs);
+  expect((await store.mandate(child, laterMs))?.issuerFault).toBeUndefined();
+  await store.setIdentityStatus(CAST.glasses.key.name, 'revoked', nowMs);
+  expect((await store.mandate(child, laterMs))?.issuerFault).toBe('revoked');
+});
+
+test('a device calls off with its new key what it asked for with the old one', async () => {
+  const { store } = stage;
+  await putMandate(store);
+  const admission = await admissionOf({ counter: 1 });
+  await admitTo(store, admission);
+  const next = makeSigner();
+  const asked = {
+    ...{ id: 'c'.repeat(32), subject: admission.id, isUnsure: false },
+    ...{ envelope: new Uint8Array(1), receipt: new Uint8Array(1), nowMs: stage.clock.nowMs() },
+  };
+  expect(await store.cancel({ ...asked, key: next.key.name })).toEqual({ pending: 'not_seen' });
+  await post(await successionOf(CAST.glasses, next));
+  expect(await store.cancel({ ...asked, key: next.key.name })).toMatchObject({
+    ...{ isNews: true, run: { id: admission.id } },
+  });
 });
