@@ -21,7 +21,7 @@ export type ApprovalParts = Readonly<{
   enrolments: Pick<Enrolments, 'list' | 'find' | 'approve' | 'refuse'>;
   clock: Clock;
   /** Whether a device is connected; undefined while nothing is known of it. */
-  isOnline: (device: string) => boolean | undefined;
+  isOnline: (device: string) => Promise<boolean | undefined>;
 }>;
 
 export function approvalVerbs(parts: ApprovalParts): Verbs {
@@ -83,12 +83,15 @@ export function approvalVerbs(parts: ApprovalParts): Verbs {
     const page = await store.identities(after, OPERATOR_PAGE_ROWS);
     return {
       next: page.length < OPERATOR_PAGE_ROWS ? undefined : page.at(-1)!.name,
-      keys: page
-        .filter(({ statement }) => statement.role !== 'bridge')
-        .map(({ name, status, statement: { role, device, payee, terminal, exp } }) => ({
-          ...{ name, status, role, device, payee, terminal, until: exp },
-          online: device === undefined ? undefined : parts.isOnline(device),
-        })),
+      keys: await Promise.all(
+        page
+          // What a key was succeeded by stands for both.
+          .filter(({ statement, place }) => statement.role !== 'bridge' && place === undefined)
+          .map(async ({ name, status, statement: { role, device, payee, terminal, exp } }) => ({
+            ...{ name, status, role, device, payee, terminal, until: exp },
+            online: device === undefined ? undefined : await parts.isOnline(device),
+          })),
+      ),
     };
   }
 

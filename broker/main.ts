@@ -263,7 +263,10 @@ export async function startBridge(
       answer: (question) => notified(bridge, question),
     }));
   const pages = openPages();
-  const desk = { ...parts, isOnline: () => undefined };
+  const desk = {
+    ...parts,
+    isOnline: async (device: string) => (await store.heard(device))?.online,
+  };
   const verbs = { ...approvalVerbs(desk), ...wearerVerbs(desk) };
   const visits = createVisits({ accounts, pages, verbs, origin: () => origin, log });
   const routes: readonly Route[] = [parts.enrolments.route, visits];

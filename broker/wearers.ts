@@ -43,7 +43,7 @@ export type WearerParts = Readonly<{
   clock: Clock;
   enrolments: Pick<Enrolments, 'route' | 'approve'>;
   /** Whether a device is connected; undefined while nothing is known of it. */
-  isOnline: (device: string) => boolean | undefined;
+  isOnline: (device: string) => Promise<boolean | undefined>;
 }>;
 
 type Wearer = Extract<Visitor, { role: 'wearer' }>;
@@ -64,7 +64,8 @@ export function wearerVerbs(parts: WearerParts): Verbs {
       payer,
       epoch: await store.epochOf(payer),
       nowS: Math.floor(nowMs / 1000),
-      keys: keys.map(viewOfKey),
+      // What a key was succeeded by stands for both.
+      keys: await Promise.all(keys.filter(({ place }) => place === undefined).map(viewOfKey)),
       mandates: mandates.map((link) => ({
         ...viewOfMandate(link, nowMs),
         windows: link.mandate.windows.map(({ max, count, ...window }, i) => ({
@@ -82,9 +83,9 @@ export function wearerVerbs(parts: WearerParts): Verbs {
     };
   }
 
-  function viewOfKey({ name, status, statement }: Identity) {
+  async function viewOfKey({ name, status, statement }: Identity) {
     const { role, device, exp } = statement;
-    const online = device === undefined ? undefined : parts.isOnline(device);
+    const online = device === undefined ? undefined : await parts.isOnline(device);
     return { name, status, role, device, until: exp, online };
   }
 

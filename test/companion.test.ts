@@ -249,6 +249,7 @@ test('from nothing to the first payment and to a revoke, by the page', async (co
   await expect
     .poll(() => page.locator('[data-status="active"] b').allTextContents(), { timeout: 10_000 })
     .toEqual(['1987.50 yuan left, 599 payments', '87.50 yuan left, 19 payments']);
+  await page.locator('[data-device="glasses-1"] .dot.on').waitFor();
   await snap(page, '4-limits');
 
   await page.getByRole('button', { name: 'Revoke', exact: true }).click();

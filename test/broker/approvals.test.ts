@@ -66,7 +66,7 @@ beforeEach(() => {
       },
     },
     clock: { nowMs: () => nowMs, monotonicMs: () => nowMs },
-    isOnline: () => undefined,
+    isOnline: async () => undefined,
   });
 });
 

@@ -62,7 +62,7 @@ beforeEach(async () => {
         return { state: 'enrolled' } as never;
       },
     },
-    isOnline: (device) => device === 'glasses',
+    isOnline: async (device) => device === 'glasses',
   });
 });
 
