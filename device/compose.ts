@@ -33,6 +33,7 @@ import type { HeldMandate } from './mandates.ts';
 import type { Outbox } from './outbox.ts';
 import { createDirectory } from './payees.ts';
 import { phrases } from './phrases.ts';
+import { PIN_FILE, createPin } from './pin.ts';
 import { createPresence } from './presence.ts';
 import { type Device, type Surface, createDevice } from './runtime.ts';
 import { type SetAside, openOutbox } from './salvage.ts';
@@ -165,6 +166,12 @@ export function startDevice(
     ? readMandates(files, at(config.mandates), realm, signer.key.name)
     : [];
 
+  const pin = createPin(files, random, join(folder, PIN_FILE));
+  if (pin.state() === 'damaged') {
+    log('error', 'the PIN file is damaged', { do: 'saytap device pin set' });
+    surface.say(phrases.pinTrouble('damaged', config.language), 'bad');
+  }
+
   const counter = {
     payee: statement.payee ?? '',
     terminal: statement.terminal ?? '',
@@ -178,6 +185,7 @@ export function startDevice(
       config.profile === 'kiosk' && statement.presenceMax > 1 ? 1 : statement.presenceMax,
     ...(config.profile === 'kiosk' && { counter }),
     mandates,
+    ...{ pin, random },
     directory: createDirectory(trust.payees),
     trust,
     readCode: createCodeReader(ports.codeWasm),

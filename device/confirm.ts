@@ -21,9 +21,15 @@ export type Frame = Readonly<{
   amount: string;
   /** Lines of the order, if any: "2 × Latte 40.00 yuan". */
   lines: readonly string[];
-  /** P1: a spoken confirmation is enough. P2: a physical act on this device is needed. */
-  needs: 1 | 2;
+  /**
+   * P1: a spoken confirmation is enough. P2: a physical act on this device is needed. P3: and then
+   * the device's PIN.
+   */
+  needs: Needs;
 }>;
+
+/** The presence that a confirmation on a device can be asked for. */
+export type Needs = 1 | 2 | 3;
 
 /** The part of a request that a person confirms. */
 export type Terms = Pick<Request, 'amount' | 'payee' | 'terminal' | 'order'> &
@@ -38,7 +44,7 @@ export function levelNeeded(
   mandate: readonly Band[],
   amount: Money,
   able: Presence,
-): 1 | 2 {
+): Needs {
   const ladders = policies.map((policy) =>
     policy.ladders.find(({ currency }) => currency === amount.currency),
   );
@@ -46,17 +52,17 @@ export function levelNeeded(
     (bands) => bands?.find(({ ceiling }) => amount.minor <= ceiling)?.level ?? 4,
   );
   const strictest = Math.max(1, ...needed);
-  if (strictest > able || strictest > 2) {
+  if (strictest > able || strictest > 3) {
     throw new PaymentError('presence_too_low', `this amount needs P${strictest}`);
   }
-  return strictest as 1 | 2;
+  return strictest as Needs;
 }
 
 /** The frame for these terms; `order` is the verified order that they name. */
 export function frameOf(
   terms: Terms,
   order: Order | undefined,
-  needs: 1 | 2,
+  needs: Needs,
   directory: Directory,
   language: 'en' | 'zh',
 ): Frame {

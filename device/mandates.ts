@@ -11,7 +11,7 @@ import type { KeyStatement, Presence } from '../src/objects/key.ts';
 import { type Mandate, type Scope, allowsChannel, scopeFault } from '../src/objects/mandate.ts';
 import type { Policy } from '../src/objects/policy.ts';
 import type { Channel } from '../src/objects/request.ts';
-import { type Terms, levelNeeded } from './confirm.ts';
+import { type Needs, type Terms, levelNeeded } from './confirm.ts';
 
 /** A mandate that names this device's key. */
 export type HeldMandate = Readonly<{
@@ -31,7 +31,7 @@ export type Wanted = Readonly<{
   terminals: readonly KeyStatement[];
   /** All that bind it. */
   policies: readonly Policy[];
-  /** The most presence that this device's key may claim. */
+  /** The most presence that this device can prove and its key may claim. */
   presenceMax: Presence;
 }>;
 
@@ -44,7 +44,7 @@ export function chooseMandate(
   held: readonly HeldMandate[],
   wanted: Wanted,
   isDoubted: (id: string) => boolean,
-): Readonly<{ held: HeldMandate; needs: 1 | 2 }> {
+): Readonly<{ held: HeldMandate; needs: Needs }> {
   const [best] = held
     .map((one) => ({ ...judge(one.mandate, wanted), one, isDoubted: isDoubted(one.id) }))
     .sort(
@@ -122,7 +122,7 @@ const SCOPE_REASONS: Readonly<Record<Scope['kind'], Reason>> = Object.freeze({
   any: 'scope_payee',
 });
 
-function presenceFor({ bands }: Mandate, { policies, terms, presenceMax }: Wanted): 1 | 2 {
+function presenceFor({ bands }: Mandate, { policies, terms, presenceMax }: Wanted): Needs {
   return levelNeeded(policies, bands, terms.amount, presenceMax);
 }
 

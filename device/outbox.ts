@@ -33,10 +33,13 @@ export type Entry = Readonly<{
   cancel: Uint8Array | undefined;
   /** Whether it was accepted offline, under a lease. */
   isOffline: boolean;
+  /** What was shown and done for it, when its request carries the hash of that (P3). */
+  transcript: Uint8Array | undefined;
 }>;
 
 /** An entry as it is made. */
-export type NewEntry = Omit<Entry, 'receipt' | 'cancel' | 'isOffline'>;
+export type NewEntry = Omit<Entry, 'receipt' | 'cancel' | 'isOffline' | 'transcript'> &
+  Readonly<{ transcript?: Uint8Array | undefined }>;
 
 /** What a payment that is accepted offline spends, and whose it is. */
 export type Spending = Readonly<{ lease: HeldLease; payer: string; amount: Money }>;
@@ -259,7 +262,7 @@ export function noteTold(outbox: Outbox, id: string, log: Log): void {
 }
 
 /** An entry that was found in a damaged outbox. */
-export type Found = Omit<Entry, 'receipt' | 'isOffline'> &
+export type Found = Omit<Entry, 'receipt' | 'isOffline' | 'transcript'> &
   Readonly<{
     /** The final receipt and its time, ms. */
     ended: Readonly<{ receipt: Uint8Array; atMs: number }> | undefined;
@@ -314,15 +317,16 @@ function store(
 ): void {
   database
     .prepare(
-      `INSERT INTO entries (id, kind, envelope, stored_ms, mandate, payer, currency, minor)
-       VALUES (?, ?, ?, ?, ?, ?, ?, ?)
+      `INSERT INTO entries
+         (id, kind, envelope, stored_ms, mandate, payer, currency, minor, transcript)
+       VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?)
        ON CONFLICT (id) DO UPDATE SET receipt = NULL, closed_ms = NULL,
          stored_ms = excluded.stored_ms WHERE kind = 'mandate'`,
     )
     .run(
       ...[entry.id, entry.kind, entry.envelope, BigInt(Math.floor(entry.storedMs))],
       ...[spends?.lease.mandate ?? null, spends?.payer ?? null],
-      ...[spends?.amount.currency ?? null, spends?.amount.minor ?? null],
+      ...[spends?.amount.currency ?? null, spends?.amount.minor ?? null, entry.transcript ?? null],
     );
   sealRow(database, 'entries', entry.id);
   if (!used) return;
@@ -396,7 +400,7 @@ function exorcise(database: Database): void {
 }
 
 function toEntry(row: SqlRow): Entry {
-  const { receipt, cancel } = row;
+  const { receipt, cancel, transcript } = row;
   return {
     id: row['id'] as string,
     kind: row['kind'] as Entry['kind'],
@@ -405,5 +409,6 @@ function toEntry(row: SqlRow): Entry {
     receipt: receipt instanceof Uint8Array ? receipt : undefined,
     cancel: cancel instanceof Uint8Array ? cancel : undefined,
     isOffline: row['payer'] !== null,
+    transcript: transcript instanceof Uint8Array ? transcript : undefined,
   };
 }

@@ -7,7 +7,9 @@
 import { type Reason, reasonName } from '../src/errors.ts';
 import type { Period, Window } from '../src/objects/mandate.ts';
 import { spanText } from '../src/wallet.ts';
+import type { Needs } from './confirm.ts';
 import type { KeyTrouble } from './keys/store.ts';
+import type { PinState } from './pin.ts';
 
 export type Language = 'en' | 'zh';
 
@@ -143,17 +145,23 @@ export function reasonPhrase(code: number | Reason, language: Language): string 
 
 /** The sentences that are not reasons. */
 export const phrases = {
-  ask: (amount: string, payee: string, needs: 1 | 2, language: Language) =>
-    pick(
-      needs === 1
-        ? [
-            `Pay ${amount} to ${payee}? Say “confirm payment” or tap the temple.`,
-            `向${payee}支付${amount}？请说“确认支付”或轻触镜腿。`,
-          ]
-        : [
-            `Pay ${amount} to ${payee}? Tap the temple to pay.`,
-            `向${payee}支付${amount}？请轻触镜腿支付。`,
-          ],
+  ask: (amount: string, payee: string, needs: Needs, language: Language) =>
+    pickBy(
+      needs,
+      {
+        1: [
+          `Pay ${amount} to ${payee}? Say “confirm payment” or tap the temple.`,
+          `向${payee}支付${amount}？请说“确认支付”或轻触镜腿。`,
+        ],
+        2: [
+          `Pay ${amount} to ${payee}? Tap the temple to pay.`,
+          `向${payee}支付${amount}？请轻触镜腿支付。`,
+        ],
+        3: [
+          `Pay ${amount} to ${payee}? Tap the temple, then enter the PIN.`,
+          `向${payee}支付${amount}？请轻触镜腿，然后输入密码。`,
+        ],
+      },
       language,
     ),
   /** As `ask`, when `open` to the same payee has not ended: amounts, oldest first. */
@@ -161,20 +169,26 @@ export const phrases = {
     open: readonly string[],
     amount: string,
     payee: string,
-    needs: 1 | 2,
+    needs: Needs,
     language: Language,
   ) =>
     phrases.notConfirmed(open, payee, language) +
-    pick(
-      needs === 1
-        ? [
-            ` Pay another ${amount}? Say “confirm payment” or tap the temple.`,
-            `要再支付${amount}吗？请说“确认支付”或轻触镜腿。`,
-          ]
-        : [
-            ` Pay another ${amount}? Tap the temple to pay.`,
-            `要再支付${amount}吗？请轻触镜腿支付。`,
-          ],
+    pickBy(
+      needs,
+      {
+        1: [
+          ` Pay another ${amount}? Say “confirm payment” or tap the temple.`,
+          `要再支付${amount}吗？请说“确认支付”或轻触镜腿。`,
+        ],
+        2: [
+          ` Pay another ${amount}? Tap the temple to pay.`,
+          `要再支付${amount}吗？请轻触镜腿支付。`,
+        ],
+        3: [
+          ` Pay another ${amount}? Tap the temple, then enter the PIN.`,
+          `要再支付${amount}吗？请轻触镜腿，然后输入密码。`,
+        ],
+      },
       language,
     ),
   notConfirmed: (open: readonly string[], payee: string, language: Language) =>
@@ -196,6 +210,57 @@ export const phrases = {
   stillOpen: (language: Language) => pick(['not confirmed yet', '尚未确认'], language),
   needPress: (language: Language) =>
     pick(['This amount needs a tap on the temple.', '该金额需要轻触镜腿确认。'], language),
+  enterPin: (language: Language) =>
+    pick(
+      ['Enter the PIN on the device, or say “cancel”.', '请在设备上输入密码，或说“取消”。'],
+      language,
+    ),
+  neverSayPin: (language: Language) =>
+    pick(
+      [
+        'Never say the PIN. Enter it on the device, or say “cancel”.',
+        '请勿说出密码。请在设备上输入，或说“取消”。',
+      ],
+      language,
+    ),
+  wrongPin: (left: number, language: Language) =>
+    pick(
+      [
+        `That is not the PIN. ${left} ${left === 1 ? 'try' : 'tries'} left.`,
+        `密码错误，还可尝试${left}次。`,
+      ],
+      language,
+    ),
+  /** Why an amount that needs the PIN cannot be confirmed here, and what to do about it. */
+  pinTrouble: (state: Exclude<PinState, 'ready'>, language: Language) =>
+    pickBy(
+      state,
+      {
+        none: [
+          'This amount needs a PIN, and this device has none: set one first.',
+          '该金额需要密码，本设备尚未设置，请先设置。',
+        ],
+        locked: [
+          'The PIN of this device is locked: have it set anew.',
+          '本设备的密码已锁定，请重新设置。',
+        ],
+        damaged: [
+          'The PIN of this device is damaged: have it set anew.',
+          '本设备的密码已损坏，请重新设置。',
+        ],
+      },
+      language,
+    ),
+  /** Said when the device is put on again. */
+  takenOff: (language: Language) =>
+    pick(
+      [
+        'It was taken off, so nothing was sent. Please ask again.',
+        '设备曾被取下，未发送，请重新发起。',
+      ],
+      language,
+    ),
+  putOn: (language: Language) => pick(['Put it on first.', '请先戴上设备。'], language),
   onlyConfirm: (language: Language) =>
     pick(['Say “confirm payment” or “cancel”.', '请说“确认支付”或“取消”。'], language),
   sending: (language: Language) => pick(['Paying…', '正在支付…'], language),
@@ -619,7 +684,7 @@ export function pick(pair: Pair, language: Language): string {
   return language === 'zh' ? pair[1] : pair[0];
 }
 
-function pickBy<K extends string>(
+function pickBy<K extends string | number>(
   key: K,
   table: Readonly<Record<K, Pair>>,
   language: Language,

@@ -1,18 +1,28 @@
 /**
  * The one open question to a person: "is this what you want?". While it is open it alone hears
  * what the person does, until a clear yes of the needed strength, a no, or the end of the time.
+ *
+ * Two things end it whatever is asked for at that moment: a word that cancels, in either language,
+ * and taking the device off.
  */
-import { CONFIRM_MS, CONFIRM_READ_MS } from '../src/limits.ts';
+import { CONFIRM_MS, CONFIRM_READ_MS, PROOF_MS } from '../src/limits.ts';
 import type { Presence } from '../src/objects/key.ts';
 import type { Clock, Timers } from '../src/platform.ts';
 import { readUtterance } from './intents/reading.ts';
 import type { Directory } from './payees.ts';
 import type { Language } from './phrases.ts';
+import type { Proof } from './proof.ts';
 import type { Sensed } from './sense/sensed.ts';
 
+/** How a question ended without a yes. */
+export type Unconfirmed = 'cancelled' | 'timed_out' | 'taken_off';
+
 export type Question = Readonly<{
-  /** Waits for the answer to what the surface asks; there is never more than one. */
-  answer: (needs: 1 | 2) => Promise<Presence | 'cancelled' | 'timed_out'>;
+  /**
+   * Waits for the answer to what the surface asks; there is never more than one. With a `proof`
+   * the physical act is followed by it; rejects as that throws.
+   */
+  answer: (needs: 1 | 2, proof?: Proof) => Promise<Presence | Unconfirmed>;
   /** Takes what the person did as an answer; false when nothing is asked. */
   hear: (sensed: Sensed) => boolean;
   isOpen: () => boolean;
@@ -35,25 +45,49 @@ export function createQuestion(
   let answering: ((sensed: Sensed) => void) | undefined;
 
   return {
-    answer: (needs) =>
-      new Promise((resolve) => {
-        const end = (how: Presence | 'cancelled' | 'timed_out') => {
+    answer: (needs, proof) =>
+      new Promise((resolve, reject) => {
+        const timeOut = () => end('timed_out');
+        let cancel = timers.after(CONFIRM_MS, timeOut);
+        const close = () => {
           cancel();
           answering = undefined;
+        };
+        const end = (how: Presence | Unconfirmed) => {
+          close();
           resolve(how);
         };
-        const cancel = timers.after(CONFIRM_MS, () => end('timed_out'));
         const askedMs = clock.monotonicMs();
         // The second press of a double tap was meant for something else.
         const hasRead = () => clock.monotonicMs() - askedMs >= CONFIRM_READ_MS;
-        answering = (sensed) => {
-          if (sensed.kind === 'press') return hasRead() ? end(2) : undefined;
+        let take = (sensed: Sensed) => {
+          if (sensed.kind === 'press') return hasRead() ? pressed() : undefined;
+          if (sensed.kind === 'pin') return say(needs === 1 ? words.onlyConfirm : words.needPress);
           if (sensed.kind !== 'utterance') return say(words.busy);
           const { kind } = readUtterance(sensed.text, { directory, language });
-          if (kind === 'cancel' || kind === 'quit') return end('cancelled');
           if (kind !== 'confirm') return say(words.onlyConfirm);
           if (needs === 1) return end(1);
           say(words.needPress);
+        };
+        const pressed = () => {
+          if (!proof) return end(2);
+          cancel();
+          cancel = timers.after(PROOF_MS, timeOut);
+          take = (sensed) => {
+            try {
+              if (proof.take(sensed)) end(3);
+            } catch (error) {
+              close();
+              reject(error as Error);
+            }
+          };
+          proof.ask();
+        };
+        answering = (sensed) => {
+          if (sensed.kind === 'worn') return sensed.how === 'on' ? undefined : end('taken_off');
+          if (sensed.kind !== 'utterance') return take(sensed);
+          const { kind } = readUtterance(sensed.text, { directory, language });
+          return kind === 'cancel' || kind === 'quit' ? end('cancelled') : take(sensed);
         };
       }),
     hear(sensed) {

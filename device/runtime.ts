@@ -32,9 +32,9 @@ import { type Receipt, isFinal, receipt as receiptKind } from '../src/objects/re
 import { type Channel, type Request, request as requestKind } from '../src/objects/request.ts';
 import { strictestOffline } from '../src/offline.ts';
 import { within } from '../src/patience.ts';
-import type { Clock, Log, Timers } from '../src/platform.ts';
+import type { Clock, Log, Random, Timers } from '../src/platform.ts';
 import { type Answer, createAnswers } from './answers.ts';
-import { type Frame, type Terms, frameOf, sameFrame } from './confirm.ts';
+import { type Frame, type Needs, type Terms, frameOf, sameFrame } from './confirm.ts';
 import { asksToCancel, readUtterance } from './intents/reading.ts';
 import { KeyFailure } from './keys/store.ts';
 import { type DeviceLink, onlineNow } from './link.ts';
@@ -43,7 +43,9 @@ import { requireAcceptable } from './offline.ts';
 import { type Entry, type Outbox, type Spending, noteTold, putConfirmed } from './outbox.ts';
 import { type Directory, displayName } from './payees.ts';
 import { type Language, clerkPhrases, phrases, reasonPhrase } from './phrases.ts';
-import { createQuestion } from './question.ts';
+import { type Pin, PinFault } from './pin.ts';
+import { type Proof, pinProof } from './proof.ts';
+import { type Unconfirmed, createQuestion } from './question.ts';
 import type { CodeReader } from './sense/look.ts';
 import type { Pointer, Sensed } from './sense/sensed.ts';
 import { readTag } from './sense/tap.ts';
@@ -51,13 +53,17 @@ import { readUri } from './sense/uri.ts';
 import { collectPhrases, staffPhrases } from './staff.ts';
 import { openPayments, receiptLines, remaining, wasDoubted } from './statement.ts';
 import type { Time } from './time.ts';
+import { type Transcript, beginTranscript, transcriptHash } from './transcript.ts';
 import type { Trust } from './trust.ts';
 import { type Figures, figuresOf, storedOf } from './waiting.ts';
 
 /** What the person sees and hears. */
 export type Surface = Readonly<{
-  /** A question that waits for a confirmation; the frame is everything that is being agreed to. */
-  ask: (frame: Frame, sentence: string) => void;
+  /**
+   * A question that waits for a confirmation; the frame is everything that is being agreed to. When
+   * it `wants` the PIN, keys or pad are opened; the frame is the same as before.
+   */
+  ask: (frame: Frame, sentence: string, wants: 'confirmation' | 'pin') => void;
   /** A sentence; `mood` chooses colour and sound. */
   say: (sentence: string, mood: Mood) => void;
 }>;
@@ -72,8 +78,8 @@ export type Told =
   | Readonly<{ kind: 'unconfirmed'; id: string; later: Promise<Told> }>
   /** Accepted offline, on disk, and not yet seen by the bridge; `later` has the final word. */
   | Readonly<{ kind: 'accepted'; id: string; later: Promise<Told> }>
-  /** Never signed, never sent: cancelled, timed out, or not possible here. */
-  | Readonly<{ kind: 'not_sent'; reason: Reason | 'cancelled' | 'timed_out' }>
+  /** Never sent: cancelled, timed out, taken off, or not possible here. */
+  | Readonly<{ kind: 'not_sent'; reason: Reason | Unconfirmed }>
   /** An answer without a payment, or a question back. */
   | Readonly<{ kind: 'said' }>
   | Readonly<{ kind: 'quit' }>;
@@ -123,6 +129,7 @@ export type Parts = Readonly<{
   presenceMax: Presence;
   /** Mandates that name this key, with their ids. */
   mandates: readonly HeldMandate[];
+  pin: Pin;
   directory: Directory;
   trust: Trust;
   time: Time;
@@ -132,6 +139,7 @@ export type Parts = Readonly<{
   surface: Surface;
   /** Absent on glasses, which only their wearer uses. */
   counter?: Counter;
+  random: Random;
   clock: Clock;
   timers: Timers;
   log: Log;
@@ -185,6 +193,8 @@ export function createDevice(parts: Parts): Device {
   let billed: Readonly<{ amount: Money; untilMs: number }> | undefined;
   /** While busy with what a person did: ends with it. */
   let atWork: Promise<void> | undefined;
+  /** While busy with what is not sent yet: that it is not to be sent, and why. */
+  let stopped: 'cancelled' | 'taken_off' | undefined;
   /** While busy: the payment that was sent and whose first receipt is awaited. */
   let underWay: string | undefined;
   /** Payments that the person asked to cancel. */
@@ -195,6 +205,9 @@ export function createDevice(parts: Parts): Device {
   /** Sent no more, so asking to cancel them would not be sent either. */
   const givenUp = new Set<string>();
   let isSuspended = false;
+  let isWorn = true;
+  /** Something was dropped when it was taken off, and nobody has been told. */
+  let hasDropped = false;
 
   // ── the payment ────────────────────────────────────────────────────────────────────────────
 
@@ -204,11 +217,14 @@ export function createDevice(parts: Parts): Device {
     requireAble(terms.amount, terms.payee, held);
 
     const frame = frameOf(terms, order, needs, directory, language);
-    surface.ask(frame, sentenceFor(frame, terms.payee, held.id));
-    const presence = await question.answer(needs);
-    if (presence === 'cancelled' || presence === 'timed_out') {
-      return notSent(presence);
-    }
+    const sentence = sentenceFor(frame, terms.payee, held.id);
+    surface.ask(frame, sentence, 'confirmation');
+    const shown = needs === 3 ? beginTranscript({ frame, sentence }, parts) : undefined;
+    const confirmed = await (shown
+      ? question.answer(2, proofOf(frame, shown))
+      : question.answer(needs === 1 ? 1 : 2));
+    if (typeof confirmed === 'string') return notSent(confirmed);
+    const transcript = shown?.bytes();
 
     const able = requireAble(terms.amount, terms.payee, held);
     const { name } = parts.signer.key;
@@ -219,7 +235,8 @@ export function createDevice(parts: Parts): Device {
       exp: able.exp,
       mandate: held.id,
       counter: used.counter,
-      presence: Math.min(presence, parts.presenceMax) as Presence,
+      presence: Math.min(confirmed, parts.presenceMax) as Presence,
+      ...(transcript && { transcript: transcriptHash(transcript) }),
       channel,
       nonce: able.nonce,
     });
@@ -227,13 +244,15 @@ export function createDevice(parts: Parts): Device {
     const envelope = await signEnvelope(payload, parts.realm, requestKind.name, parts.signer).catch(
       (error: unknown) => {
         // At a counter the bill is still there, and the tag is tapped again.
-        if (error instanceof KeyFailure && !counter) keep(proposal);
+        if (error instanceof KeyFailure && !counter && !stopped) keep(proposal);
         throw error;
       },
     );
     const { id } = identify(envelope, parts.realm, requestKind.name);
+    // Called off while its key was signing, which may take a token seconds.
+    if (stopped) return notSent(stopped);
 
-    const entry = { id, kind: 'request', envelope, storedMs: able.nowMs } as const;
+    const entry = { id, kind: 'request', envelope, storedMs: able.nowMs, transcript } as const;
     const isStored = putConfirmed(outbox, entry, used, log, able.spends);
     underWay = id;
     const answer = answers.to(id);
@@ -333,9 +352,7 @@ export function createDevice(parts: Parts): Device {
 
   /** A "no" ends a question; what was sent already is called off only in so many words. */
   async function hearCancel(text: string): Promise<Told> {
-    const wasAsked = asked !== undefined && clock.monotonicMs() <= asked.untilMs;
-    asked = undefined;
-    if (wasAsked || takeKept()) return notSent('cancelled');
+    if (dropWaiting()) return notSent('cancelled');
     return claimingNothing(() => {
       const open = newestOpen();
       if (!open) return said(phrases.nothingToCancel(language));
@@ -376,6 +393,9 @@ export function createDevice(parts: Parts): Device {
   async function understand(sensed: Sensed): Promise<Proposal | Told> {
     if (counter) return collect(counter, await pointerOf(sensed));
     switch (sensed.kind) {
+      case 'worn': // heard before
+      case 'pin':
+        return said(phrases.nothingToConfirm(language));
       case 'utterance':
         return hearUtterance(sensed.text);
       case 'tag':
@@ -497,14 +517,34 @@ export function createDevice(parts: Parts): Device {
     }
   }
 
+  /** Of several mandates one that can be confirmed here. Throws PinFault when only a PIN lacks. */
   function requireMandate(terms: Terms, channel: Channel, held: readonly HeldMandate[]) {
+    const { presenceMax, pin } = parts;
+    if (presenceMax < 3) return mandateFor(presenceMax, terms, channel, held);
+    const state = pin.state();
+    if (state === 'ready') return mandateFor(3, terms, channel, held);
+    try {
+      return mandateFor(2, terms, channel, held);
+    } catch (error) {
+      const isTooLow = error instanceof PaymentError && error.reason === 'presence_too_low';
+      if (isTooLow && mandateFor(3, terms, channel, held)) throw new PinFault(state);
+      throw error;
+    }
+  }
+
+  function mandateFor(
+    presenceMax: Presence,
+    terms: Terms,
+    channel: Channel,
+    held: readonly HeldMandate[],
+  ) {
     const wanted = {
       terms,
       channel,
       nowS: (time.trustedMs() ?? clock.nowMs()) / 1000,
       terminals: trust.terminals(terms.payee),
       policies: trust.policies(terms.payee),
-      presenceMax: parts.presenceMax,
+      presenceMax,
     };
     return chooseMandate(held, wanted, (id) => wasDoubted(outbox, id, terms.amount));
   }
@@ -525,6 +565,11 @@ export function createDevice(parts: Parts): Device {
     }
     if (open.length === 0) return phrases.ask(amount, payee, needs, language);
     return phrases.askAgain(amounts, amount, payee, needs, language);
+  }
+
+  function proofOf(frame: Frame, { note }: Transcript): Proof {
+    const ask = (sentence: string) => surface.ask(frame, sentence, 'pin');
+    return pinProof({ pin: parts.pin, language, ask, say, note });
   }
 
   /**
@@ -551,7 +596,7 @@ export function createDevice(parts: Parts): Device {
   }
 
   /** What is about to be signed, read back and drawn again, is what the person was shown. */
-  function requireShown(payload: Uint8Array, shown: Frame, order: Order | undefined, needs: 1 | 2) {
+  function requireShown(payload: Uint8Array, shown: Frame, order: Order | undefined, needs: Needs) {
     const request: Request = requestKind.decode(decodeCbor(payload));
     assert(request.amount);
     const again = frameOf(
@@ -593,7 +638,12 @@ export function createDevice(parts: Parts): Device {
     return { kind: 'said' };
   }
 
-  function notSent(reason: Reason | 'cancelled' | 'timed_out'): Told {
+  function notSent(reason: Reason | Unconfirmed): Told {
+    if (reason === 'taken_off') {
+      hasDropped = true;
+      if (isWorn) tellDropped();
+      return { kind: 'not_sent', reason };
+    }
     const sentence =
       reason === 'cancelled'
         ? phrases.cancelled(language) + stillToCancel()
@@ -604,6 +654,36 @@ export function createDevice(parts: Parts): Device {
     return { kind: 'not_sent', reason };
   }
 
+  function tellDropped(): void {
+    if (hasDropped) surface.say(phrases.takenOff(language), 'bad');
+    hasDropped = false;
+  }
+
+  /** Taken off, nobody is there who could have meant what was asked for; what was sent goes on. */
+  function hearWorn(how: 'on' | 'off' | 'unpaired'): Told {
+    isWorn = how === 'on';
+    if (isWorn) {
+      tellDropped();
+    } else {
+      if (atWork && !underWay) stopped = 'taken_off';
+      hasDropped ||= dropWaiting();
+      question.hear({ kind: 'worn', how });
+    }
+    return { kind: 'said' };
+  }
+
+  /** Forgets what waits for one more word; whether anything did. */
+  function dropWaiting(): boolean {
+    const wasAsked = asked !== undefined && clock.monotonicMs() <= asked.untilMs;
+    asked = undefined;
+    return takeKept() !== undefined || wasAsked;
+  }
+
+  function isNo(sensed: Sensed): boolean {
+    if (sensed.kind !== 'utterance') return false;
+    return readUtterance(sensed.text, { directory, language }).kind === 'cancel';
+  }
+
   /** Nothing was stored or sent; what the person confirmed is not forgotten for a while. */
   function notSigned({ trouble, message }: KeyFailure): Told {
     log('error', 'the key did not sign', { why: message });
@@ -611,6 +691,12 @@ export function createDevice(parts: Parts): Device {
     const gap = language === 'en' ? ' ' : '';
     surface.say(phrases.notSent(kept ? why.join(gap) : why[0]!, language), 'bad');
     return { kind: 'not_sent', reason: 'unavailable' };
+  }
+
+  function pinLacks({ reason, state }: PinFault): Told {
+    log('warn', 'a payment needs the PIN', { state });
+    surface.say(phrases.notSent(phrases.pinTrouble(state, language), language), 'bad');
+    return { kind: 'not_sent', reason };
   }
 
   /** A "no" to a question leaves alone what was sent before it: the person is told so. */
@@ -635,8 +721,14 @@ export function createDevice(parts: Parts): Device {
 
   return {
     async sense(sensed) {
+      if (sensed.kind === 'worn') return hearWorn(sensed.how);
+      if (!isWorn) return said(phrases.putOn(language));
       if (question.hear(sensed)) return { kind: 'said' };
       if (atWork) {
+        if (!underWay && isNo(sensed)) {
+          stopped = 'cancelled';
+          return { kind: 'said' };
+        }
         const isCancel = sensed.kind === 'utterance' && asksToCancel(sensed.text);
         return isCancel && underWay ? callOffUnderWay(underWay) : said(phrases.busy(language));
       }
@@ -644,6 +736,8 @@ export function createDevice(parts: Parts): Device {
       atWork = work.promise;
       try {
         const understood = await understand(sensed);
+        const hadWaiting = stopped ? dropWaiting() : false;
+        if (stopped && (hadWaiting || !('kind' in understood))) return notSent(stopped);
         if ('kind' in understood) return understood;
         asked = undefined;
         kept = undefined;
@@ -656,11 +750,13 @@ export function createDevice(parts: Parts): Device {
         // Once it is in the outbox, no fault of ours may be told as "nothing was sent".
         if (!(error instanceof PaymentError) || underWay) throw error;
         if (error instanceof KeyFailure) return notSigned(error);
+        if (error instanceof PinFault) return pinLacks(error);
         log('info', 'nothing was sent', { reason: error.reason, why: error.message });
         return notSent(error.reason);
       } finally {
         atWork = undefined;
         underWay = undefined;
+        stopped = undefined;
         work.resolve();
       }
     },

@@ -48,6 +48,7 @@ const VERSIONS = [
    ALTER TABLE leases ADD COLUMN seal BLOB NOT NULL DEFAULT x'';
    ALTER TABLE counters ADD COLUMN is_settled INTEGER NOT NULL DEFAULT 1;
    ALTER TABLE counters ADD COLUMN seal BLOB NOT NULL DEFAULT x'';`,
+  `ALTER TABLE entries ADD COLUMN transcript BLOB;`,
 ] as const;
 
 /** The first version whose rows are sealed. */

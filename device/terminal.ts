@@ -38,7 +38,7 @@ import { type DeviceLink, requireOnline } from './link.ts';
 import { type Outbox, noteTold, putConfirmed } from './outbox.ts';
 import { createDirectory } from './payees.ts';
 import { type Language, clerkPhrases, clerkReason, phrases } from './phrases.ts';
-import { createQuestion } from './question.ts';
+import { type Unconfirmed, createQuestion } from './question.ts';
 import type { Surface } from './runtime.ts';
 import type { Sensed } from './sense/sensed.ts';
 import { orderUri } from './sense/uri.ts';
@@ -64,7 +64,7 @@ export type Acted =
   /** Sent, and not answered for good yet; `later` resolves with the final word. */
   | Readonly<{ kind: 'unconfirmed'; id: string; later: Promise<Acted> }>
   /** Never signed, never sent. */
-  | Readonly<{ kind: 'not_sent'; reason: Reason | 'cancelled' | 'timed_out' | 'busy' }>;
+  | Readonly<{ kind: 'not_sent'; reason: Reason | Unconfirmed | 'busy' }>;
 
 export type Terminal = Readonly<{
   /**
@@ -204,9 +204,9 @@ export function createTerminal(
     requireAble();
 
     const shown = draw(asked, about);
-    surface.ask(shown.frame, shown.sentence);
+    surface.ask(shown.frame, shown.sentence, 'confirmation');
     const confirmed = await question.answer(2);
-    if (confirmed === 'cancelled' || confirmed === 'timed_out') return notSent(confirmed);
+    if (typeof confirmed === 'string') return notSent(confirmed);
 
     const { nonce, nowMs } = requireAble();
     const counter = outbox.counter(signer.key.name) + 1;
@@ -255,11 +255,11 @@ export function createTerminal(
     return { kind: isDone ? 'done' : 'refused', id, receipt };
   }
 
-  function notSent(reason: Reason | 'cancelled' | 'timed_out', more = ''): Acted {
+  function notSent(reason: Reason | Unconfirmed, more = ''): Acted {
     const sentence =
       reason === 'cancelled'
         ? phrases.cancelled(language)
-        : reason === 'timed_out'
+        : reason === 'timed_out' || reason === 'taken_off'
           ? phrases.timedOut(language)
           : clerkPhrases.notSent(clerkReason(reason, language) + more, language);
     surface.say(sentence, reason === 'cancelled' ? 'plain' : 'bad');

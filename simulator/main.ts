@@ -156,8 +156,8 @@ async function startSystem(options: StartOptions, show: Show): Promise<System> {
       const real = createTerminalSurface(show.write, { name, isColoured: show.isColoured });
       const surface: Surface = {
         ...real,
-        ask(frame, sentence) {
-          real.ask(frame, sentence);
+        ask(frame, sentence, wants) {
+          real.ask(frame, sentence, wants);
           questions.tell();
         },
       };

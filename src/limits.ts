@@ -41,6 +41,15 @@ export const PASSPHRASE_CHARS_MIN = 16;
 /** The secret of a systemd credential that a device's key is encrypted under. */
 export const CREDENTIAL_BYTES_MIN = 16;
 export const CREDENTIAL_BYTES_MAX = 4096;
+/** Digits of a device's PIN; and wrong tries, counted over restarts, before it is locked: one in
+ *  2,000 is found by chance. */
+export const PIN_DIGITS_MIN = 4;
+export const PIN_DIGITS_MAX = 12;
+export const PIN_TRIES = 5;
+/** What a comparison costs (argon2id, one lane): some 25 ms of a desktop's CPU, and memory that a
+ *  device of 80 MB has to spare. */
+export const PIN_MEMORY_KIB = 12 * 1024;
+export const PIN_PASSES = 3;
 /** A PIN of a token: the longest that SoftHSM takes; a TPM takes 128. */
 export const PIN_CHARS_MAX = 255;
 /** A token that has not signed by then is away: a TPM needs some 5 to 200 ms. */
@@ -122,6 +131,8 @@ export const TICK_USE_MS = 90_000;
 
 /** The person has this long to answer a confirmation. */
 export const CONFIRM_MS = 20_000;
+/** After the physical act the PIN is entered within this time, wrong tries and all. */
+export const PROOF_MS = 60_000;
 /** A payment whose key did not sign is asked about again this long: time to put a token back. */
 export const KEPT_MS = 120_000;
 /** A bill on a kiosk waits this long for somebody's tag. */

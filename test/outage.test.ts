@@ -9,10 +9,11 @@ import { expect, onTestFinished, test } from 'vitest';
 import { type Sent, createStage } from './broker/stage.ts';
 import { CAST, NOW_S, POLICY, REALM, mandateOf, putMandate } from './broker/stage.ts';
 import { settle, statementOf } from './broker/stage.ts';
-import { presenceOf } from './device/stage.ts';
+import { createDisk, presenceOf } from './device/stage.ts';
 import { createDeviceLink } from '../device/link.ts';
 import { createOutbox } from '../device/outbox.ts';
 import { createDirectory } from '../device/payees.ts';
+import { createPin } from '../device/pin.ts';
 import { type Told, createDevice } from '../device/runtime.ts';
 import { createTime } from '../device/time.ts';
 import { createTrust } from '../device/trust.ts';
@@ -154,6 +155,8 @@ function startKiosk(shop: Shop, path: string) {
       payer: `payer-${n}`,
     })),
     directory: createDirectory(trust.payees),
+    random,
+    pin: createPin(createDisk(), random, 'device.pin'),
     link: () => link,
     readCode: async () => undefined,
     surface: { ask: () => {}, say: () => {} },

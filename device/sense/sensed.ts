@@ -9,7 +9,14 @@ export type Sensed =
   /** A picture that the person looks at, PNG. */
   | Readonly<{ kind: 'picture'; png: Uint8Array }>
   /** A physical act on this device: temple tap, button. */
-  | Readonly<{ kind: 'press' }>;
+  | Readonly<{ kind: 'press' }>
+  /**
+   * The device's PIN, whole, from its own keys or touch pad: whoever drives them collects the
+   * digits. It never comes as an utterance.
+   */
+  | Readonly<{ kind: 'pin'; digits: string }>
+  /** Put on, taken off, parted from what it is paired with. Without that sense a device is on. */
+  | Readonly<{ kind: 'worn'; how: 'on' | 'off' | 'unpaired' }>;
 
 /** What a tag or code turned out to hold. Nothing of it is believed before it is verified. */
 export type Pointer =

@@ -3,7 +3,7 @@ import fc from 'fast-check';
 import { expect, test } from 'vitest';
 import type { Presence } from '../../src/objects/key.ts';
 import type { Band, Policy } from '../../src/objects/policy.ts';
-import { frameOf, levelNeeded, sameFrame } from '../../device/confirm.ts';
+import { type Needs, frameOf, levelNeeded, sameFrame } from '../../device/confirm.ts';
 import { createDirectory } from '../../device/payees.ts';
 import { BANDS, START_S, reasonOf } from './stage.ts';
 
@@ -17,15 +17,24 @@ const cny = (minor: bigint) => ({ currency: 'CNY', minor });
 const wide: Band[] = [{ ceiling: 1_000_000n, level: 0 }];
 const tapAlways: Band[] = [{ ceiling: 1_000_000n, level: 2 }];
 
-test.each<[string, readonly Band[][], readonly Band[], bigint, Presence, 1 | 2 | string]>([
+test.each<[string, readonly Band[][], readonly Band[], bigint, Presence, Needs | string]>([
   ['at the first ceiling', [[...BANDS]], wide, 20_00n, 2, 1],
   ['above it', [[...BANDS]], wide, 20_01n, 2, 2],
   ['at the last ceiling', [[...BANDS]], wide, 1_000_00n, 2, 2],
   ['above the last: P4', [[...BANDS]], wide, 1_000_01n, 4, 'presence_too_low'],
   ['nobody present still needs a word', [wide], wide, 1n, 2, 1],
   [
-    'P3 is nothing that this device takes',
+    'P3 is nothing for a device without a PIN',
     [[{ ceiling: 9n, level: 3 }]],
+    wide,
+    1n,
+    2,
+    'presence_too_low',
+  ],
+  ['P3 with a PIN', [[{ ceiling: 9n, level: 3 }]], wide, 1n, 3, 3],
+  [
+    'P4 is nothing that a device takes',
+    [[{ ceiling: 9n, level: 4 }]],
     wide,
     1n,
     4,

@@ -86,7 +86,11 @@ test.each([
   const told = stage.say(row.sentence);
   await settle();
   expect(stage.asked).toEqual([
-    { frame: { ...row.frame, lines: [], needs: 1 }, sentence: row.ask },
+    {
+      frame: { ...row.frame, lines: [], needs: 1 },
+      sentence: row.ask,
+      wants: 'confirmation',
+    },
   ]);
   expect(stage.left(), 'nothing before the confirmation').toEqual(NOTHING);
 

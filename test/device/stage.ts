@@ -18,7 +18,7 @@ import { type Request, request as requestKind } from '../../src/objects/request.
 import { type Tick, tick as tickKind } from '../../src/objects/tick.ts';
 import { codeWasm } from '../../src/node/wasm.ts';
 import { openDatabase } from '../../src/node/sqlite.ts';
-import type { Clock, Connect, Database, LinkOptions, Timers } from '../../src/platform.ts';
+import type { Clock, Connect, Database, Files, LinkOptions, Timers } from '../../src/platform.ts';
 import type { About, Place } from '../../src/presence.ts';
 import { generatePem, nodeSigner } from '../../src/signer.ts';
 import { downTopic, tickTopic, upTopic } from '../../src/topics.ts';
@@ -27,6 +27,7 @@ import { nobleSigner } from '../../device/keys/noble.ts';
 import { type DeviceLink, type LinkEvents, createDeviceLink } from '../../device/link.ts';
 import { type Outbox, createOutbox } from '../../device/outbox.ts';
 import { type Directory, createDirectory } from '../../device/payees.ts';
+import { type Pin, createPin } from '../../device/pin.ts';
 import { type Presence, createPresence } from '../../device/presence.ts';
 import { type Device, type Mood, createDevice } from '../../device/runtime.ts';
 import { createCodeReader } from '../../device/sense/look.ts';
@@ -141,6 +142,28 @@ export function orderId(envelope: Uint8Array): string {
 /** A mandate's envelope, signed by whoever; the device does not verify it. */
 export function sealMandate(changed: Partial<Mandate> = {}): Promise<Uint8Array> {
   return seal(mandateKind, mandateWith(changed), REALM, stranger);
+}
+
+/** Small files in memory; `fail` makes the next writes fail. */
+export function createDisk(): Files &
+  Readonly<{ kept: Map<string, Uint8Array>; fail: (whether: boolean) => void }> {
+  const kept = new Map<string, Uint8Array>();
+  let isFailing = false;
+  const write = (path: string, bytes: Uint8Array) => {
+    if (isFailing) throw new Error('no space left on device');
+    kept.set(path, Uint8Array.from(bytes));
+  };
+  return {
+    kept,
+    fail: (whether) => void (isFailing = whether),
+    read: (path) => kept.get(path),
+    create: write,
+    replace: write,
+    erase: (path) => void kept.delete(path),
+    access: () => ({ mode: 0o600, own: true }),
+    folder: () => {},
+    list: () => [...kept.keys()].sort(),
+  };
 }
 
 /** Lets everything that is waiting in this process happen. */
@@ -264,7 +287,9 @@ export type Stage = Awaited<ReturnType<typeof createStage>>;
 type StageOptions = Readonly<{
   language?: 'en' | 'zh';
   mandates?: readonly Mandate[];
-  presenceMax?: 0 | 1 | 2;
+  presenceMax?: 0 | 1 | 2 | 3;
+  /** Without it none is set. */
+  pin?: Pin;
   /** One that outlives the stage, for restarts. */
   database?: Database;
   /** Stands between the runtime and the real outbox. */
@@ -296,7 +321,7 @@ export async function createStage(options: StageOptions = {}) {
     deviceTime.trustedMs,
   );
   const directory = createDirectory(trust.payees);
-  const asked: { frame: Frame; sentence: string }[] = [];
+  const asked: { frame: Frame; sentence: string; wants: string }[] = [];
   const said: { sentence: string; mood: Mood }[] = [];
   const staff: { sentence: string; mood: Mood }[] = [];
   const heard: Parameters<LinkEvents['receipt']>[] = [];
@@ -306,6 +331,7 @@ export async function createStage(options: StageOptions = {}) {
   const givenUp: string[] = [];
   let clones = 0;
   let filled = 0;
+  const random = (count: number) => new Uint8Array(count).fill(++filled);
 
   const shared = {
     realm: REALM,
@@ -321,6 +347,8 @@ export async function createStage(options: StageOptions = {}) {
     ...shared,
     language,
     presenceMax,
+    pin: options.pin ?? createPin(createDisk(), random, 'device.pin'),
+    random,
     mandates: mandates.map((mandate, n) => ({ id: mandateId(n), mandate, payer: `payer-${n}` })),
     ...(options.isCounter && {
       counter: {
@@ -333,7 +361,7 @@ export async function createStage(options: StageOptions = {}) {
     link: () => link,
     readCode: createCodeReader(codeWasm),
     surface: {
-      ask: (frame, sentence) => void asked.push({ frame, sentence }),
+      ask: (frame, sentence, wants) => void asked.push({ frame, sentence, wants }),
       say: (sentence, mood) => void said.push({ sentence, mood }),
     },
   });
@@ -346,7 +374,7 @@ export async function createStage(options: StageOptions = {}) {
       url: 'mqtt://nowhere',
       connect: wire.connect,
       keepsLeases: options.keepsLeases ?? false,
-      random: (count) => new Uint8Array(count).fill(++filled),
+      random,
     },
     {
       receipt(...all) {
