@@ -28,6 +28,7 @@ const CROSS_CUTTING = [
   'vectors',
   'units', // systemd's judgement of image/systemd
   'mosquitto', // a whole site on a real broker
+  'clone', // a copied data folder in a second process
   'enrolment', // from nothing to the first payment, on a real broker
   'away', // a whole site, each part of it away for a while
   'outage', // a kiosk beside a whole bridge, a day without the link
