@@ -2,6 +2,7 @@
 import { dirname, resolve } from 'node:path';
 import { createInterface } from 'node:readline';
 import { parseConfig, settingsOf } from '../src/config.ts';
+import { type Finding, examine } from '../src/doctor.ts';
 import type { OperatorError } from '../src/errors.ts';
 import { requireText } from '../src/files.ts';
 import { CONTACT_MS, CONTACT_WAIT_MS } from '../src/limits.ts';
@@ -14,10 +15,12 @@ import { createMetrics } from '../src/node/metrics.ts';
 import { clock, credentials, files, machine, random, timers } from '../src/node/platform.ts';
 import { openDatabase } from '../src/node/sqlite.ts';
 import { findSupervisor } from '../src/node/supervisor.ts';
+import { surroundings } from '../src/node/surroundings.ts';
 import { codeWasm } from '../src/node/wasm.ts';
 import { within } from '../src/patience.ts';
 import { type RunningGlasses, type RunningKiosk, startDevice } from './compose.ts';
 import { type DeviceConfig, deviceConfig, deviceSettings } from './config.ts';
+import { deviceChecks } from './doctor.ts';
 import { contactBridge, enrolDevice, settleEnrolment } from './enrolment.ts';
 import { openKeyStore } from './keys/choice.ts';
 import { measureDevice } from './metrics.ts';
@@ -135,6 +138,20 @@ function startContact(config: DeviceConfig, at: (path: string) => string) {
 }
 
 const keyPorts = Object.freeze({ files, random, credentials, loadTokens });
+
+/** What is right and what is wrong with the device of a configuration. Throws OperatorError. */
+export async function doctor(configFile: string): Promise<readonly Finding[]> {
+  const config = parseConfig(deviceConfig, requireText(files, configFile), configFile);
+  const at = (path: string) => resolve(dirname(configFile), path);
+  const { http, close } = createHttp();
+  const ports = { clock, timers, random, files, credentials, loadTokens, openDatabase };
+  const outside = { http, surroundings, connect: connectLink };
+  try {
+    return await examine(deviceChecks(config, at, { ...ports, ...outside }), timers);
+  } finally {
+    close();
+  }
+}
 
 /** A device whose outbox cannot be read can take no payment: it had better be started again. */
 function isWorking(outbox: Outbox): boolean {

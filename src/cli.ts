@@ -59,6 +59,7 @@ const GROUPS: Readonly<Record<string, Readonly<Record<string, Load>>>> = {
   }),
   'Look and check': {
     config: () => import('./commands/config.ts'),
+    doctor: () => import('./commands/doctor.ts'),
     inspect: () => import('./commands/inspect.ts'),
     ...((typeof SAYTAP_SIDE === 'undefined' || SAYTAP_SIDE === 'bridge') && {
       verify: () => import('./commands/verify.ts'),
@@ -82,6 +83,7 @@ const PROGRAMS: Partial<{ [Name in keyof Programs]: () => Promise<Programs[Name]
 
 const context: Context = {
   ...{ files, random, clock, write, readInput, ask, askSecret },
+  isTerminal: process.stdout.isTTY === true,
   endWithInput() {
     process.stdin.resume();
     // Standard input alone must not keep a program alive that has failed.

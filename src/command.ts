@@ -8,6 +8,7 @@
 import { parseArgs } from 'node:util';
 import type { Settings } from './config.ts';
 import type { Realm } from './cose.ts';
+import type { Finding } from './doctor.ts';
 import { OperatorError } from './errors.ts';
 import type { Clock, Files, Random } from './platform.ts';
 
@@ -106,6 +107,7 @@ export type Programs = Readonly<{
       ) => void;
     }>;
   device: Program &
+    Examined &
     Readonly<{
       /** Enrols the device, however long that takes. */
       enrol: (configFile: string, isAgain: boolean, write: Write) => Promise<void>;
@@ -121,6 +123,10 @@ type Program = Readonly<{
   main: (configFile: string, write: Write) => Promise<void>;
   settings: Settings;
 }>;
+type Examined = Readonly<{
+  /** What is right and wrong with the program of this file. Throws OperatorError `config`. */
+  doctor: (configFile: string) => Promise<readonly Finding[]>;
+}>;
 type Write = (line: string) => void;
 
 /** The outside world as a command sees it. */
@@ -130,6 +136,8 @@ export type Context = Readonly<{
   clock: Clock;
   /** A line of the answer, on standard output. */
   write: Write;
+  /** Whether a person reads the answer, and not a file or another program. */
+  isTerminal: boolean;
   /** All of standard input. */
   readInput: () => Promise<Uint8Array>;
   /** The person's answer to a question; empty when the input ends. */

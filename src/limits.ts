@@ -364,6 +364,20 @@ export const BROKER_PACKET_BYTES_MAX = 2 * ENVELOPE_BYTES_MAX;
 /** Messages that wait for one client; beyond them the broker drops, and devices send again. */
 export const BROKER_QUEUE_MAX = 10_000;
 
+/** The doctor: one check, which may connect, have a slow token sign, and wait for the bridge. */
+export const DOCTOR_CHECK_MS = 40_000;
+/** Fewer free bytes than this are too few: a store grows, and an update needs twice its size. */
+export const DOCTOR_FREE_BYTES_MIN = 100 * 1024 * 1024;
+/** What ends within this many days is wrong already: somebody has to come by. */
+export const DOCTOR_DAYS_MIN = 14;
+/** An entry that waits for longer than this is worth a look, even where the link often fails. */
+export const DOCTOR_WAITING_MS = 24 * 3_600_000;
+/** A store up to this size is copied to be looked at; a full outbox has some 40 MB. */
+export const DOCTOR_COPY_BYTES_MAX = 64 * 1024 * 1024;
+/** What another program says to the doctor: in how long, and how much of it. */
+export const DOCTOR_PROGRAM_MS = 5_000;
+export const DOCTOR_PROGRAM_BYTES_MAX = 1024 * 1024;
+
 /** A program that says nothing for this long after its start has failed (a Pi is slow). */
 export const CHILD_START_MS = 60_000;
 /** Devices of a fresh start reach their bridge within this time. */
@@ -380,6 +394,7 @@ assert(SWEEP_MS < CLAIM_MS);
 assert(TICK_USE_MS < TICK_ACCEPT_MS, 'a nonce is still accepted when the request arrives');
 assert(TOKEN_SIGN_MS < TICK_ACCEPT_MS - TICK_USE_MS, 'nor is it too old by the slowest signature');
 assert(TICK_SLOT_MS < LINK_SILENT_MS, 'a device that hears every tick does not ask');
+assert(MQTT_CONNECT_MS + TOKEN_SIGN_MS + TICK_ANSWER_MS < DOCTOR_CHECK_MS, 'slow is not late');
 assert(LINK_RENEW_MS < TICK_USE_MS, 'a half-open link is replaced while payments are possible');
 assert(TICK_SLOT_MS < TICK_USE_MS, 'a device that hears every tick always has a usable nonce');
 assert(REQUEST_VALID_S <= REQUEST_VALID_S_MAX);

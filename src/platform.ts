@@ -276,6 +276,42 @@ export class TokenFailure extends Error {
   }
 }
 
+/** What a server shows of itself before anything is believed. */
+export type Shown = Readonly<{ names: string; issuer: string; fromMs: number; untilMs: number }>;
+
+/** What a program looks at of its machine to say what is wrong. Looking changes nothing. */
+export type Surroundings = Readonly<{
+  /** Free bytes of the file system that a folder lies on, for whoever is not root. */
+  freeBytes: (folder: string) => number;
+  /** Makes a small file in a folder, syncs it and removes it; throws when the disk refuses. */
+  tryWriting: (folder: string) => void;
+  /** When a file was last changed, in ms by this machine's clock; undefined when there is none. */
+  changedMs: (path: string) => number | undefined;
+  isReadable: (path: string) => boolean;
+  /** What a program of the system says; undefined when it is not there, fails or is late. */
+  run: (program: string, args: readonly string[]) => Promise<string | undefined>;
+  /** Whether somebody listens at a Unix socket. */
+  isListening: (socket: string) => Promise<boolean>;
+  /**
+   * Connects to a broker as far as TLS goes and ends it there. `failure` is in words; `shown` is
+   * the broker's certificate, believed or not.
+   */
+  reach: (
+    url: string,
+    tls: Tls,
+  ) => Promise<Readonly<{ failure: string | undefined; shown: Shown | undefined }>>;
+  /**
+   * Copies a database file with its log to where it can be opened without harm, and removes the
+   * copy when `look` returns. Copies nothing that a program has open, nor what is too large.
+   */
+  lookInto: <T>(
+    database: string,
+    look: (copy: string) => T | Promise<T>,
+  ) => Promise<'absent' | 'in use' | 'too large' | Readonly<{ seen: T }>>;
+  /** The program that runs this one. */
+  runtime: string;
+}>;
+
 /** Structured events for operators. Never keys or secrets; payees and amounts only at debug. */
 export type Log = (
   level: 'debug' | 'info' | 'warn' | 'error',

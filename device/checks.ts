@@ -1,0 +1,177 @@
+/**
+ * The doctor's checks of what a device holds: whom it believes, what it may pay by, what it has
+ * not got rid of, and how its key is kept.
+ */
+import { join } from 'node:path';
+import { toHex } from '../src/bytes.ts';
+import { type Verdict, ok, unchecked, validity, worst, wrong } from '../src/doctor.ts';
+import type { VerifyKey } from '../src/keys.ts';
+import { DOCTOR_DAYS_MIN, DOCTOR_WAITING_MS } from '../src/limits.ts';
+import type { KeyStatement } from '../src/objects/key.ts';
+import type { Policy } from '../src/objects/policy.ts';
+import {
+  type Clock,
+  DamagedError,
+  type Database,
+  type Files,
+  type Surroundings,
+} from '../src/platform.ts';
+import { utc } from '../src/sentences.ts';
+import { isEncryptedPem } from '../src/signer.ts';
+import type { DeviceConfig } from './config.ts';
+import { KEY_CREDENTIAL } from './keys/file.ts';
+import { createOutbox } from './outbox.ts';
+
+type Ports = Readonly<{
+  files: Files;
+  clock: Clock;
+  credentials?: string | undefined;
+  surroundings: Surroundings;
+  openDatabase: (path: string) => Database;
+}>;
+
+/** A root that signed nothing of what lies here is the wrong one. */
+export function checkRoot(root: VerifyKey, statements: () => readonly unknown[]): Verdict {
+  const count = statements().length;
+  if (count > 0) return ok(`${toHex(root.kid)} is pinned, ${count} statements hold under it`);
+  return wrong(`${toHex(root.kid)} is pinned, and there are no statements`, 'enrol this device');
+}
+
+/** The bridge above all: without its statement nothing that it says is believed. */
+export function checkKnown(
+  statements: readonly KeyStatement[],
+  folder: string,
+  nowMs: number,
+): Verdict {
+  const fix = `put the newer Key statement, signed by the root, into ${folder}`;
+  const bridges = statements.filter(({ role }) => role === 'bridge');
+  if (bridges.length === 0) {
+    return wrong(`${folder} has no Key statement of the bridge`, fix);
+  }
+  const last = bridges.reduce((a, b) => (a.exp > b.exp ? a : b));
+  const terminals = statements.filter(({ role, exp }) => role === 'terminal' && nowMs < exp * 1000);
+  const verdict = validity('the statement of the bridge', [last.nbf, last.exp], nowMs, fix);
+  if (verdict.state !== 'ok') return verdict;
+  return ok(`${verdict.says}; ${terminals.length} terminals`);
+}
+
+export function checkPolicies(policies: readonly Policy[], path: string, nowMs: number): Verdict {
+  const fix = `sign a new one (saytap root sign policy) and put it into ${path}`;
+  if (!policies.some(({ scope }) => scope.kind === 'platform')) {
+    return wrong(`${path} has no policy of the platform`, fix);
+  }
+  return worst(
+    policies.map(({ scope, version, iat, exp, offline }) => {
+      const whose = scope.kind === 'platform' ? 'the platform' : `a ${scope.kind}`;
+      const what = `the policy of ${whose}`;
+      const days = Math.floor((nowMs / 1000 - iat) / 86_400);
+      const told = exp === undefined ? ok('') : validity(what, [iat, exp], nowMs, fix);
+      if (told.state === 'wrong') return told;
+      if (offline?.behaviour === 'prefer_online' && nowMs / 1000 > iat + offline.policyAgeMax) {
+        return wrong(`${what} is ${days} days old, too old to pay offline under it`, fix);
+      }
+      return ok(`${what}, version ${version}, ${days} days old`);
+    }),
+  );
+}
+
+export function checkMandates(
+  ends: readonly number[],
+  config: DeviceConfig,
+  nowMs: number,
+): Verdict {
+  const isOver = (exp: number, days: number) => nowMs + days * 86_400_000 >= exp * 1000;
+  const alive = ends.filter((exp) => !isOver(exp, 0));
+  const soon = alive.filter((exp) => isOver(exp, DOCTOR_DAYS_MIN));
+  if (alive.length === 0 && config.profile === 'glasses') {
+    const had = ends.length === 0 ? 'no mandate names this device' : 'every mandate has ended';
+    return wrong(`${had}, so it can pay nothing`, 'have the wearer grant one (docs/mandates.md)');
+  }
+  const ending =
+    soon.length === 0 ? '' : `, ${soon.length} of them end within ${DOCTOR_DAYS_MIN} days`;
+  return ok(`${alive.length} hold${ending}; ${ends.length - alive.length} have ended`);
+}
+
+/** What was found in the place of the outbox. */
+export type Seen =
+  | 'absent'
+  | 'in use'
+  | 'too large'
+  | 'damaged'
+  | Readonly<{ seen: Readonly<{ open: number; oldestMs: number }> }>;
+
+export async function lookAtOutbox(
+  folder: string,
+  { surroundings, openDatabase }: Ports,
+): Promise<Seen> {
+  try {
+    return await surroundings.lookInto(join(folder, 'outbox.db'), (copy) => {
+      const database = openDatabase(copy);
+      try {
+        return createOutbox(database, 'old').waiting();
+      } finally {
+        database.close();
+      }
+    });
+  } catch (error) {
+    if (error instanceof DamagedError) return 'damaged';
+    throw error;
+  }
+}
+
+export function checkOutbox(
+  seen: Seen,
+  folder: string,
+  config: DeviceConfig,
+  { files, clock }: Ports,
+): Verdict {
+  const aside = files
+    .list(folder)
+    .filter((name) => /^outbox\.db\.damaged-[\dT-]+Z(-\d+)?$/.test(name));
+  if (aside.length > 0) {
+    return wrong(
+      `a damaged outbox was set aside: ${aside.join(', ')}`,
+      `look for what may be missing (saytap payments list, at the bridge), then move it away`,
+    );
+  }
+  if (seen === 'absent') return ok('none yet: the first start makes it');
+  if (seen === 'damaged') {
+    return wrong(
+      `${join(folder, 'outbox.db')} is damaged`,
+      'start the device: it sets the file aside and goes on with what its signatures prove',
+    );
+  }
+  if (seen === 'too large') return unchecked('it is too large to be copied');
+  if (seen === 'in use') return ok('a running device has it open, and has checked it');
+  const { open: waits, oldestMs } = seen.seen;
+  if (waits === 0) return ok('whole, nothing waits');
+  const since = oldestMs === 0 ? '' : `, since ${utc(Math.floor(oldestMs / 1000))}`;
+  if (oldestMs > 0 && clock.nowMs() - oldestMs > DOCTOR_WAITING_MS) {
+    const fix = `start ${config.device} where broker and bridge can be reached: it sends them`;
+    return wrong(`${waits} wait to be sent${since}`, fix);
+  }
+  return ok(`whole, ${waits} wait to be sent${since}`);
+}
+
+export function checkCredential(
+  config: DeviceConfig,
+  folder: string,
+  { files, credentials }: Ports,
+): Verdict {
+  if (config.keys.store !== 'file') return unchecked('the key lies in hardware');
+  const pem = files.read(join(folder, 'device.key.pem'));
+  const isSealed = isEncryptedPem(new TextDecoder().decode(pem));
+  if (credentials === undefined) {
+    return unchecked(
+      isSealed
+        ? 'the service has it; this program does not'
+        : 'the key is not encrypted; a credential would do that (docs/keys.md)',
+    );
+  }
+  if (files.read(join(credentials, KEY_CREDENTIAL))) return ok(`${KEY_CREDENTIAL} is given`);
+  if (!isSealed) return unchecked(`systemd gave no ${KEY_CREDENTIAL}; the key is not encrypted`);
+  return wrong(
+    `the key is encrypted, and systemd gave no ${KEY_CREDENTIAL}`,
+    `put LoadCredentialEncrypted=${KEY_CREDENTIAL} under [Service] (docs/keys.md)`,
+  );
+}
