@@ -4,8 +4,8 @@
  *
  * Left out is what libraries carry for others and this project never asks for: WebSockets, SOCKS
  * and timers in workers (MQTT.js), threads (pino), quantiles and traces (prom-client), and a copy
- * of Node's own streams. What programs read from beside their sources (the wasm of the code reader)
- * is put into the file, compressed.
+ * of Node's own streams. What programs read from beside their sources (the wasm of the code reader,
+ * the bridge's pages) is put into the file.
  *
  * Usage: npm run build [-- --out DIR]
  */
@@ -15,8 +15,11 @@ import { createRequire } from 'node:module';
 import { join, resolve } from 'node:path';
 import { parseArgs } from 'node:util';
 import { brotliCompressSync } from 'node:zlib';
+import { makePages } from './src/node/pages.ts';
 
 const SIDES = ['device', 'bridge'] as const;
+/** The camera (reading codes out of pictures) and keys in a token. */
+const DRIVERS = /zxing-wasm|pngjs|node\/wasm\.ts$|pkcs11/;
 
 const { values } = parseArgs({ options: { out: { type: 'string', default: 'dist' } } });
 const folder = resolve(values.out);
@@ -51,7 +54,7 @@ async function bundle(side: (typeof SIDES)[number]): Promise<Metafile> {
     },
     // A native part: who keeps a key in a token puts it beside the file (docs/keys.md).
     external: ['pkcs11js'],
-    plugins: [unused(), wasm()],
+    plugins: [unused(), wasm(), pages()],
     banner: {
       js:
         "import { createRequire as createRequireOfFile } from 'node:module';" +
@@ -97,18 +100,40 @@ function wasm(): Plugin {
   };
 }
 
+/** The bridge's pages as texts inside the file: a browser gets them, so nothing is compressed. */
+function pages(): Plugin {
+  return {
+    name: 'pages',
+    setup({ onLoad }) {
+      onLoad({ filter: /[/\\]src[/\\]node[/\\]pages\.ts$/ }, async () => {
+        const made = [...(await makePages())].map(([name, { body, type }]) => {
+          return [name, { body: Buffer.from(body).toString(), type }] as const;
+        });
+        return {
+          contents: `const made = new Map(${JSON.stringify(made)});
+            const bytes = (body) => new TextEncoder().encode(body);
+            export const openPages = () => async (name) => {
+              const page = made.get(name);
+              return page && { body: bytes(page.body), type: page.type };
+            };`,
+        };
+      });
+    },
+  };
+}
+
 /** What is in the file, largest first, so that a growth is seen where it happens. */
 function report(side: string, { outputs }: Metafile): void {
   const [output] = Object.values(outputs);
   const sizes = new Map<string, number>();
   for (const [path, { bytesInOutput }] of Object.entries(output!.inputs)) {
     const name = /node_modules\/((?:@[^/]+\/)?[^/]+)/.exec(path)?.[1];
-    const part = path.endsWith('src/node/wasm.ts') ? 'camera (wasm)' : (name ?? 'saytap');
+    const part = DRIVERS.test(path) ? 'drivers of hardware' : (name ?? 'saytap');
     sizes.set(part, (sizes.get(part) ?? 0) + bytesInOutput);
   }
   const kilobytes = (bytes: number) => `${(bytes / 1000).toFixed(0)} kB`;
-  const camera = (sizes.get('camera (wasm)') ?? 0) + (sizes.get('zxing-wasm') ?? 0);
-  const without = camera > 0 ? `, ${kilobytes(output!.bytes - camera)} without the camera's` : '';
+  const drivers = sizes.get('drivers of hardware') ?? 0;
+  const without = drivers > 0 ? `, ${kilobytes(output!.bytes - drivers)} without drivers` : '';
   console.log(`${join(values.out, side)}.mjs  ${kilobytes(output!.bytes)}${without}`);
   const largest = [...sizes].sort(([, a], [, b]) => b - a).slice(0, 8);
   console.log(`  ${largest.map(([name, bytes]) => `${name} ${kilobytes(bytes)}`).join(', ')}`);

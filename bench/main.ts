@@ -4,8 +4,8 @@
  * and all real programs end to end. Machines are shared and noisy: read the ratios, and
  * docs/speed.md for what they mean.
  *
- * Usage: npm run bench [-- bytes|codec|floor|pipeline|http|load|drain|mqtt ...]; without a name,
- * all.
+ * Usage: npm run bench [-- bytes|codec|floor|pipeline|http|load|device|drain|mqtt ...]; all of them
+ * without a name.
  */
 import { cpus } from 'node:os';
 
@@ -17,6 +17,7 @@ const PARTS: Readonly<Record<string, () => Promise<Part>>> = {
   pipeline: async () => (await import('./pipeline.ts')).measurePipeline,
   http: async () => (await import('./http.ts')).measureHttp,
   load: async () => (await import('./load.ts')).measureLoad,
+  device: async () => (await import('./device.ts')).measureDevice,
   drain: async () => (await import('./drain.ts')).measureDrain,
   mqtt: async () => (await import('./mqtt.ts')).measureMqtt,
 };

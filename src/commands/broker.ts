@@ -61,7 +61,7 @@ const certificate = defineCommand({
   },
   examples: [
     'broker certificate --config bridge.yaml --device kiosk-1 --out kiosk-1',
-    'broker certificate --config bridge.yaml --device kiosk-1 --key tls.key.pem.pub --out kiosk-1',
+    'broker certificate --config bridge.yaml --device kiosk-1 --key tls.pub --out kiosk-1',
   ],
   async run({ options }, context) {
     const { device, out: folder, key, days } = options;

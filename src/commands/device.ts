@@ -1,160 +1,29 @@
-/**
- * `saytap device`: a device as a program, and what the operator of a bridge does about devices.
- *
- * Without a subcommand `--config` is the device's own configuration; with one it is the bridge's,
- * for it is the bridge that knows every device and stops one. A device is named by its name in
- * topics; to stop it is to stop its key, as `saytap keys` does for every key.
- */
-import { UsageError, defineCommand, programCommand } from '../command.ts';
-import type { Birth } from '../presence.ts';
-import { utc } from '../sentences.ts';
-import { approve, enrol, pending, refuse } from './enrol.ts';
-import { type FindKey, standingCommands } from './keys.ts';
-import { CONFIG, ageText, askBridge, columns, everyRow } from './operator.ts';
+/** `saytap device`: a device as a program, how it gets its key, and the devices of a bridge. */
+import { defineCommand, programCommand } from '../command.ts';
+import { atBridge } from './devices.ts';
 
-/** A device as the bridge tells it (broker/devices.ts); what it says of itself is unsigned. */
-type DeviceView = Readonly<{
-  device: string;
-  key: string;
-  role: string;
-  status: string;
-  since: number;
-  until: number;
-  presence?: Readonly<{
-    online: boolean;
-    left: boolean;
-    sinceMs: number;
-    birth: Birth;
-  }>;
-}>;
+/** What is built for a device (build.ts) asks no bridge about others. */
+declare const SAYTAP_SIDE: 'device' | 'bridge';
 
-type DeviceDetails = DeviceView &
-  Readonly<{
-    places: readonly string[];
-    conflict?: Readonly<{ first: string; second: string; atMs: number }>;
-    acts: readonly Readonly<{
-      atMs: number;
-      status: string;
-      by: string;
-      why: string;
-      places: readonly string[];
-    }>[];
-  }>;
-
-const list = defineCommand({
-  summary: 'every device that the bridge knows: does it count, is it there, what waits on it',
-  options: { config: CONFIG },
-  examples: ['device list --config /tmp/demo/bridge.yaml'],
-  async run({ options }, context) {
-    const all = await everyRow<DeviceView>(
-      context,
-      options.config,
-      { ask: 'devices' },
-      ({ device }) => device,
-    );
-    if (all.length === 0) return context.write('no devices');
-    const nowMs = context.clock.nowMs();
-    const rows = all.map((view) => [
-      view.device,
-      view.role,
-      view.status,
-      seenText(view, nowMs),
-      ...queueTexts(view, nowMs),
-      ageText(nowMs - view.since * 1000),
-      view.presence?.birth.versions.saytap ?? '-',
-    ]);
-    const head = ['device', 'role', 'status', 'seen', 'waiting', 'oldest', 'key age', 'version'];
-    for (const line of columns([head, ...rows])) context.write(line);
-  },
-});
-
-const show = defineCommand({
-  summary: 'one device: what it says of itself, where it spoke from, what was decided about it',
+const enrol = defineCommand({
+  summary: 'on the device: makes its key and waits until a person has approved it',
   about:
-    'What a device says of itself is not signed: it is for people, and nothing is decided by it. ' +
-    'A place is one start of its program on one machine; two that take turns are a copy.',
-  inputs: [{ value: 'NAME', says: 'its name in topics', needs: 'the name of a device' }],
-  options: { config: CONFIG },
-  examples: ['device show glasses-1 --config /tmp/demo/bridge.yaml'],
-  async run({ options, inputs }, context) {
-    const name = inputs[0] ?? '';
-    const question = { ask: 'device', name };
-    const view = await askBridge<DeviceDetails | null>(context, options.config, question);
-    if (!view) {
-      throw new UsageError(`there is no device ${name} at this bridge: see saytap device list`);
-    }
-    const nowMs = context.clock.nowMs();
-    const rows: readonly (readonly [string, string])[] = [
-      ['device', `${view.device}, ${view.role}, ${view.status}`],
-      ['key', `${view.key}, from ${utc(view.since)} until ${utc(view.until)}`],
-      ['seen', seenText(view, nowMs)],
-      ...(view.presence ? birthRows(view, view.presence.birth, nowMs) : []),
-      ...view.places.map((place) => ['place', place] as const),
-      ...(view.conflict ? conflictRows(view.conflict) : []),
-      ...view.acts.flatMap(({ atMs, status, by, why, places }) => [
-        [status, `${utc(Math.floor(atMs / 1000))} by ${by}: ${why}`] as const,
-        ...places.map((place) => ['', `it spoke from ${place}`] as const),
-      ]),
-    ];
-    for (const line of columns(rows)) context.write(line);
-    if (view.acts.at(-1)?.places.length && view.status === 'suspended') {
-      context.write(
-        'Two hold this key, or its disk was restored. Find both places; the honest one comes ' +
-          'back with a new key and your approval.',
-      );
-    }
+    'Needs enrol: with the url of the bridge in the configuration of the device. Shows a QR code ' +
+    'and a short code; what it was given lies in its folder then, and the device can start. It ' +
+    'may be stopped and run again at any time: it goes on with the same code.',
+  inputs: [
+    {
+      value: 'CONFIG',
+      says: 'the configuration of the device',
+      needs: "the device's configuration",
+    },
+  ],
+  options: { again: { says: 'with a new key, when the old one counts no more' } },
+  examples: ['device enrol kiosk.yaml', 'device enrol kiosk.yaml --again'],
+  async run({ options, inputs }, { program, write }) {
+    return (await program('device')).enrol(inputs[0]!, options.again, write);
   },
 });
-
-function birthRows(view: DeviceView, birth: Birth, nowMs: number): (readonly [string, string])[] {
-  const { versions, profile, channels, surfaces, offline, keys, presenceMax, config } = birth;
-  const [waiting, oldest] = queueTexts(view, nowMs);
-  return [
-    ['waiting', birth.queue.open === 0 ? 'nothing' : `${waiting}, the oldest for ${oldest}`],
-    ['version', `saytap ${versions.saytap}, Node ${versions.node}, configuration ${config}`],
-    ['is', `${profile}; hears ${channels.join(', ') || '-'}; shows on ${surfaces.join(', ')}`],
-    ['can', `${offline}, key in ${keys}, presence up to P${presenceMax}`],
-  ];
-}
-
-function conflictRows({
-  first,
-  second,
-  atMs,
-}: NonNullable<DeviceDetails['conflict']>): (readonly [string, string])[] {
-  return [
-    ['two places', `at ${utc(Math.floor(atMs / 1000))} it spoke from both of these:`],
-    ['', first],
-    ['', second],
-  ];
-}
-
-function seenText({ presence }: DeviceView, nowMs: number): string {
-  if (!presence) return 'never';
-  const span = ageText(nowMs - presence.sinceMs);
-  if (presence.online) return `online for ${span}`;
-  return presence.left ? `left ${span} ago` : `lost ${span} ago`;
-}
-
-function queueTexts(
-  { presence }: DeviceView,
-  nowMs: number,
-): readonly [waiting: string, oldest: string] {
-  if (!presence) return ['-', '-'];
-  const { open, oldest } = presence.birth.queue;
-  return [String(open), oldest === undefined ? '-' : ageText(nowMs - oldest * 1000)];
-}
-
-const byName: FindKey = (all, given) => {
-  // To stop the key that a device has now stops also the one that it had before.
-  const found =
-    all.find(({ device, place }) => device === given && place === undefined) ??
-    all.find(({ device }) => device === given);
-  if (found) return found;
-  const names = all.flatMap(({ device }) => device ?? []);
-  const known = names.length === 0 ? 'it knows none' : `it knows ${names.sort().join(', ')}`;
-  throw new UsageError(`there is no device ${given} at this bridge; ${known}`);
-};
 
 export const command = programCommand('device', {
   summary: 'glasses or a kiosk, with a prompt; the devices of a bridge',
@@ -167,14 +36,7 @@ export const command = programCommand('device', {
     'device list --config /tmp/demo/bridge.yaml',
   ],
   commands: {
-    list,
-    show,
-    ...{ enrol, pending, approve, refuse },
-    ...standingCommands(
-      'device',
-      { value: 'NAME', says: 'its name in topics', needs: 'the name of a device' },
-      'glasses-1',
-      byName,
-    ),
+    enrol,
+    ...((typeof SAYTAP_SIDE === 'undefined' || SAYTAP_SIDE === 'bridge') && atBridge),
   },
 });

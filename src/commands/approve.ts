@@ -37,26 +37,6 @@ const CODE = {
 } as const;
 const BY = { value: 'NAME', says: 'who decides, for the evidence (without it: $USER)' } as const;
 
-export const enrol = defineCommand({
-  summary: 'on the device: makes its key and waits until a person has approved it',
-  about:
-    'Needs enrol: with the url of the bridge in the configuration of the device. Shows a QR code ' +
-    'and a short code; what it was given lies in its folder then, and the device can start. It ' +
-    'may be stopped and run again at any time: it goes on with the same code.',
-  inputs: [
-    {
-      value: 'CONFIG',
-      says: 'the configuration of the device',
-      needs: "the device's configuration",
-    },
-  ],
-  options: { again: { says: 'with a new key, when the old one counts no more' } },
-  examples: ['device enrol kiosk.yaml', 'device enrol kiosk.yaml --again'],
-  async run({ options, inputs }, { program, write }) {
-    return (await program('device')).enrol(inputs[0]!, options.again, write);
-  },
-});
-
 export const pending = defineCommand({
   summary: 'devices that wait to be approved, or for the root to sign',
   options: { config: CONFIG },
