@@ -24,7 +24,7 @@ import { deviceChecks } from './doctor.ts';
 import { contactBridge, enrolDevice, settleEnrolment } from './enrolment.ts';
 import { openKeyStore } from './keys/choice.ts';
 import { measureDevice } from './metrics.ts';
-import type { Outbox } from './outbox.ts';
+import { isReadable } from './outbox.ts';
 import { clerkPhrases } from './phrases.ts';
 import { serve, wear } from './prompt.ts';
 import type { Surface } from './runtime.ts';
@@ -99,7 +99,7 @@ export async function main(configFile: string, write: (line: string) => void): P
   write(`${config.device} (${config.profile}, ${config.environment}) on ${config.mqtt.url}`);
   if (scrape) write(`metrics at http://127.0.0.1:${scrape.port}/metrics`);
   const supervisor = findSupervisor();
-  supervisor.ready(() => isWorking(running.outbox));
+  supervisor.ready(() => isReadable(running.outbox));
   let failure: OperatorError | undefined;
   const failed = running.failed.then((error) => void (failure = error));
   if (config.prompt) await converse(config, at(config.folder), running, surface, write);
@@ -150,15 +150,6 @@ export async function doctor(configFile: string): Promise<readonly Finding[]> {
     return await examine(deviceChecks(config, at, { ...ports, ...outside }), timers);
   } finally {
     close();
-  }
-}
-
-/** A device whose outbox cannot be read can take no payment: it had better be started again. */
-function isWorking(outbox: Outbox): boolean {
-  try {
-    return outbox.counter('') === 0;
-  } catch {
-    return false;
   }
 }
 

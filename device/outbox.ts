@@ -261,6 +261,16 @@ export function noteTold(outbox: Outbox, id: string, log: Log): void {
   });
 }
 
+/** A device whose outbox cannot be read can take no payment: it had better be started again. */
+export function isReadable(outbox: Outbox): boolean {
+  try {
+    outbox.waiting();
+    return true;
+  } catch {
+    return false;
+  }
+}
+
 /** An entry that was found in a damaged outbox. */
 export type Found = Omit<Entry, 'receipt' | 'isOffline' | 'transcript'> &
   Readonly<{

@@ -9,7 +9,7 @@ import { EXITS, OperatorError, PaymentError } from '../../src/errors.ts';
 import { OUTBOX_ENTRIES_MAX, OUTBOX_KEEP_MS } from '../../src/limits.ts';
 import { openDatabase } from '../../src/node/sqlite.ts';
 import type { Tick } from '../../src/objects/tick.ts';
-import { type Outbox, createOutbox } from '../../device/outbox.ts';
+import { type Outbox, createOutbox, isReadable } from '../../device/outbox.ts';
 import { reasonOf } from './stage.ts';
 
 const KILLS = 6;
@@ -106,6 +106,9 @@ test('a disk that fails is unavailable, and nothing is stored', () => {
   expect(outbox.counter('key')).toBe(1);
   outbox.put(entry(3), used(2));
   expect(outbox.counter('key'), 'it goes on').toBe(2);
+  expect(isReadable(outbox), 'no reason to start the device again').toBe(true);
+  database.close();
+  expect(isReadable(outbox)).toBe(false);
 });
 
 test('open entries oldest first; closed once, by the first receipt; recent newest first', () => {
