@@ -61,6 +61,9 @@ export function termsOf(
   const now = Math.floor(facts.nowMs / 1000);
   const isUntouched = latest?.amount === pool.amount && latest.count === pool.count;
   const isYoung = latest !== undefined && now < latest.exp;
+  // By its second a device tells a newer lease from an older one, also when two bridges' clocks
+  // differ: until that is over the last one stands.
+  if (latest && now <= latest.iat) return isUntouched && isYoung ? 'same' : undefined;
 
   const most = mostFor(facts, rules);
   // Filled no further, and not made to live longer either: the limits are below what is out.

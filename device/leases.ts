@@ -22,18 +22,18 @@ export type HeldLease = Readonly<{
   left: Readonly<{ amount: Money; count: number }>;
 }>;
 
-/** Payments accepted offline that the bridge has not answered for good. */
+/** Payments accepted offline. */
 export type Spent = Readonly<{ minor: bigint; count: number }>;
 
 export type LeaseBook = Readonly<{
   /** The lease held for payments under this mandate. */
   of: (mandate: string) => HeldLease | undefined;
   /**
-   * Takes a verified lease addressed to this key. `open` is what was accepted under its mandate and
-   * is still open: the bridge may not have seen it. A lease that is not newer than the one held
-   * changes nothing, so that none is spent again.
+   * Takes a verified lease addressed to this key. `unseen` is what was accepted under its mandate
+   * and that the bridge may not have seen when it made the lease, at `iat` (seconds). A lease that
+   * is not newer than the one held changes nothing, so that none is spent again.
    */
-  hear: (tick: Tick, open: (mandate: string) => Spent) => void;
+  hear: (tick: Tick, unseen: (mandate: string, iat: number) => Spent) => void;
   /**
    * Takes one payment off what is left, as part of the caller's transaction; under whichever lease
    * of the mandate it was signed, all draw from one pool. Throws `lease_exhausted` when less is
@@ -56,12 +56,12 @@ export function createLeaseBook(database: Database): LeaseBook {
         left: { amount, count: Number(row['count_left']) },
       };
     },
-    hear({ iat, nonce, lease }, open) {
+    hear({ iat, nonce, lease }, unseen) {
       if (!lease) return;
       const { mandate, amount } = lease;
-      const unseen = open(mandate);
-      const minorLeft = amount.minor > unseen.minor ? amount.minor - unseen.minor : 0n;
-      const countLeft = Math.max(0, lease.count - unseen.count);
+      const { minor, count } = unseen(mandate, iat);
+      const minorLeft = amount.minor > minor ? amount.minor - minor : 0n;
+      const countLeft = Math.max(0, lease.count - count);
       database.transaction(() => {
         database.prepare('DELETE FROM leases WHERE upload < ?').run(BigInt(iat));
         database

@@ -13,6 +13,7 @@ import { type Realm, type Signer, identify } from '../src/cose.ts';
 import { PaymentError, REASONS, type Reason, reasonName } from '../src/errors.ts';
 import {
   LEASE_ASK_MS,
+  LEASE_REFILL_MS,
   LINK_RENEW_MS,
   LINK_RENEW_MS_MAX,
   LINK_SILENT_MS,
@@ -330,7 +331,7 @@ export function createDeviceLink(parts: LinkParts, events: LinkEvents): DeviceLi
       pump();
       // Told once it is on disk; many that come together get there together.
       outbox
-        .close(id, envelope, clock.nowMs())
+        .close(id, envelope, value.iat * 1000)
         .then(
           () => {
             events.receipt(id, value, envelope, isFirst);
@@ -349,10 +350,13 @@ export function createDeviceLink(parts: LinkParts, events: LinkEvents): DeviceLi
     events.receipt(id, value, envelope, isFirst);
   }
 
-  /** Once all that was accepted offline has arrived, the bridge can set aside as much again. */
+  /**
+   * Once all that was accepted offline has arrived, the bridge can set aside as much again: under
+   * a lease that is newer by its seconds than the one held, and than the receipts.
+   */
   function refill(): void {
     if (!parts.keepsLeases || outbox.accepted().length > 0) return;
-    answeredMs = -Infinity;
+    answeredMs = clock.monotonicMs() - LEASE_ASK_MS + LEASE_REFILL_MS;
     beat();
   }
 

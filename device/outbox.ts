@@ -79,8 +79,11 @@ export type Outbox = Readonly<{
    * entry, or undefined when it is not open. The entry stays open until its final receipt.
    */
   cancel: (id: string, query: Uint8Array) => Entry | undefined;
-  /** Closes an entry with its verified final receipt: for readers at once, then on disk. */
-  close: (id: string, receipt: Uint8Array, nowMs: number) => Promise<void>;
+  /**
+   * Closes an entry with its verified final receipt, signed at `atMs` by the bridge's clock: for
+   * readers at once, then on disk.
+   */
+  close: (id: string, receipt: Uint8Array, atMs: number) => Promise<void>;
   /** Notes that a person was told how an entry ended: for readers at once, then on disk. */
   told: (id: string) => Promise<void>;
   /** Closed requests and orders whose end nobody was told, oldest first. */
@@ -180,12 +183,12 @@ export function createOutbox(database: Database, age: 'any' | 'old' = 'any'): Ou
       const row = one('SELECT * FROM entries WHERE id = ? AND receipt IS NULL', id);
       return row && toEntry(row);
     },
-    close: (id, receipt, nowMs) =>
+    close: (id, receipt, atMs) =>
       database.commit(() => {
         // Of a mandate nobody is told, only when it is missing.
         const closed = `UPDATE entries SET receipt = ?, closed_ms = ?, is_told = (kind = 'mandate')
                         WHERE id = ? AND receipt IS NULL`;
-        database.prepare(closed).run(receipt, BigInt(Math.floor(nowMs)), id);
+        database.prepare(closed).run(receipt, BigInt(Math.floor(atMs)), id);
         sealRow(database, 'entries', id);
       }),
     told: (id) =>
@@ -212,12 +215,16 @@ export function createOutbox(database: Database, age: 'any' | 'old' = 'any'): Ou
     accepted: () => accepted(database),
     lease: leases.of,
     hearLease(tick) {
-      leases.hear(tick, (mandate) => {
-        const open = accepted(database).filter((entry) => entry.mandate === mandate);
-        return {
-          minor: open.reduce((sum, { amount }) => sum + amount.minor, 0n),
-          count: open.length,
-        };
+      // What was answered after the lease was made may have come after it, too: whoever carries
+      // the two may have held the lease back meanwhile.
+      leases.hear(tick, (mandate, iat) => {
+        const unseen = one(
+          `SELECT coalesce(sum(minor), 0) AS minor, count(*) AS count FROM entries
+           WHERE payer IS NOT NULL AND mandate = ? AND (receipt IS NULL OR closed_ms >= ?)`,
+          mandate,
+          BigInt(iat) * 1000n,
+        )!;
+        return { minor: unseen['minor'] as bigint, count: Number(unseen['count']) };
       });
     },
     forget(nowMs) {

@@ -49,6 +49,7 @@ const VERSIONS = [
    ALTER TABLE counters ADD COLUMN is_settled INTEGER NOT NULL DEFAULT 1;
    ALTER TABLE counters ADD COLUMN seal BLOB NOT NULL DEFAULT x'';`,
   `ALTER TABLE entries ADD COLUMN transcript BLOB;`,
+  `CREATE INDEX entries_leased ON entries (mandate) WHERE payer IS NOT NULL;`,
 ] as const;
 
 /** The first version whose rows are sealed. */

@@ -112,6 +112,8 @@ export const CLOCK_SKEW_S = 60;
 
 /** A device that may pay offline asks for its leases anew this often while it is online. */
 export const LEASE_ASK_MS = 600_000;
+/** And so long after the last receipt of what it had accepted: ticks tell time in whole seconds. */
+export const LEASE_REFILL_MS = 2_000;
 /**
  * A device's time holds this long without a tick: 33 h 20 min, in which a clock that Linux slews at
  * its most (500 ppm) goes wrong by CLOCK_SKEW_S.

@@ -296,3 +296,19 @@ test.each([1, 2, 3])('a day without the link, all found again: seed %i', async (
     return stage.database.prepare(`SELECT ${sums} FROM windows`).get()!;
   }
 });
+
+test('back online in no time: all that was leased is there again for the next outage', async () => {
+  const shop = await createShop();
+  const kiosk = startKiosk(shop, ':memory:');
+  const lefts = () => shop.mandates.map((id) => kiosk.outbox.lease(id)?.left.count);
+  await shop.pass(60_000);
+  shop.cut();
+  await shop.pass(13 * HOUR_MS);
+  expect((await kiosk.collect(40_00n, 0)).kind).toBe('accepted');
+  expect((await kiosk.collect(40_00n, 0)).kind).toBe('accepted');
+  expect(lefts()[0]).toBe(2);
+  await shop.restore();
+  await expect.poll(() => kiosk.outbox.accepted().length, { timeout: 20_000 }).toBe(0);
+  await shop.pass(60_000);
+  expect(lefts()).toEqual(shop.mandates.map(() => 4));
+});

@@ -216,10 +216,17 @@ describe('how much is leased', () => {
     );
 
     test('is new when something was drawn: filled up, or telling what is left', () => {
-      const pool = { amount: 40n, count: 5 };
-      expect(terms({ pool, latest: leaseOf() })).toMatchObject({ amount: 100n, count: 6 });
+      const drawn = { pool: { amount: 40n, count: 5 }, latest: leaseOf(), ...later(1) };
+      expect(terms(drawn)).toMatchObject({ amount: 100n, count: 6 });
       const chain = [linkOf({ windows: [total(40n, 5)] })];
-      expect(terms({ chain, pool, latest: leaseOf() })).toMatchObject({ amount: 40n, count: 5 });
+      expect(terms({ ...drawn, chain })).toMatchObject({ amount: 40n, count: 5 });
+    });
+
+    test('is none in the second of the last, which a device would not take for newer', () => {
+      const drawn = { pool: { amount: 40n, count: 5 }, latest: leaseOf() };
+      expect(terms({ ...drawn, ...later(0.999) })).toBeUndefined();
+      expect(terms({ ...drawn, ...later(-5) }), 'by the clock of another bridge').toBeUndefined();
+      expect(terms({ pool: full, latest: leaseOf(), ...later(0) })).toBe('same');
     });
 
     test('never shrinks a pool, nor makes one live longer that is above the limits now', () => {

@@ -99,7 +99,7 @@ test('a tick without a lease changes nothing', () => {
 
 test('never more than was handed out, whatever is heard twice, late or out of order', () => {
   // The bridge: a pool that grows by top-ups and shrinks by what arrives. The device: spends what
-  // its book allows. The pool must never be asked for more than is in it.
+  // its book allows. The pool must never be asked for more than is in it. Each step is a second.
   const steps = fc.array(
     fc.oneof(
       fc.record({ kind: fc.constant('top' as const), minor: fc.bigInt({ min: 1n, max: 50n }) }),
@@ -114,24 +114,31 @@ test('never more than was handed out, whatever is heard twice, late or out of or
       const { database, book } = createBook();
       let pool = 0n;
       let poolCount = 0;
-      let iat = 0;
+      let second = 0;
       const sent: Tick[] = [];
       const open: bigint[] = [];
+      const arrived: { minor: bigint; second: number }[] = [];
       for (const step of all) {
+        second += 1;
         if (step.kind === 'top') {
           pool += step.minor;
           poolCount += 1;
-          sent.push(leaseOf(++iat, pool, poolCount));
+          sent.push(leaseOf(second, pool, poolCount));
         } else if (step.kind === 'hear' && sent.length > 0) {
-          const unseen = { minor: open.reduce((a, b) => a + b, 0n), count: open.length };
-          book.hear(sent[step.which % sent.length]!, () => unseen);
+          book.hear(sent[step.which % sent.length]!, (_mandate, iat) => {
+            const after = arrived.filter((one) => one.second >= iat).map(({ minor }) => minor);
+            const unseen = [...open, ...after];
+            return { minor: unseen.reduce((a, b) => a + b, 0n), count: unseen.length };
+          });
         } else if (step.kind === 'spend') {
           const held = book.of(MANDATE);
           if (!held || held.left.amount.minor < step.minor || held.left.count < 1) continue;
           database.transaction(() => book.spend(MANDATE, step.minor));
           open.push(step.minor);
         } else if (step.kind === 'arrive' && open.length > 0) {
-          pool -= open.shift()!;
+          const minor = open.shift()!;
+          arrived.push({ minor, second });
+          pool -= minor;
           poolCount -= 1;
           // What waits still fits the pool.
           expect(pool).toBeGreaterThanOrEqual(open.reduce((a, b) => a + b, 0n));

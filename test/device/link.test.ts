@@ -6,6 +6,7 @@ import { identify, payloadOf } from '../../src/cose.ts';
 import { PaymentError, REASONS } from '../../src/errors.ts';
 import {
   LEASE_ASK_MS,
+  LEASE_REFILL_MS,
   LINK_RENEW_MS,
   LINK_RENEW_MS_MAX,
   LINK_SILENT_MS,
@@ -840,6 +841,9 @@ describe('leases', () => {
     await stage.receipt({ subject: id(1), outcome: 'voided' });
     expect(boots()).toBe(1);
     await stage.receipt({ subject: id(2), outcome: 'voided' });
+    await stage.time.pass(LEASE_REFILL_MS - 1);
+    expect(boots(), 'a lease of the same second would not be newer').toBe(1);
+    await stage.time.pass(1);
     expect(boots()).toBe(2);
   });
 });

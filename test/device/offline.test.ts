@@ -640,6 +640,18 @@ test('online again: uploaded in the order of counters, and staff told how each e
   ).toEqual([]);
 });
 
+test('a lease held back until after the receipt counts the payment all the same', async () => {
+  const stage = await counter();
+  await afterAccepting(stage, 100_00n);
+  await stage.time.pass(60_000);
+  stage.wire.up();
+  await settle();
+  await stage.capture(stage.request().id, 100_00n);
+  const late = { mandate: mandateId(0), exp: START_S + 172_800, upload: START_S + 259_200 };
+  await stage.lease(late, START_S + 30);
+  expect(stage.outbox.lease(mandateId(0))?.left).toEqual({ amount: cny(900_00n), count: 99 });
+});
+
 test('a power cut: what was accepted counts on, and none without a time', async () => {
   const database = openDatabase(':memory:');
   const limits = { storedCountMax: 3 };

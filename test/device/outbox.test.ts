@@ -362,6 +362,17 @@ test('a newer lease, heard while somebody signs under the old one, pays for it t
   expect(outbox.lease(MANDATE)?.left).toEqual({ amount: cny(70_00n), count: 4 });
 });
 
+test('a lease that comes after the receipt of what it was made before counts that once', () => {
+  const outbox = empty();
+  outbox.hearLease(leaseAt(10));
+  for (const n of [1, 2, 3]) accept(outbox, n, 10_00n);
+  // The bridge makes a lease in second 12; before that it has answered 1, afterwards 2, 3 not yet.
+  void outbox.close(id(1), Uint8Array.of(9), 11_000);
+  void outbox.close(id(2), Uint8Array.of(9), 12_000);
+  outbox.hearLease(leaseAt(12));
+  expect(outbox.lease(MANDATE)?.left).toEqual({ amount: cny(80_00n), count: 3 });
+});
+
 test('a refused entry leaves the lease as it was', () => {
   const outbox = empty();
   outbox.hearLease(leaseAt(10));
