@@ -1,10 +1,10 @@
 /** A device as a program: the real ports, a prompt, and what a person types into it. */
-import { dirname, resolve } from 'node:path';
+import { dirname, join, resolve } from 'node:path';
 import { createInterface } from 'node:readline';
 import { parseConfig, settingsOf } from '../src/config.ts';
 import { type Finding, examine } from '../src/doctor.ts';
-import type { OperatorError } from '../src/errors.ts';
-import { requireText } from '../src/files.ts';
+import { OperatorError } from '../src/errors.ts';
+import { requireBytes, requirePlace, requireText } from '../src/files.ts';
 import { CONTACT_MS, CONTACT_WAIT_MS } from '../src/limits.ts';
 import { archive } from '../src/node/archive.ts';
 import { createHttp } from '../src/node/http.ts';
@@ -16,6 +16,7 @@ import { clock, credentials, files, machine, random, timers } from '../src/node/
 import { openDatabase } from '../src/node/sqlite.ts';
 import { findSupervisor } from '../src/node/supervisor.ts';
 import { surroundings } from '../src/node/surroundings.ts';
+import { nextUnseen } from '../src/node/terminal.ts';
 import { codeWasm } from '../src/node/wasm.ts';
 import { within } from '../src/patience.ts';
 import { type RunningGlasses, type RunningKiosk, startDevice } from './compose.ts';
@@ -24,10 +25,12 @@ import { deviceChecks } from './doctor.ts';
 import { contactBridge, enrolDevice, settleEnrolment } from './enrolment.ts';
 import { openKeyStore } from './keys/choice.ts';
 import { measureDevice } from './metrics.ts';
-import { isReadable } from './outbox.ts';
+import { createOutbox, isReadable } from './outbox.ts';
 import { clerkPhrases } from './phrases.ts';
+import { PIN_FILE, type Pin, createPin, pinFault } from './pin.ts';
 import { serve, wear } from './prompt.ts';
 import type { Surface } from './runtime.ts';
+import { OUTBOX_FILE } from './salvage.ts';
 import { codeLines, makeCode } from './surface/code.ts';
 import { createTerminalSurface } from './surface/terminal.ts';
 import { finishWipe } from './wipe.ts';
@@ -57,6 +60,50 @@ export async function enrol(
   } finally {
     close();
   }
+}
+
+/** Sets the device's PIN. Throws OperatorError when it is none or cannot be kept. */
+export function setPin(configFile: string, digits: string): void {
+  const fault = pinFault(digits);
+  if (fault) throw new OperatorError('failed', `${fault}: nothing was set`);
+  changePin(configFile, (pin) => pin.set(digits));
+}
+
+export function clearPin(configFile: string): void {
+  changePin(configFile, (pin) => pin.clear());
+}
+
+function changePin(configFile: string, change: (pin: Pin) => void): void {
+  const folder = folderOf(configFile);
+  requirePlace(files, join(folder, PIN_FILE));
+  if (!files.access(folder).own) {
+    throw new OperatorError('storage', `${folder} is another user's: run this as that user`);
+  }
+  try {
+    change(createPin(files, random, join(folder, PIN_FILE)));
+  } catch (cause) {
+    const why = cause instanceof Error ? cause.message : String(cause);
+    throw new OperatorError('storage', `the PIN is as it was: ${why}`, { cause });
+  }
+}
+
+/** The kept transcript of a payment. Throws OperatorError when there is none. */
+export function transcriptOf(configFile: string, payment: string): string {
+  const path = join(folderOf(configFile), OUTBOX_FILE);
+  requireBytes(files, path);
+  const database = openDatabase(path);
+  try {
+    const kept = createOutbox(database, 'old').get(payment)?.transcript;
+    if (kept) return new TextDecoder().decode(kept);
+  } finally {
+    database.close();
+  }
+  throw new OperatorError('failed', `this device keeps no transcript of a payment ${payment}`);
+}
+
+function folderOf(configFile: string): string {
+  const config = parseConfig(deviceConfig, requireText(files, configFile), configFile);
+  return resolve(dirname(configFile), config.folder);
 }
 
 /** Runs the device of a configuration file with a prompt, until `quit`, end of input or SIGTERM. */
@@ -176,15 +223,17 @@ async function converse(
   if (running.kind === 'glasses') {
     write(
       'type what the wearer says, like “cancel”; an empty line is a tap on the temple; ' +
-        '"look FILE.png"; "quit"',
+        '"look FILE.png"; "pin" asks for the PIN unseen; "off" and "on" take it off and put it ' +
+        'on; "quit"',
     );
   } else {
     const { language } = config;
     write(`${clerkPhrases.help(language)} ${clerkPhrases.emptyLine(language)} "quit"`);
   }
+  const secret = () => nextUnseen(lines);
   const take =
     running.kind === 'glasses'
-      ? (line: string) => wear({ device: running.device, surface, files }, line)
+      ? (line: string) => wear({ device: running.device, surface, files, secret }, line)
       : (line: string) =>
           serve(
             {

@@ -15,12 +15,26 @@ import { collectPhrases, staffPhrases } from './staff.ts';
 import { codeLines, codePng, makeCode } from './surface/code.ts';
 import type { OpenOrder, Terminal } from './terminal.ts';
 
-/** One line of the wearer's: an empty one is a tap, “look FILE.png” a picture, else a sentence. */
-export async function wear(
-  { device, surface, files }: Readonly<{ device: Device; surface: Surface; files: Files }>,
-  line: string,
-): Promise<void> {
+/** What the wearer's line needs. */
+export type Eyes = Readonly<{
+  device: Device;
+  surface: Surface;
+  files: Files;
+  /** The next line, typed unseen; called before anybody else asks for that line. */
+  secret?: () => Promise<string>;
+}>;
+
+/**
+ * One line of the wearer's: an empty one is a tap, “look FILE.png” a picture, “pin” comes before
+ * the PIN on a line of its own, “off” and “on” take the device off and put it on; else a sentence.
+ */
+export async function wear({ device, surface, files, secret }: Eyes, line: string): Promise<void> {
   const text = line.trim();
+  if (secret && text === 'pin') {
+    return void (await device.sense({ kind: 'pin', digits: (await secret()).trim() }));
+  }
+  if (text === 'off' || text === 'on')
+    return void (await device.sense({ kind: 'worn', how: text }));
   const look = /^look (.+\.png)$/.exec(text);
   if (text === '') return void (await device.sense({ kind: 'press' }));
   if (!look) return void (await device.sense({ kind: 'utterance', text: line }));

@@ -61,9 +61,9 @@ export type SalvageParts = Readonly<{
 export function openOutbox(
   parts: SalvageParts,
 ): Readonly<{ database: Database; outbox: Outbox; setAside: SetAside | undefined }> {
-  const path = join(parts.folder, NAME);
+  const path = join(parts.folder, OUTBOX_FILE);
   const names = parts.files.list(parts.folder);
-  if (!names.some((name) => name === NAME || name === `${NAME}-wal`)) {
+  if (!names.some((name) => name === OUTBOX_FILE || name === `${OUTBOX_FILE}-wal`)) {
     // Whole under its name or not there at all: an empty file is one that was damaged.
     parts.archive.move(makeFresh(parts, [], new Map()), path);
   }
@@ -76,7 +76,7 @@ export function openOutbox(
   }
 }
 
-const NAME = 'outbox.db';
+export const OUTBOX_FILE = 'outbox.db';
 
 function openWhole(
   parts: SalvageParts,
@@ -122,10 +122,10 @@ function setOutboxAside(parts: SalvageParts, path: string, why: string): SetAsid
   const file = freeName(files.list(folder), parts.clock.nowMs());
   for (const tail of ['-wal', '-shm', '-journal']) {
     // Nothing that a person was told of is in the log alone: it goes first.
-    if (files.list(folder).includes(NAME + tail))
+    if (files.list(folder).includes(OUTBOX_FILE + tail))
       archive.move(path + tail, join(folder, file + tail));
   }
-  if (files.list(folder).includes(NAME)) archive.swap(fresh, path, join(folder, file));
+  if (files.list(folder).includes(OUTBOX_FILE)) archive.swap(fresh, path, join(folder, file));
   else archive.move(fresh, path);
   return { file, why, found: found.length, open: found.filter(({ ended }) => !ended).length };
 }
@@ -136,7 +136,7 @@ function makeFresh(
   found: readonly Found[],
   counters: ReadonlyMap<string, number>,
 ): string {
-  const path = join(folder, `${NAME}.new`);
+  const path = join(folder, `${OUTBOX_FILE}.new`);
   for (const tail of ['', '-wal']) files.replace(path + tail, new Uint8Array(), 0o600);
   const database = openDatabase(path);
   try {
@@ -149,7 +149,7 @@ function makeFresh(
 
 function freeName(taken: readonly string[], nowMs: number): string {
   const time = new Date(nowMs).toISOString().slice(0, 19).replaceAll(':', '');
-  const name = `${NAME}.damaged-${time}Z`;
+  const name = `${OUTBOX_FILE}.damaged-${time}Z`;
   for (let again = 1; ; again++) {
     const free = again === 1 ? name : `${name}-${again}`;
     if (!taken.some((one) => one.startsWith(free))) return free;

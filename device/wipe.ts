@@ -11,15 +11,17 @@ import { utf8 } from '../src/bytes.ts';
 import type { Files } from '../src/platform.ts';
 import type { DeviceConfig } from './config.ts';
 import type { KeyStore } from './keys/store.ts';
+import { PIN_FILE } from './pin.ts';
 
 type Place = Readonly<{ config: DeviceConfig; at: (path: string) => string; files: Files }>;
 
-/** Wipes keys, certificate, mandates, statements, policies and the pinned root. */
+/** Wipes keys, PIN, certificate, mandates, statements, policies and the pinned root. */
 export async function wipeDevice(place: Place, keys: KeyStore): Promise<void> {
   const { config, at, files } = place;
   const mark = markOf(place);
   if (!files.read(mark)) files.replace(mark, utf8('this device is being wiped\n'), 0o600);
   await keys.wipe();
+  files.erase(join(at(config.folder), PIN_FILE));
   if (config.enrol) {
     for (const folder of [config.mandates, config.statements, config.policy]) {
       if (folder === undefined) continue;

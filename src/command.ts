@@ -111,6 +111,10 @@ export type Programs = Readonly<{
     Readonly<{
       /** Enrols the device, however long that takes. */
       enrol: (configFile: string, isAgain: boolean, write: Write) => Promise<void>;
+      setPin: (configFile: string, digits: string) => void;
+      clearPin: (configFile: string) => void;
+      /** What was shown and done for a payment at P3. */
+      transcriptOf: (configFile: string, payment: string) => string;
     }>;
   risk: Program;
   ledger: Program &

@@ -1,6 +1,7 @@
 /** `saytap device`: a device as a program, how it gets its key, and the devices of a bridge. */
 import { defineCommand, programCommand } from '../command.ts';
 import { atBridge } from './devices.ts';
+import { pin, transcript } from './pin.ts';
 
 /** What is built for a device (build.ts) asks no bridge about others. */
 declare const SAYTAP_SIDE: 'device' | 'bridge';
@@ -36,7 +37,7 @@ export const command = programCommand('device', {
     'device list --config /tmp/demo/bridge.yaml',
   ],
   commands: {
-    enrol,
+    ...{ enrol, pin, transcript },
     ...((typeof SAYTAP_SIDE === 'undefined' || SAYTAP_SIDE === 'bridge') && atBridge),
   },
 });

@@ -45,3 +45,36 @@ async function askLine(question: string, isHidden: boolean): Promise<string> {
   if (isHidden) process.stderr.write('\n');
   return answer;
 }
+
+/**
+ * The next of these lines of standard input, which a terminal does not show while it is typed.
+ * Ctrl-C works as ever.
+ */
+export async function nextUnseen(lines: AsyncIterator<string>): Promise<string> {
+  const { stdin } = process;
+  const isTerminal = stdin.isTTY === true;
+  // In raw mode nobody else echoes, erases or sends a signal.
+  const interrupt = (chunk: Buffer) => {
+    if (chunk.includes(CTRL_C)) process.kill(process.pid, 'SIGINT');
+  };
+  if (isTerminal) {
+    stdin.setRawMode(true);
+    stdin.on('data', interrupt);
+  }
+  try {
+    const line = await lines.next();
+    if (line.done) return '';
+    let typed = '';
+    for (const char of line.value) typed = ERASES.has(char) ? typed.slice(0, -1) : typed + char;
+    return typed;
+  } finally {
+    if (isTerminal) {
+      stdin.off('data', interrupt);
+      stdin.setRawMode(false);
+    }
+  }
+}
+
+const CTRL_C = 3;
+/** Backspace and delete, as terminals send them. */
+const ERASES: ReadonlySet<string> = new Set(['\b', '\x7f']);

@@ -116,6 +116,17 @@ test('stored says what waits', async () => {
   expect(said).toEqual(['Nothing waits to be sent.']);
 });
 
+test('a PIN is the line after “pin”, unseen; off and on are no words', async () => {
+  const { eyes, sensed } = createDesk();
+  const secret = async () => ' 470815 ';
+  for (const line of ['pin', ' off', 'on ']) await wear({ ...eyes, secret }, line);
+  expect(sensed).toEqual([
+    { kind: 'pin', digits: '470815' },
+    { kind: 'worn', how: 'off' },
+    { kind: 'worn', how: 'on' },
+  ]);
+});
+
 test('a wearer taps, looks and speaks', async () => {
   const { eyes, sensed, said } = createDesk();
   for (const line of [' ', 'look code.png', 'look none.png', 'balance']) await wear(eyes, line);

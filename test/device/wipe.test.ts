@@ -23,7 +23,13 @@ beforeEach(async () => {
   for (const name of ['statements/a.key', 'policies/platform.policy', 'mandates/m.mandate']) {
     writeFileSync(at(`box/${name}`), 'x');
   }
-  for (const name of ['root.pub.pem', 'tls.key.pem', 'tls.certificate.pem', 'broker.url']) {
+  for (const name of [
+    'root.pub.pem',
+    'tls.key.pem',
+    'tls.certificate.pem',
+    'broker.url',
+    'device.pin',
+  ]) {
     writeFileSync(at(`box/${name}`), 'x');
   }
   writeFileSync(at('shared/other.key'), 'x');

@@ -25,3 +25,18 @@ test.each([
     status: 0,
   });
 });
+
+test('the next unseen line is the next one of the lines that are read anyway', () => {
+  const script = `
+    const { createInterface } = await import('node:readline');
+    const { nextUnseen } = await import(${JSON.stringify(MODULE)});
+    const lines = createInterface({ input: process.stdin })[Symbol.asyncIterator]();
+    const answers = [(await lines.next()).value];
+    answers.push(await nextUnseen(lines), (await lines.next()).value, await nextUnseen(lines));
+    process.stdout.write(JSON.stringify(answers));
+    process.exit();
+  `;
+  const args = ['--input-type=module', '-e', script];
+  const { stdout } = spawnSync(process.execPath, args, { input: 'pin\n4709\b8\x7f\x7f08\nyes\n' });
+  expect(JSON.parse(stdout.toString())).toEqual(['pin', '4708', 'yes', '']);
+});
