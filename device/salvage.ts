@@ -199,7 +199,9 @@ function search(parts: SalvageParts, bytes: Uint8Array): readonly Proved[] {
     validS: number,
     more: Pick<Proved, 'counter' | 'spends'>,
   ): void {
-    const storedMs = Math.min((value.exp - validS) * 1000, clock.nowMs());
+    // Later than it was, under a lease: so it is sent for as long as the bridge answers for it. The
+    // clock on the wall may be wrong by years now.
+    const storedMs = (value.exp - validS) * 1000;
     const open = { cancel: undefined, ended: undefined };
     own.set(id, { id, kind, envelope, storedMs, key: key.name, ...open, ...more });
   }

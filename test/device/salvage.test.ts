@@ -14,11 +14,11 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { beforeAll, expect, onTestFinished, test } from 'vitest';
 import { identify } from '../../src/cose.ts';
-import { OUTBOX_WINDOW } from '../../src/limits.ts';
+import { OUTBOX_WINDOW, RESEND_FOR_MS } from '../../src/limits.ts';
 import { seal } from '../../src/objects/kind.ts';
 import { query as queryKind } from '../../src/objects/query.ts';
 import { receipt as receiptKind } from '../../src/objects/receipt.ts';
-import { request as requestKind } from '../../src/objects/request.ts';
+import { type Request, request as requestKind } from '../../src/objects/request.ts';
 import { archive } from '../../src/node/archive.ts';
 import { clock, files } from '../../src/node/platform.ts';
 import type { SqlRow } from '../../src/platform.ts';
@@ -302,6 +302,44 @@ test('a power cut anywhere while it is set aside: the next start finds the same'
     expect(cut).toBeGreaterThan(8);
     return;
   }
+});
+
+test('what was accepted offline is sent again, whatever the clock on the wall says', async () => {
+  const folder = mkdtempSync(join(tmpdir(), 'saytap-salvage-'));
+  onTestFinished(() => rmSync(folder, { recursive: true }));
+  const before = openOutbox(partsOf(folder));
+  const upload = START_S + 10 * 86_400;
+  const value: Request = {
+    exp: upload,
+    action: 'pay',
+    mandate: MANDATE_ID,
+    counter: 1,
+    amount: AMOUNT,
+    payee: 'luckin-coffee',
+    presence: 1,
+    channel: 'tap',
+    nonce: NONCE,
+  };
+  const envelope = await seal(requestKind, value, REALM, wearer);
+  const request = identify(envelope, REALM, requestKind.name);
+  const entry = { id: request.id, kind: 'request', envelope, storedMs: START_S * 1000 } as const;
+  before.outbox.put(entry, { key: wearer.key.name, counter: 1 });
+  before.outbox.end();
+  const bytes = readFileSync(join(folder, NAME));
+  writeFileSync(join(folder, NAME), bytes.fill(0, 0, 100));
+
+  // A board without a battery begins in 1970.
+  const { outbox, setAside } = openOutbox({
+    ...partsOf(folder),
+    clock: { nowMs: () => 5_000, monotonicMs: () => 5_000 },
+  });
+  expect(setAside).toMatchObject({ found: 1, open: 1 });
+  const [found] = outbox.open();
+  // Given up neither now nor while the bridge may still answer for it.
+  const givenUpMs = found!.storedMs + RESEND_FOR_MS;
+  expect(givenUpMs).toBeGreaterThan(upload * 1000);
+  expect(outbox.accepted()).toMatchObject([{ mandate: MANDATE_ID, amount: AMOUNT }]);
+  outbox.end();
 });
 
 test('what others signed is not believed, wherever it lies in the file', async () => {
