@@ -37,7 +37,7 @@ export async function giveLeases(
   nowMs: number,
 ): Promise<readonly Uint8Array[]> {
   const { store, realm, signer, rules } = parts;
-  const mandates = await store.mandatesOf(key, LEASES_PER_KEY_MAX);
+  const mandates = await store.mandatesOf(key, nowMs, LEASES_PER_KEY_MAX);
   const given = await Promise.all(
     mandates.map((mandate) =>
       store.lease({ key, mandate, nowMs }, (facts) => termsOf(facts, rules.policies)),

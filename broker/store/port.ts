@@ -440,8 +440,8 @@ export type Store = Readonly<{
     filter: Readonly<{ payer: string | undefined; after: string; count: number }>,
     nowMs: number,
   ) => Promise<readonly ChainLink[]>;
-  /** Ids of the active mandates that name a key, at most `count`. */
-  mandatesOf: (key: string, count: number) => Promise<readonly string[]>;
+  /** Ids of the active mandates that name a key and are not over; the oldest `count` of them. */
+  mandatesOf: (key: string, nowMs: number, count: number) => Promise<readonly string[]>;
   /** Suspends or resumes; a revoked mandate stays revoked. Returns whether it changed. */
   setMandateStatus: (id: string, status: KeyStatus, nowMs: number) => Promise<boolean>;
   /**

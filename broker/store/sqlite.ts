@@ -573,11 +573,13 @@ export function createSqliteStore(database: Database, timers: Timers, random: Ra
           BigInt(count),
         ).map((row) => facts.link(facts.toMandate(row, nowMs), nowMs)),
       ),
-    mandatesOf: (key, count) =>
+    mandatesOf: (key, nowMs, count) =>
       read(() =>
         all(
-          `SELECT id FROM mandates WHERE cnf = ? AND status = 'active' ORDER BY id LIMIT ?`,
+          `SELECT id FROM mandates WHERE cnf = ? AND status = 'active' AND exp > ?
+           ORDER BY rowid LIMIT ?`,
           key,
+          BigInt(Math.floor(nowMs / 1000)),
           BigInt(count),
         ).map(({ id }) => id as string),
       ),

@@ -101,10 +101,13 @@ export function describeLeases(name: string, open: OpenStore): void {
       const asked = { key: KEY, mandate: ids[1]!, nowMs: NOW_MS };
       await store.lease(asked, (facts) => void (seen = facts));
       expect(seen).toMatchObject({ pool: { amount: 0n }, others: { amount: 40n, count: 4 } });
-      expect(await store.mandatesOf(KEY, 9)).toEqual([ids[0]!, ids[1]!].sort());
-      expect(await store.mandatesOf(KEY, 1)).toHaveLength(1);
+      expect(await store.mandatesOf(KEY, NOW_MS, 9)).toEqual([ids[0], ids[1]]);
+      expect(await store.mandatesOf(KEY, NOW_MS, 1), 'whoever came later').toEqual([ids[0]]);
       await store.setMandateStatus(ids[1]!, 'suspended', NOW_MS);
-      expect(await store.mandatesOf(KEY, 9)).toEqual([ids[0]]);
+      expect(await store.mandatesOf(KEY, NOW_MS, 9)).toEqual([ids[0]]);
+      const overMs = (NOW_S + 86_400) * 1000;
+      expect(await store.mandatesOf(KEY, overMs - 1, 9)).toEqual([ids[0]]);
+      expect(await store.mandatesOf(KEY, overMs, 9), 'what is over takes no place').toEqual([]);
     });
 
     test('a request moves its part from the pool into its run, in the pool’s slot', async () => {

@@ -256,7 +256,7 @@ test('everything of a version 1 store is there, and its books agree', async () =
     backends: ['ledger'],
   });
   expect((await store.order(order))?.state).toBe('paid');
-  expect(await store.mandatesOf(CAST.glasses.key.name, 9)).toEqual([...mandates].sort());
+  expect(await store.mandatesOf(CAST.glasses.key.name, NOW_MS, 9)).toEqual([...mandates]);
   expect(await store.highestCounter(CAST.glasses.key.name)).toBe(6);
   expect((await store.identityOfDevice('guest'))?.status).toBe('suspended');
   expect(await store.meta('tick_generation')).toBe('4');
