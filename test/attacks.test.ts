@@ -6,6 +6,7 @@
  * counts is what moved, what is reserved, and the reason that the honest party is told.
  */
 import { describe, expect, test } from 'vitest';
+import { setMeta } from '../broker/store/schema.ts';
 import { concat, fromHex, utf8 } from '../src/bytes.ts';
 import { encodeCbor } from '../src/cbor.ts';
 import { sigStructure, signEnvelope } from '../src/cose.ts';
@@ -247,6 +248,19 @@ describe('4 a mandate on another device', () => {
     const mandate = await putMandate(stage.store);
     const counter = COUNTER_GAP_MAX + 1;
     expect(await ask(stage, { mandate, counter })).toEqual(refused('counter_gap'));
+  });
+
+  test('a device ahead of a restored bridge goes on; a clone gains one leap', async () => {
+    const stage = await createStage();
+    const mandate = await putMandate(stage.store);
+    for (const restoredMs of [1, 2]) {
+      setMeta(stage.database, 'restored_ms', String(restoredMs));
+      const counter = restoredMs * 1_000;
+      expect(await ask(stage, { mandate, counter })).toEqual(['captured', undefined]);
+      expect(await ask(stage, { mandate, counter: counter - 1 })).toEqual(['captured', undefined]);
+      const next = counter + COUNTER_GAP_MAX + 1;
+      expect(await ask(stage, { mandate, counter: next })).toEqual(refused('counter_gap'));
+    }
   });
 });
 

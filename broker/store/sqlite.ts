@@ -94,6 +94,7 @@ export function createSqliteStore(database: Database, timers: Timers, random: Ra
     );
     assert(identity && own, 'a request was verified under a key that is not enrolled');
     const highest = own['highest'] as bigint;
+    const isLeap = !isOwn && mayLeap(key, counter - highest);
     const isReused = !isOwn && own['reused'] === 1n;
     const original = request.original === undefined ? undefined : facts.original(request.original);
 
@@ -102,7 +103,7 @@ export function createSqliteStore(database: Database, timers: Timers, random: Ra
         ? { kind: 'refuse', reason: 'cancelled', why: 'it was cancelled before it came' }
         : judge({
             identity,
-            highestCounter: isOwn ? request.counter : Number(highest),
+            highestCounter: isOwn || isLeap ? request.counter : Number(highest),
             openRuns: Number(own['open']),
             isCounterReused: isReused,
             chain: facts.chain(original?.request.mandate ?? request.mandate, nowMs),
@@ -160,7 +161,8 @@ export function createSqliteStore(database: Database, timers: Timers, random: Ra
 
     // A counter far ahead must not raise the bar: then a clone could shut its owner out.
     const ahead = counter - highest;
-    if (!isOwn && ahead > 0n && ahead <= BigInt(COUNTER_GAP_MAX)) {
+    if (isLeap) setMeta(database, `leapt ${key}`, restoredMs()!);
+    if (!isOwn && ahead > 0n && (ahead <= BigInt(COUNTER_GAP_MAX) || isLeap)) {
       write('UPDATE identities SET highest = ? WHERE name = ?', counter, key);
     }
     // Only what is active is suspended: a revoked key stays revoked.
@@ -175,6 +177,22 @@ export function createSqliteStore(database: Database, timers: Timers, random: Ra
       leases.releaseOf(key, 'suspended', nowMs);
     }
     return { run, fresh: true, suspended };
+  }
+
+  /**
+   * Since a restore a key may once be further ahead than others ever may: what it has sent since
+   * the backup is forgotten, and it uses no counter twice.
+   */
+  function mayLeap(key: string, ahead: bigint): boolean {
+    if (ahead <= BigInt(COUNTER_GAP_MAX)) return false;
+    const restored = restoredMs();
+    return restored !== undefined && meta(`leapt ${key}`) !== restored;
+  }
+
+  const restoredMs = () => meta('restored_ms');
+
+  function meta(name: string): string | undefined {
+    return one('SELECT value FROM meta WHERE name = ?', name)?.['value'] as string | undefined;
   }
 
   /** Takes what an accepted request needs: windows, its order, or part of its original. */
@@ -746,10 +764,7 @@ export function createSqliteStore(database: Database, timers: Timers, random: Ra
 
     forget: (beforeMs) => sql(() => forget(database, beforeMs)),
 
-    meta: (name) =>
-      read(
-        () => one('SELECT value FROM meta WHERE name = ?', name)?.['value'] as string | undefined,
-      ),
+    meta: (name) => read(() => meta(name)),
     setMeta: (name, value) => sql(() => setMeta(database, name, value)),
     close: () => sql(() => {}).then(() => database.close()),
   };
