@@ -41,6 +41,7 @@ import { createCodeReader } from './sense/look.ts';
 import { type Terminal, createTerminal } from './terminal.ts';
 import { type Time, createTime } from './time.ts';
 import { createTrust } from './trust.ts';
+import { type Updates, createUpdates } from './updates.ts';
 import { wipeDevice } from './wipe.ts';
 import type { Figures } from './waiting.ts';
 
@@ -80,6 +81,7 @@ type Running = Readonly<{
   ready: () => Promise<void>;
   /** What was accepted offline and waits: count, sums, age; no names. */
   stored: () => Figures;
+  updates: Updates;
   /** Waits a moment for what is under way, and tells what is not confirmed yet; then `stop`. */
   leave: () => Promise<void>;
   stop: () => Promise<void>;
@@ -158,7 +160,11 @@ export function startDevice(
   let tellWiped: (end: OperatorError) => void = () => {};
   const wiped = new Promise<OperatorError>((done) => (tellWiped = done));
   outbox.forget(clock.nowMs());
-  const shared = { realm, signer, time, outbox, link: () => link, surface, clock, timers, log };
+  const updates = createUpdates(clock);
+  const shared = {
+    ...{ realm, signer, time, outbox, link: () => link, updates, surface },
+    ...{ clock, timers, log },
+  };
   const mandates = config.mandates
     ? readMandates(files, at(config.mandates), realm, signer.key.name)
     : [];
@@ -291,6 +297,7 @@ export function startDevice(
     onReceipt: (hear) => void listeners.add(hear),
     ready: () => (isReady() ? Promise.resolve() : new Promise((done) => waiting.add(done))),
     stored: device.stored,
+    updates,
     leave: async () => void (await Promise.all(lines.map((line) => line.leave()))),
     stop: async () => {
       isStopping = true;

@@ -5,7 +5,7 @@ import { parseConfig, settingsOf } from '../src/config.ts';
 import { type Finding, examine } from '../src/doctor.ts';
 import { OperatorError } from '../src/errors.ts';
 import { requireBytes, requirePlace, requireText } from '../src/files.ts';
-import { CONTACT_MS, CONTACT_WAIT_MS } from '../src/limits.ts';
+import { CONTACT_MS, CONTACT_WAIT_MS, UPDATE_ASK_MS } from '../src/limits.ts';
 import { archive } from '../src/node/archive.ts';
 import { createHttp } from '../src/node/http.ts';
 import { connectLink } from '../src/node/link.ts';
@@ -13,6 +13,7 @@ import { createLog } from '../src/node/log.ts';
 import { loadTokens } from '../src/node/pkcs11.ts';
 import { createMetrics } from '../src/node/metrics.ts';
 import { clock, credentials, files, machine, random, timers } from '../src/node/platform.ts';
+import { askSocket, serveSocket } from '../src/node/socket.ts';
 import { openDatabase } from '../src/node/sqlite.ts';
 import { findSupervisor } from '../src/node/supervisor.ts';
 import { surroundings } from '../src/node/surroundings.ts';
@@ -106,6 +107,24 @@ function folderOf(configFile: string): string {
   return resolve(dirname(configFile), config.folder);
 }
 
+/**
+ * Whether the device of a configuration file may be updated, asked for up to `waitMs`. Yes when
+ * none runs; after a yes a running one begins nothing new for UPDATE_HOLD_MS.
+ */
+export async function mayUpdate(configFile: string, waitMs: number): Promise<boolean> {
+  const path = join(folderOf(configFile), SOCKET);
+  const until = clock.monotonicMs() + waitMs;
+  for (;;) {
+    const answer = await askSocket(path, 'update');
+    if (answer === undefined || answer === 'yes') return true;
+    if (clock.monotonicMs() >= until) return false;
+    await new Promise<void>((done) => timers.after(UPDATE_ASK_MS, done));
+  }
+}
+
+/** Where a running device answers programs of its own user. */
+const SOCKET = 'device.sock';
+
 /** Runs the device of a configuration file with a prompt, until `quit`, end of input or SIGTERM. */
 export async function main(configFile: string, write: (line: string) => void): Promise<void> {
   const isColoured = process.stdout.isTTY === true;
@@ -145,6 +164,9 @@ export async function main(configFile: string, write: (line: string) => void): P
   const scrape = config.metrics && (await metrics.serve(config.metrics.port));
   write(`${config.device} (${config.profile}, ${config.environment}) on ${config.mqtt.url}`);
   if (scrape) write(`metrics at http://127.0.0.1:${scrape.port}/metrics`);
+  const own = await serveSocket(join(at(config.folder), SOCKET), (question) =>
+    Promise.resolve(question === 'update' && running.updates.ask() ? 'yes' : 'no'),
+  );
   const supervisor = findSupervisor();
   supervisor.ready(() => isReadable(running.outbox));
   let failure: OperatorError | undefined;
@@ -154,6 +176,7 @@ export async function main(configFile: string, write: (line: string) => void): P
   supervisor.stopping();
   // Nothing can be kept any more; what is open is told at the next start.
   if (failure) throw failure;
+  await own.close();
   await running.leave();
   await running.stop();
   contact?.stop();

@@ -55,6 +55,7 @@ import { openPayments, receiptLines, remaining, wasDoubted } from './statement.t
 import type { Time } from './time.ts';
 import { type Transcript, beginTranscript, transcriptHash } from './transcript.ts';
 import type { Trust } from './trust.ts';
+import type { Updates } from './updates.ts';
 import { type Figures, figuresOf, storedOf } from './waiting.ts';
 
 /** What the person sees and hears. */
@@ -135,6 +136,7 @@ export type Parts = Readonly<{
   time: Time;
   outbox: Outbox;
   link: () => DeviceLink;
+  updates: Updates;
   readCode: CodeReader;
   surface: Surface;
   /** Absent on glasses, which only their wearer uses. */
@@ -734,7 +736,9 @@ export function createDevice(parts: Parts): Device {
       }
       const work = Promise.withResolvers<void>();
       atWork = work.promise;
+      let end = () => {};
       try {
+        end = parts.updates.begin();
         const understood = await understand(sensed);
         const hadWaiting = stopped ? dropWaiting() : false;
         if (stopped && (hadWaiting || !('kind' in understood))) return notSent(stopped);
@@ -754,6 +758,7 @@ export function createDevice(parts: Parts): Device {
         log('info', 'nothing was sent', { reason: error.reason, why: error.message });
         return notSent(error.reason);
       } finally {
+        end();
         atWork = undefined;
         underWay = undefined;
         stopped = undefined;

@@ -44,6 +44,7 @@ import type { Sensed } from './sense/sensed.ts';
 import { orderUri } from './sense/uri.ts';
 import type { Time } from './time.ts';
 import type { Trust } from './trust.ts';
+import type { Updates } from './updates.ts';
 
 /** An order on the kiosk's screen. */
 export type OpenOrder = Readonly<{
@@ -105,6 +106,7 @@ export function createTerminal(
     time: Time;
     outbox: Outbox;
     link: () => DeviceLink;
+    updates: Updates;
     surface: Surface;
     random: Random;
     clock: Clock;
@@ -365,7 +367,9 @@ export function createTerminal(
       }
       const work = Promise.withResolvers<void>();
       atWork = work.promise;
+      let end = () => {};
       try {
+        end = parts.updates.begin();
         return await act(deed);
       } catch (error) {
         if (!(error instanceof PaymentError)) throw error;
@@ -376,6 +380,7 @@ export function createTerminal(
         surface.say(clerkPhrases.notSent(why, language), 'bad');
         return { kind: 'not_sent', reason: error.reason };
       } finally {
+        end();
         atWork = undefined;
         work.resolve();
       }

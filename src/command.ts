@@ -115,6 +115,8 @@ export type Programs = Readonly<{
       clearPin: (configFile: string) => void;
       /** What was shown and done for a payment at P3. */
       transcriptOf: (configFile: string, payment: string) => string;
+      /** Waits until the device may be updated; false when it may not within these ms. */
+      mayUpdate: (configFile: string, waitMs: number) => Promise<boolean>;
     }>;
   risk: Program;
   ledger: Program &

@@ -352,6 +352,10 @@ export const STATES_PER_S = 16;
 export const KEY_ACTS_SHOWN = 8;
 /** Session numbers reserved by one write to the disk: half a minute of attempts to connect. */
 export const SESSIONS_RESERVED = 64;
+/** An update that was let in has this long to restart the program; how often it may ask. */
+export const UPDATE_HOLD_MS = 60_000;
+export const UPDATE_ASK_MS = 1_000;
+
 /** A word to the service manager takes at most this long, and life is told this often. */
 export const SUPERVISOR_MS = 5_000;
 export const WATCHDOG_MS = 15_000;

@@ -17,6 +17,7 @@ import { createPin } from '../device/pin.ts';
 import { type Told, createDevice } from '../device/runtime.ts';
 import { createTime } from '../device/time.ts';
 import { createTrust } from '../device/trust.ts';
+import { createUpdates } from '../device/updates.ts';
 import { payloadOf } from '../src/cose.ts';
 import { CONFIRM_READ_MS, TICK_SLOT_MS } from '../src/limits.ts';
 import { random } from '../src/node/platform.ts';
@@ -158,6 +159,7 @@ function startKiosk(shop: Shop, path: string) {
     random,
     pin: createPin(createDisk(), random, 'device.pin'),
     link: () => link,
+    updates: createUpdates(clock),
     readCode: async () => undefined,
     surface: { ask: () => {}, say: () => {} },
     counter: { payee: 'cafe', terminal: 'till-1', staff: (sentence) => void staff.push(sentence) },

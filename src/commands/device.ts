@@ -1,5 +1,6 @@
 /** `saytap device`: a device as a program, how it gets its key, and the devices of a bridge. */
 import { defineCommand, programCommand } from '../command.ts';
+import { OperatorError } from '../errors.ts';
 import { atBridge } from './devices.ts';
 import { pin, transcript } from './pin.ts';
 
@@ -26,6 +27,26 @@ const enrol = defineCommand({
   },
 });
 
+const idle = defineCommand({
+  summary: 'exit code 0 when the device may be updated now, 1 when not',
+  about:
+    'Nobody is in the middle of a payment then, and the device begins none for 60 s: replace the ' +
+    'program and restart it in that time. What is confirmed and waits for the bridge is on disk, ' +
+    'and the new program sends it. A device that does not run may always be updated.',
+  options: {
+    config: { value: 'FILE', says: 'the configuration of the device, YAML', needed: true },
+    wait: { value: 'SECONDS', whole: [0, 86_400], says: 'wait so long for a good moment' },
+  },
+  examples: ['device idle --config /etc/saytap/device.yaml --wait 600'],
+  async run({ options }, { program, write }) {
+    const waitMs = (options.wait ?? 0) * 1000;
+    if (!(await (await program('device')).mayUpdate(options.config, waitMs))) {
+      throw new OperatorError('failed', 'somebody is paying: ask again, or wait with --wait');
+    }
+    write('may be updated');
+  },
+});
+
 export const command = programCommand('device', {
   summary: 'glasses or a kiosk, with a prompt; the devices of a bridge',
   about:
@@ -37,7 +58,7 @@ export const command = programCommand('device', {
     'device list --config /tmp/demo/bridge.yaml',
   ],
   commands: {
-    ...{ enrol, pin, transcript },
+    ...{ enrol, idle, pin, transcript },
     ...((typeof SAYTAP_SIDE === 'undefined' || SAYTAP_SIDE === 'bridge') && atBridge),
   },
 });

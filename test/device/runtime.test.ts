@@ -13,6 +13,7 @@ import {
   RESEND_FOR_MS,
   RESEND_MS_MAX,
   TICK_USE_MS,
+  UPDATE_HOLD_MS,
 } from '../../src/limits.ts';
 import { open, seal } from '../../src/objects/kind.ts';
 import { query as queryKind } from '../../src/objects/query.ts';
@@ -280,6 +281,23 @@ test('while a receipt is awaited a second payment is not begun', async () => {
   expect(stage.asked).toHaveLength(1);
   await stage.capture(stage.request().id);
   expect((await told).kind).toBe('paid');
+});
+
+test('no update in the middle of a payment, and no payment after a yes to one', async () => {
+  const stage = await readyStage();
+  expect(stage.updates.ask()).toBe(true);
+  const questions = stage.asked.length;
+  expect(await stage.say(PAY)).toEqual({ kind: 'not_sent', reason: 'unavailable' });
+  expect(stage.asked).toHaveLength(questions);
+
+  await stage.time.pass(UPDATE_HOLD_MS);
+  await stage.ready();
+  const told = stage.say(PAY);
+  await settle();
+  expect(stage.updates.ask()).toBe(false);
+  await stage.say('cancel');
+  expect(await told).toMatchObject({ kind: 'not_sent' });
+  expect(stage.updates.ask()).toBe(true);
 });
 
 test('a disk that refuses: nothing is sent, and the person hears so', async () => {

@@ -33,6 +33,7 @@ import { type Device, type Mood, createDevice } from '../../device/runtime.ts';
 import { createCodeReader } from '../../device/sense/look.ts';
 import { createTime } from '../../device/time.ts';
 import { createTrust } from '../../device/trust.ts';
+import { createUpdates } from '../../device/updates.ts';
 
 export const REALM: Realm = { environment: 'sim', ledger: 'demo' };
 export const DEVICE = 'glasses-1';
@@ -332,6 +333,7 @@ export async function createStage(options: StageOptions = {}) {
   let clones = 0;
   let filled = 0;
   const random = (count: number) => new Uint8Array(count).fill(++filled);
+  const updates = createUpdates(time.clock);
 
   const shared = {
     realm: REALM,
@@ -359,6 +361,7 @@ export async function createStage(options: StageOptions = {}) {
     }),
     directory: options.directory?.(directory) ?? directory,
     link: () => link,
+    updates,
     readCode: createCodeReader(codeWasm),
     surface: {
       ask: (frame, sentence, wants) => void asked.push({ frame, sentence, wants }),
@@ -432,6 +435,7 @@ export async function createStage(options: StageOptions = {}) {
   }
 
   return {
+    updates,
     ...{ live },
     ...{ time, wire, outbox, trust, deviceTime, directory, device, link },
     ...{ asked, said, staff, heard, states, unsigned, logged, givenUp, receipt, tick, boot },

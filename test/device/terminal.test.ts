@@ -32,6 +32,7 @@ import { readUri } from '../../device/sense/uri.ts';
 import { type Acted, createTerminal } from '../../device/terminal.ts';
 import { createTime } from '../../device/time.ts';
 import { createTrust } from '../../device/trust.ts';
+import { createUpdates } from '../../device/updates.ts';
 import {
   NONCE,
   REALM,
@@ -97,6 +98,7 @@ async function createKiosk(
     language: options.language ?? 'en',
     statement: { ...statement, presenceMax: options.presenceMax ?? statement.presenceMax },
     link: () => link,
+    updates: createUpdates(clock),
     surface: {
       ask: (frame, sentence) => void asked.push({ frame, sentence }),
       say: (sentence, mood) => void said.push({ sentence, mood }),
