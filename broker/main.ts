@@ -3,6 +3,7 @@ import { dirname, join, resolve } from 'node:path';
 import { toHex } from '../src/bytes.ts';
 import type { Realm, Signer } from '../src/cose.ts';
 import { parseConfig, settingsOf } from '../src/config.ts';
+import { type Finding, examine } from '../src/doctor.ts';
 import { OperatorError, PaymentError, type Reason } from '../src/errors.ts';
 import { requireBytes, requireEach, requireFolder, requireText } from '../src/files.ts';
 import { openKeyFile, openSecretFile, readKeyFile, readSecretText } from '../src/keyfile.ts';
@@ -33,6 +34,7 @@ import { openPages } from '../src/node/pages.ts';
 import { clock, files, random, timers } from '../src/node/platform.ts';
 import { askSocket, serveSocket } from '../src/node/socket.ts';
 import { openDatabase } from '../src/node/sqlite.ts';
+import { surroundings } from '../src/node/surroundings.ts';
 import {
   type WantedBroker,
   type WantedCertificate,
@@ -47,6 +49,7 @@ import { type Place, makeBackup, restoreBackup } from './backup.ts';
 import { type Bridge, createBridge } from './bridge.ts';
 import { type CertificateAuthority, openCertificateAuthority } from './ca.ts';
 import { type BridgeConfig, bridgeConfig } from './config.ts';
+import { bridgeChecks } from './doctor.ts';
 import { createEnrolments } from './enrolment.ts';
 import { type Identities, createIdentities } from './identities.ts';
 import { toBody } from './hmac.ts';
@@ -113,6 +116,24 @@ export async function operate(configFile: string, question: unknown): Promise<un
     return await answer(parts, question);
   } finally {
     await parts.close();
+  }
+}
+
+/** What is right and what is wrong with the bridge of a configuration. Throws OperatorError. */
+export async function doctor(configFile: string): Promise<readonly Finding[]> {
+  const { config, folder } = readBridgeConfig(configFile);
+  const at = (path: string) => resolve(dirname(configFile), path);
+  const { http, close } = createHttp();
+  const ask = async (question: object) => {
+    const told = await askSocket(join(folder, SOCKET), JSON.stringify(question));
+    return told === undefined ? undefined : fromWire(told);
+  };
+  const outside = { http, surroundings, openDatabase, ask };
+  try {
+    const checks = bridgeChecks(config, at, { files, clock, timers, random, ...outside });
+    return await examine(checks, timers);
+  } finally {
+    close();
   }
 }
 

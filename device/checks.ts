@@ -3,12 +3,9 @@
  * not got rid of, and how its key is kept.
  */
 import { join } from 'node:path';
-import { toHex } from '../src/bytes.ts';
-import { type Verdict, ok, unchecked, validity, worst, wrong } from '../src/doctor.ts';
-import type { VerifyKey } from '../src/keys.ts';
+import { type Verdict, ok, unchecked, validity, wrong } from '../src/doctor.ts';
 import { DOCTOR_DAYS_MIN, DOCTOR_WAITING_MS } from '../src/limits.ts';
 import type { KeyStatement } from '../src/objects/key.ts';
-import type { Policy } from '../src/objects/policy.ts';
 import {
   type Clock,
   DamagedError,
@@ -30,13 +27,6 @@ type Ports = Readonly<{
   openDatabase: (path: string) => Database;
 }>;
 
-/** A root that signed nothing of what lies here is the wrong one. */
-export function checkRoot(root: VerifyKey, statements: () => readonly unknown[]): Verdict {
-  const count = statements().length;
-  if (count > 0) return ok(`${toHex(root.kid)} is pinned, ${count} statements hold under it`);
-  return wrong(`${toHex(root.kid)} is pinned, and there are no statements`, 'enrol this device');
-}
-
 /** The bridge above all: without its statement nothing that it says is believed. */
 export function checkKnown(
   statements: readonly KeyStatement[],
@@ -53,26 +43,6 @@ export function checkKnown(
   const verdict = validity('the statement of the bridge', [last.nbf, last.exp], nowMs, fix);
   if (verdict.state !== 'ok') return verdict;
   return ok(`${verdict.says}; ${terminals.length} terminals`);
-}
-
-export function checkPolicies(policies: readonly Policy[], path: string, nowMs: number): Verdict {
-  const fix = `sign a new one (saytap root sign policy) and put it into ${path}`;
-  if (!policies.some(({ scope }) => scope.kind === 'platform')) {
-    return wrong(`${path} has no policy of the platform`, fix);
-  }
-  return worst(
-    policies.map(({ scope, version, iat, exp, offline }) => {
-      const whose = scope.kind === 'platform' ? 'the platform' : `a ${scope.kind}`;
-      const what = `the policy of ${whose}`;
-      const days = Math.floor((nowMs / 1000 - iat) / 86_400);
-      const told = exp === undefined ? ok('') : validity(what, [iat, exp], nowMs, fix);
-      if (told.state === 'wrong') return told;
-      if (offline?.behaviour === 'prefer_online' && nowMs / 1000 > iat + offline.policyAgeMax) {
-        return wrong(`${what} is ${days} days old, too old to pay offline under it`, fix);
-      }
-      return ok(`${what}, version ${version}, ${days} days old`);
-    }),
-  );
 }
 
 export function checkMandates(

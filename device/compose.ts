@@ -114,7 +114,10 @@ export function startDevice(
   const signer = keys.current();
   if (!signer) throw new OperatorError('key', `${folder} holds no key yet: enrol this device`);
   const broker = brokerOf(config, at, files);
-  const statements = readStatements(files, at(config.statements)).map(({ envelope }) => envelope);
+  const statements = files
+    .list(at(config.statements))
+    .filter((name) => name.endsWith('.key'))
+    .map((name) => requireBytes(files, join(at(config.statements), name)));
   const time = createTime(clock);
   const statement = believing(() =>
     statements.map((envelope) => keyStatement.decode(payloadOf(envelope))),
@@ -347,20 +350,8 @@ function believing<T>(run: () => T): T {
   }
 }
 
-/** The Key statements of a folder, with where each lies. */
-export function readStatements(
-  files: Files,
-  folder: string,
-): readonly Readonly<{ path: string; envelope: Uint8Array }>[] {
-  return files
-    .list(folder)
-    .filter((name) => name.endsWith('.key'))
-    .map((name) => join(folder, name))
-    .map((path) => ({ path, envelope: requireBytes(files, path) }));
-}
-
 /** One policy file, or a folder of them. */
-export function readPolicies(files: Files, path: string): readonly Uint8Array[] {
+function readPolicies(files: Files, path: string): readonly Uint8Array[] {
   if (path.endsWith(POLICY_FILE)) return [requireBytes(files, path)];
   return files
     .list(path)

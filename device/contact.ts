@@ -3,16 +3,12 @@
  * runs, or in the place of one that does not, by the question that every start begins with.
  */
 import { bytesEqual } from '../src/bytes.ts';
+import { readMetrics } from '../src/checks.ts';
 import type { Realm, Signer } from '../src/cose.ts';
 import { type Verdict, ok, unchecked, wrong } from '../src/doctor.ts';
 import { PaymentError } from '../src/errors.ts';
 import { loadKey } from '../src/keys.ts';
-import {
-  DOCTOR_PROGRAM_BYTES_MAX,
-  DOCTOR_PROGRAM_MS,
-  MQTT_CONNECT_MS,
-  TICK_ANSWER_MS,
-} from '../src/limits.ts';
+import { MQTT_CONNECT_MS, TICK_ANSWER_MS } from '../src/limits.ts';
 import type { KeyStatement } from '../src/objects/key.ts';
 import { open, seal } from '../src/objects/kind.ts';
 import { query as queryKind } from '../src/objects/query.ts';
@@ -45,15 +41,9 @@ export async function askRunning(
   if (port === 0) {
     return unchecked('the device runs and holds the connection; metrics: {port: …} would tell');
   }
-  const url = `http://127.0.0.1:${port}/metrics`;
-  const { body } = await http({
-    ...{ method: 'GET', url, headers: {}, body: new Uint8Array() },
-    ...{ timeoutMs: DOCTOR_PROGRAM_MS, answerBytesMax: DOCTOR_PROGRAM_BYTES_MAX },
-  });
-  const text = new TextDecoder().decode(body);
-  const told = (name: string) => new RegExp(`^saytap_device_${name} (\\S+)$`, 'm').exec(text)?.[1];
-  if (told('link_ready') === '1') return ok('the running device hears it');
-  return told('broker_connected') === '1'
+  const told = await readMetrics(http, port);
+  if (told('device_link_ready') === '1') return ok('the running device hears it');
+  return told('device_broker_connected') === '1'
     ? wrong('the running device reaches the broker, and hears nothing of the bridge', START_IT)
     : wrong('the running device does not reach the broker', 'its log says why');
 }

@@ -10,27 +10,29 @@
 import { join } from 'node:path';
 import { toHex } from '../src/bytes.ts';
 import type { Realm, Signer } from '../src/cose.ts';
-import { checkBroker, checkCertificate, checkClock, checkDisk } from '../src/checks.ts';
+import {
+  SEE,
+  checkBroker,
+  checkCertificate,
+  checkClock,
+  checkDisk,
+  checkPolicies,
+  checkRoot,
+  foundOr,
+  newestMs,
+  once,
+  openPolicies,
+  openStatements,
+} from '../src/checks.ts';
 import { type Check, type Verdict, ok, unchecked, validity, wrong } from '../src/doctor.ts';
-import { PaymentError } from '../src/errors.ts';
 import { requireText } from '../src/files.ts';
-import { type VerifyKey, loadKey } from '../src/keys.ts';
-import { type KeyStatement, keyStatement } from '../src/objects/key.ts';
-import { open } from '../src/objects/kind.ts';
-import { type Policy, policy as policyKind } from '../src/objects/policy.ts';
+import { loadKey } from '../src/keys.ts';
+import type { KeyStatement } from '../src/objects/key.ts';
 import type { Database, Files, Surroundings } from '../src/platform.ts';
 import { isEncryptedPem, readPublicPem } from '../src/signer.ts';
 import { readTls } from '../src/tls.ts';
-import { readMandates, readPolicies, readStatements } from './compose.ts';
-import {
-  checkCredential,
-  checkKnown,
-  checkMandates,
-  checkOutbox,
-  checkPolicies,
-  checkRoot,
-  lookAtOutbox,
-} from './checks.ts';
+import { readMandates } from './compose.ts';
+import { checkCredential, checkKnown, checkMandates, checkOutbox, lookAtOutbox } from './checks.ts';
 import type { DeviceConfig } from './config.ts';
 import { type ContactPorts, askBridge, askRunning } from './contact.ts';
 import { brokerOf } from './enrolment.ts';
@@ -191,8 +193,6 @@ export function deviceChecks(
 
 type Needed = Readonly<{ signer: Signer; statements: readonly KeyStatement[] }>;
 
-const SEE = (check: string) => `see the line of ${check}`;
-
 function isKey(key: KeyStatement['key'], signer: Signer): boolean {
   return loadKey(key).name === signer.key.name;
 }
@@ -217,49 +217,4 @@ function unchanging(config: DeviceConfig, ports: DoctorPorts): KeyPorts {
   if (config.keys.store !== 'file') return ports;
   const files: Files = { ...ports.files, create() {}, replace() {}, erase() {}, folder() {} };
   return { ...ports, files };
-}
-
-function openStatements(
-  files: Files,
-  folder: string,
-  realm: Realm,
-  root: VerifyKey,
-): readonly KeyStatement[] {
-  return readStatements(files, folder).map(({ path, envelope }) => {
-    try {
-      return open(keyStatement, envelope, realm, () => root).value;
-    } catch (cause) {
-      if (!(cause instanceof PaymentError)) throw cause;
-      throw new Error(`${path} does not hold under the pinned root: ${cause.message}`, { cause });
-    }
-  });
-}
-
-function openPolicies(
-  files: Files,
-  path: string,
-  realm: Realm,
-  root: VerifyKey,
-): readonly Policy[] {
-  return readPolicies(files, path).map((envelope) => {
-    return open(policyKind, envelope, realm, () => root).value;
-  });
-}
-
-function newestMs(policies: readonly Policy[]): number | undefined {
-  return policies.length === 0 ? undefined : Math.max(...policies.map(({ iat }) => iat)) * 1000;
-}
-
-/** Several checks need the same thing; it is read, or fails, for all of them alike. */
-function once<T>(make: () => T): () => T {
-  let made: Readonly<{ value: T }> | undefined;
-  return () => (made ??= { value: make() }).value;
-}
-
-function foundOr<T>(get: () => T, otherwise: T): T {
-  try {
-    return get();
-  } catch {
-    return otherwise; // The check of that thing itself tells why.
-  }
 }

@@ -71,6 +71,7 @@ export type Programs = Readonly<{
     ) => Promise<void>;
   }>;
   bridge: Program &
+    Examined &
     Readonly<{
       /** Takes the rotation of the bridge's key one step on. */
       rotate: (configFile: string, write: Write) => Promise<void>;

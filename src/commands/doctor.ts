@@ -20,7 +20,21 @@ const device = defineCommand({
   run: ({ inputs: [file], options }, context) => run('device', file!, options.json, context),
 });
 
-async function run(name: 'device', file: string, isJson: boolean, context: Context): Promise<void> {
+const bridge = defineCommand({
+  summary: 'the bridge of a configuration, running or not',
+  about: `${ABOUT} The services are asked a signed question that moves nothing.`,
+  inputs: [FILE],
+  options: { json: JSON_SWITCH },
+  examples: ['doctor bridge /tmp/demo/bridge.yaml', 'doctor bridge --json /tmp/demo/bridge.yaml'],
+  run: ({ inputs: [file], options }, context) => run('bridge', file!, options.json, context),
+});
+
+async function run(
+  name: 'device' | 'bridge',
+  file: string,
+  isJson: boolean,
+  context: Context,
+): Promise<void> {
   const findings = await (await context.program(name)).doctor(file).catch((error: unknown) => {
     // Who reads JSON reads the reason there too.
     if (isJson && error instanceof OperatorError) report([configuration(error)], name, context);
@@ -46,6 +60,6 @@ function report(findings: readonly Finding[], program: string, { write }: Contex
 
 export const command = {
   summary: 'what is right, what is wrong, and what to do about it',
-  examples: ['doctor device /tmp/demo/glasses.yaml'],
-  commands: { device },
+  examples: ['doctor device /tmp/demo/glasses.yaml', 'doctor bridge /tmp/demo/bridge.yaml'],
+  commands: { device, bridge },
 };
