@@ -60,7 +60,7 @@ type Theft = typeof theft extends fc.Arbitrary<infer T> ? T : never;
 
 const step = fc.oneof(
   { weight: 8, arbitrary: fc.record({ steal: fc.array(theft, { minLength: 1, maxLength: 12 }) }) },
-  { weight: 4, arbitrary: fc.record({ boot: fc.constant(true) }) },
+  { weight: 4, arbitrary: fc.record({ boot: fc.constantFrom(1, 1, 1, 0) }) },
   { weight: 2, arbitrary: fc.record({ again: fc.nat(60) }) },
   {
     weight: 4,
@@ -184,6 +184,8 @@ async function createTheft() {
   async function act(one: Step): Promise<void> {
     if ('steal' in one) return steal(one.steal);
     if ('boot' in one) {
+      // Within one second of the last lease there is no other.
+      await stage.time.advance(one.boot * 1000);
       await stage.boots('kiosk');
       hear();
     } else if ('again' in one) {
@@ -218,7 +220,7 @@ test('no more than is leased is ever accepted, whatever the thief signs', async 
   await fc.assert(
     fc.asyncProperty(stories, async (story) => {
       const { leases, left, accepted, act, steal } = await createTheft();
-      await act({ boot: true });
+      await act({ boot: 0 });
       expect(leases.length).toBeGreaterThan(0);
       for (const one of story) await act(one);
 
@@ -242,5 +244,5 @@ test('no more than is leased is ever accepted, whatever the thief signs', async 
   );
   // Else it would prove nothing: thieves do get what is leased, and leases do follow each other.
   expect(stolen).toBeGreaterThan(RUNS);
-  expect(renewed).toBeGreaterThan(RUNS / 5);
+  expect(renewed).toBeGreaterThan(RUNS / 10);
 }, 300_000);
