@@ -17,6 +17,8 @@ import { parseArgs } from 'node:util';
 import { brotliCompressSync } from 'node:zlib';
 import { makePages } from './src/node/pages.ts';
 
+/** The major version that package.json asks for. */
+const NODE = 24;
 const SIDES = ['device', 'bridge'] as const;
 /** The camera (reading codes out of pictures) and keys in a token. */
 const DRIVERS = /zxing-wasm|pngjs|node\/wasm\.ts$|pkcs11/;
@@ -54,14 +56,36 @@ async function bundle(side: (typeof SIDES)[number]): Promise<Metafile> {
     },
     // A native part: who keeps a key in a token puts it beside the file (docs/keys.md).
     external: ['pkcs11js'],
-    plugins: [unused(), wasm(), pages()],
+    plugins: [builtins(), unused(), wasm(), pages()],
     banner: {
       js:
         "import { createRequire as createRequireOfFile } from 'node:module';" +
-        'const require = createRequireOfFile(import.meta.url);',
+        'const require = createRequireOfFile(import.meta.url);' +
+        `if (parseInt(process.versions.node) < ${NODE}) { ` +
+        "console.error('saytap: this is Node ' + process.versions.node + " +
+        `', and it needs Node ${NODE} or newer: https://nodejs.org'); ` +
+        'process.exit(1); }',
     },
   });
   return metafile;
+}
+
+/**
+ * Modules of Node as values, read when the file runs and not when it is linked: an older Node,
+ * which most systems bring, then says that it is too old and not that `node:sqlite` is unknown.
+ */
+function builtins(): Plugin {
+  return {
+    name: 'builtins',
+    setup({ onResolve, onLoad }) {
+      onResolve({ filter: /^node:/ }, ({ path, kind }) =>
+        kind === 'import-statement' ? { path, namespace: 'builtins' } : undefined,
+      );
+      onLoad({ filter: /.*/, namespace: 'builtins' }, ({ path }) => ({
+        contents: `module.exports = process.getBuiltinModule('${path}');`,
+      }));
+    },
+  };
 }
 
 /** Packages that are asked for at the top of a module and used on no way that we go. */

@@ -7,7 +7,7 @@
  * broker's machine and holds no key but the broker's.
  */
 import { X509Certificate } from 'node:crypto';
-import { join, resolve } from 'node:path';
+import { basename, join, resolve } from 'node:path';
 import { utf8 } from '../src/bytes.ts';
 import { OperatorError } from '../src/errors.ts';
 import { requireFolder } from '../src/files.ts';
@@ -121,7 +121,7 @@ export function certifyDevice(
   write(`    url: ${'url' in place.config.mqtt ? place.config.mqtt.url : 'mqtts://broker:8883'}`);
   write('    ca: tls.ca.pem');
   write('    certificate: tls.certificate.pem');
-  write(`    key: ${key === undefined ? 'tls.key.pem' : `the private half of ${key}`}`);
+  write(`    key: ${key === undefined ? 'tls.key.pem' : basename(key).replace(/\.pub$/, '')}`);
   if (key !== undefined) return;
   write(`${keyFile} is private: move it to the device, and leave no copy here.`);
 }

@@ -245,7 +245,10 @@ export async function operate(parts: OperatorParts, asked: unknown): Promise<unk
       const { by, funding, payer } = question;
       const origin = parts.origin();
       if (origin === undefined) {
-        throw new OperatorError('config', 'this bridge has no https: section, and so no pages');
+        throw new OperatorError(
+          'config',
+          'this bridge has no pages: add https: with listen and url to its configuration',
+        );
       }
       if (funding !== undefined) await currencyOf(parts.backends, funding);
       const invited: Invited =

@@ -112,7 +112,9 @@ export function startDevice(
   requireFolder(files, folder);
   const keys = openKeyStore(config, at, ports);
   const signer = keys.current();
-  if (!signer) throw new OperatorError('key', `${folder} holds no key yet: enrol this device`);
+  if (!signer) {
+    throw new OperatorError('key', `${folder} holds no key yet: run saytap device enrol CONFIG`);
+  }
   const broker = brokerOf(config, at, files);
   const statements = files
     .list(at(config.statements))

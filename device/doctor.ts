@@ -70,7 +70,7 @@ export function deviceChecks(
   const outbox = once(() => lookAtOutbox(folder, ports));
   const signer = once(() => {
     const found = keys().current();
-    if (!found) throw new Error(`${folder} holds no key yet: enrol this device`);
+    if (!found) throw new Error(`${folder} holds no key yet: run saytap device enrol`);
     return found;
   });
   const contact = once(async () => {

@@ -255,7 +255,10 @@ async function ask(
 ): Promise<z.infer<typeof answerText> | undefined> {
   const { url, ca } = requireEnrol(config);
   const trusted = ca === undefined ? undefined : files.read(at(ca));
-  if (ca !== undefined && !trusted) throw new OperatorError('config', `${at(ca)} does not exist`);
+  if (ca !== undefined && !trusted) {
+    const what = `${at(ca)} does not exist: it is the ca.pem in the folder of the bridge, copied`;
+    throw new OperatorError('config', what);
+  }
   const { status, body } = await http({
     ...{ method: 'POST', url: `${url}/v1/enrol`, headers: {}, body: envelope },
     ...{ timeoutMs: ENROL_TIMEOUT_MS, answerBytesMax: ENROL_ANSWER_BYTES_MAX },
@@ -435,7 +438,10 @@ function parseJson(bytes: Uint8Array): unknown {
 
 function requireEnrol({ enrol }: DeviceConfig): NonNullable<DeviceConfig['enrol']> {
   if (enrol) return enrol;
-  throw new OperatorError('config', 'the configuration says no enrol: with the url of the bridge');
+  throw new OperatorError(
+    'config',
+    "the configuration has no enrol: add enrol: { url: 'https://…' }, where the bridge is reached",
+  );
 }
 
 function roleOf({ profile }: DeviceConfig): 'terminal' | 'device' {

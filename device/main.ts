@@ -23,7 +23,7 @@ import { within } from '../src/patience.ts';
 import { type RunningGlasses, type RunningKiosk, startDevice } from './compose.ts';
 import { type DeviceConfig, deviceConfig, deviceSettings } from './config.ts';
 import { deviceChecks } from './doctor.ts';
-import { contactBridge, enrolDevice, settleEnrolment } from './enrolment.ts';
+import { brokerOf, contactBridge, enrolDevice, settleEnrolment } from './enrolment.ts';
 import { openKeyStore } from './keys/choice.ts';
 import { measureDevice } from './metrics.ts';
 import { createOutbox, isReadable } from './outbox.ts';
@@ -162,7 +162,8 @@ export async function main(configFile: string, write: (line: string) => void): P
   const metrics = createMetrics('device');
   measureDevice(metrics, running, running.time, clock);
   const scrape = config.metrics && (await metrics.serve(config.metrics.port));
-  write(`${config.device} (${config.profile}, ${config.environment}) on ${config.mqtt.url}`);
+  const broker = brokerOf(config, at, files).url;
+  write(`${config.device} (${config.profile}, ${config.environment}) on ${broker}`);
   if (scrape) write(`metrics at http://127.0.0.1:${scrape.port}/metrics`);
   const own = await serveSocket(join(at(config.folder), SOCKET), (question) =>
     Promise.resolve(question === 'update' && running.updates.ask() ? 'yes' : 'no'),

@@ -1,7 +1,7 @@
 // Method: `npm run build` into a folder of its own; each file is then alone in an empty folder, on
 // a machine that has nothing but Node: no packages, no sources, no variables. Asked is a payment.
-import { type ChildProcess, execFileSync, spawn } from 'node:child_process';
-import { copyFileSync, mkdirSync, mkdtempSync, rmSync, statSync } from 'node:fs';
+import { type ChildProcess, execFileSync, spawn, spawnSync } from 'node:child_process';
+import { copyFileSync, mkdirSync, mkdtempSync, readFileSync, rmSync, statSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { createInterface } from 'node:readline';
@@ -70,6 +70,26 @@ test('each file is its program, and tells its own commands only', () => {
   expect(help('device', '--help')).not.toContain('ledger ');
   expect(help('bridge', '--help')).toContain('payments');
   expect(help('bridge', '--help')).not.toContain('npm start');
+});
+
+test('an older Node is told that it is too old, before it misses a module', () => {
+  const older = "Object.defineProperty(process, 'versions', { value: { node: '20.20.2' } })";
+  for (const side of ['device', 'bridge']) {
+    const { status, stderr } = spawnSync(
+      process.execPath,
+      ['--import', `data:text/javascript,${older}`, alone(side), '--version'],
+      { env: {}, encoding: 'utf8' },
+    );
+    expect(stderr).toBe(
+      'saytap: this is Node 20.20.2, and it needs Node 24 or newer: https://nodejs.org\n',
+    );
+    expect(status).toBe(1);
+    // What is named in an import is looked for before a line of the file has run.
+    const linked = readFileSync(alone(side), 'utf8').matchAll(
+      /(?:^|;)import\b[^;(]*?"(node:\w+)"/gm,
+    );
+    expect([...linked].map(([, name]) => name)).toEqual([]);
+  }
 });
 
 test('pays by voice and for a looked-at order, with nothing but the two files', async () => {

@@ -10,7 +10,11 @@ import { requireText } from '../files.ts';
 
 const NAMES = ['device', 'bridge', 'risk', 'ledger'] as const satisfies (keyof Programs)[];
 const PROGRAM = { value: 'PROGRAM', says: NAMES.join(', '), needs: `one of ${NAMES.join(', ')}` };
-const FILE = { value: 'FILE', says: 'its configuration, YAML', needs: 'the configuration, a file' };
+const FILE = {
+  value: 'FILE',
+  says: 'its configuration, YAML',
+  needs: `a program (${NAMES.join(', ')}) and then its configuration, a file`,
+};
 
 async function settingsFor(name: string, context: Context): Promise<Settings> {
   const known = NAMES.find((one) => one === name);
