@@ -220,7 +220,22 @@ type Found =
   | Readonly<{ running: Waiting }>
   | Readonly<{ seen: Waiting }>;
 
-async function lookAtStore(folder: string, ports: DoctorPorts): Promise<Found> {
+/** How many payments have no definite word, by where they stand; for somebody who helps. */
+export async function countsOf(folder: string, ports: StorePorts): Promise<object> {
+  const found = await lookAtStore(folder, ports);
+  if (typeof found === 'string') return { store: found };
+  const waiting = 'running' in found ? found.running : found.seen;
+  const states = waiting.map(({ attempts }) => attempts.at(-1)?.state ?? 'no attempt');
+  const each = [...new Set(states)].map((state) => [
+    state,
+    states.filter((one) => one === state).length,
+  ]);
+  return { store: 'running' in found ? 'in use' : 'whole', waiting: Object.fromEntries(each) };
+}
+
+type StorePorts = Pick<DoctorPorts, 'surroundings' | 'openDatabase' | 'timers' | 'random' | 'ask'>;
+
+async function lookAtStore(folder: string, ports: StorePorts): Promise<Found> {
   const { ask, surroundings, openDatabase, timers, random } = ports;
   const running = await ask({ ask: 'payments', which: 'unresolved' });
   if (running !== undefined) return { running: running as Waiting };

@@ -3,6 +3,7 @@ import { dirname, join, resolve } from 'node:path';
 import { toHex } from '../src/bytes.ts';
 import type { Realm, Signer } from '../src/cose.ts';
 import { parseConfig, settingsOf } from '../src/config.ts';
+import { collect, namesIn } from '../src/diag.ts';
 import { type Finding, examine } from '../src/doctor.ts';
 import { OperatorError, PaymentError, type Reason } from '../src/errors.ts';
 import { requireBytes, requireEach, requireFolder, requireText } from '../src/files.ts';
@@ -25,13 +26,14 @@ import { nodeSigner, readPublicPem } from '../src/signer.ts';
 import { readTls } from '../src/tls.ts';
 import { STATE_FILTER, UP_FILTER } from '../src/topics.ts';
 import { BRIDGE_CLIENT, startBroker } from '../src/node/broker.ts';
+import { gzip } from '../src/node/compress.ts';
 import { createHttp, serveHttp } from '../src/node/http.ts';
 import { connectLink } from '../src/node/link.ts';
 import { createLog } from '../src/node/log.ts';
 import { createMetrics } from '../src/node/metrics.ts';
 import { archive } from '../src/node/archive.ts';
 import { openPages } from '../src/node/pages.ts';
-import { clock, files, random, timers } from '../src/node/platform.ts';
+import { clock, files, machine, random, timers } from '../src/node/platform.ts';
 import { askSocket, serveSocket } from '../src/node/socket.ts';
 import { openDatabase } from '../src/node/sqlite.ts';
 import { surroundings } from '../src/node/surroundings.ts';
@@ -49,7 +51,7 @@ import { type Place, makeBackup, restoreBackup } from './backup.ts';
 import { type Bridge, createBridge } from './bridge.ts';
 import { type CertificateAuthority, openCertificateAuthority } from './ca.ts';
 import { type BridgeConfig, bridgeConfig } from './config.ts';
-import { bridgeChecks } from './doctor.ts';
+import { bridgeChecks, countsOf } from './doctor.ts';
 import { createEnrolments } from './enrolment.ts';
 import { type Identities, createIdentities } from './identities.ts';
 import { toBody } from './hmac.ts';
@@ -124,10 +126,7 @@ export async function doctor(configFile: string): Promise<readonly Finding[]> {
   const { config, folder } = readBridgeConfig(configFile);
   const at = (path: string) => resolve(dirname(configFile), path);
   const { http, close } = createHttp();
-  const ask = async (question: object) => {
-    const told = await askSocket(join(folder, SOCKET), JSON.stringify(question));
-    return told === undefined ? undefined : fromWire(told);
-  };
+  const ask = (question: object) => askRunning(folder, question);
   const outside = { http, surroundings, openDatabase, ask };
   try {
     const checks = bridgeChecks(config, at, { files, clock, timers, random, ...outside });
@@ -135,6 +134,37 @@ export async function doctor(configFile: string): Promise<readonly Finding[]> {
   } finally {
     close();
   }
+}
+
+/** What somebody needs who helps with the bridge of a configuration. Throws OperatorError. */
+export async function diagnose(
+  configFile: string,
+): Promise<Readonly<{ bytes: Uint8Array; names: readonly string[] }>> {
+  const { config, folder } = readBridgeConfig(configFile);
+  const at = (path: string) => resolve(dirname(configFile), path);
+  const { http, close } = createHttp();
+  const ask = (question: object) => askRunning(folder, question);
+  try {
+    const ports = { clock, files, http, surroundings, machine: machine() };
+    const { archive: whole, names } = await collect(ports, {
+      program: 'bridge',
+      folder,
+      findings: await doctor(configFile),
+      settings: settings.print(requireText(files, configFile), configFile),
+      metricsPort: config.metrics?.port,
+      counts: await countsOf(folder, { surroundings, openDatabase, timers, random, ask }),
+      names: namesIn(files, at(config.statements), undefined),
+    });
+    return { bytes: gzip(whole), names };
+  } finally {
+    close();
+  }
+}
+
+/** The running bridge's answer; undefined when none runs. */
+async function askRunning(folder: string, question: object): Promise<unknown> {
+  const told = await askSocket(join(folder, SOCKET), JSON.stringify(question));
+  return told === undefined ? undefined : fromWire(told);
 }
 
 /** Takes the rotation of the bridge's key one step on. Throws OperatorError. */

@@ -89,6 +89,12 @@ export async function lookAtOutbox(
   }
 }
 
+/** Numbers of the outbox, for somebody who helps. */
+export async function countsOf(folder: string, ports: Ports): Promise<object> {
+  const found = await lookAtOutbox(folder, ports);
+  return typeof found === 'string' ? { outbox: found } : { outbox: found.seen };
+}
+
 export function checkOutbox(
   seen: Seen,
   folder: string,

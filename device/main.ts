@@ -2,11 +2,13 @@
 import { dirname, join, resolve } from 'node:path';
 import { createInterface } from 'node:readline';
 import { parseConfig, settingsOf } from '../src/config.ts';
+import { collect, namesIn } from '../src/diag.ts';
 import { type Finding, examine } from '../src/doctor.ts';
 import { OperatorError } from '../src/errors.ts';
 import { requireBytes, requirePlace, requireText } from '../src/files.ts';
 import { CONTACT_MS, CONTACT_WAIT_MS, UPDATE_ASK_MS } from '../src/limits.ts';
 import { archive } from '../src/node/archive.ts';
+import { gzip } from '../src/node/compress.ts';
 import { createHttp } from '../src/node/http.ts';
 import { connectLink } from '../src/node/link.ts';
 import { createLog } from '../src/node/log.ts';
@@ -20,6 +22,7 @@ import { surroundings } from '../src/node/surroundings.ts';
 import { nextUnseen } from '../src/node/terminal.ts';
 import { codeWasm } from '../src/node/wasm.ts';
 import { within } from '../src/patience.ts';
+import { countsOf } from './checks.ts';
 import { type RunningGlasses, type RunningKiosk, startDevice } from './compose.ts';
 import { type DeviceConfig, deviceConfig, deviceSettings } from './config.ts';
 import { deviceChecks } from './doctor.ts';
@@ -209,6 +212,31 @@ function startContact(config: DeviceConfig, at: (path: string) => string) {
 }
 
 const keyPorts = Object.freeze({ files, random, credentials, loadTokens });
+
+/** What somebody needs who helps with the device of a configuration. Throws OperatorError. */
+export async function diagnose(
+  configFile: string,
+): Promise<Readonly<{ bytes: Uint8Array; names: readonly string[] }>> {
+  const text = requireText(files, configFile);
+  const config = parseConfig(deviceConfig, text, configFile);
+  const at = (path: string) => resolve(dirname(configFile), path);
+  const { http, close } = createHttp();
+  try {
+    const ports = { clock, files, http, surroundings, machine: machine() };
+    const { archive: whole, names } = await collect(ports, {
+      program: 'device',
+      folder: at(config.folder),
+      findings: await doctor(configFile),
+      settings: settings.print(text, configFile),
+      metricsPort: config.metrics?.port,
+      counts: await countsOf(at(config.folder), { files, clock, surroundings, openDatabase }),
+      names: namesIn(files, at(config.statements), config.mandates && at(config.mandates)),
+    });
+    return { bytes: gzip(whole), names };
+  } finally {
+    close();
+  }
+}
 
 /** What is right and what is wrong with the device of a configuration. Throws OperatorError. */
 export async function doctor(configFile: string): Promise<readonly Finding[]> {

@@ -60,6 +60,7 @@ const GROUPS: Readonly<Record<string, Readonly<Record<string, Load>>>> = {
   'Look and check': {
     config: () => import('./commands/config.ts'),
     doctor: () => import('./commands/doctor.ts'),
+    diag: () => import('./commands/diag.ts'),
     inspect: () => import('./commands/inspect.ts'),
     ...((typeof SAYTAP_SIDE === 'undefined' || SAYTAP_SIDE === 'bridge') && {
       verify: () => import('./commands/verify.ts'),

@@ -133,6 +133,10 @@ type Program = Readonly<{
 type Examined = Readonly<{
   /** What is right and wrong with the program of this file. Throws OperatorError `config`. */
   doctor: (configFile: string) => Promise<readonly Finding[]>;
+  /** A gzipped tar for somebody who helps, and what is in it. Throws OperatorError `config`. */
+  diagnose: (
+    configFile: string,
+  ) => Promise<Readonly<{ bytes: Uint8Array; names: readonly string[] }>>;
 }>;
 type Write = (line: string) => void;
 

@@ -380,6 +380,9 @@ export const DOCTOR_DAYS_MIN = 14;
 export const DOCTOR_WAITING_MS = 24 * 3_600_000;
 /** A store up to this size is copied to be looked at; a full outbox has some 40 MB. */
 export const DOCTOR_COPY_BYTES_MAX = 64 * 1024 * 1024;
+/** `saytap diag`: lines of the journal, and characters of one text of the archive. */
+export const DIAG_LOG_LINES = 2_000;
+export const DIAG_FILE_CHARS_MAX = 1024 * 1024;
 /** What another program says to the doctor: in how long, and how much of it. */
 export const DOCTOR_PROGRAM_MS = 5_000;
 export const DOCTOR_PROGRAM_BYTES_MAX = 1024 * 1024;
