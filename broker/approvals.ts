@@ -8,7 +8,7 @@
  */
 import * as z from 'zod/mini';
 import { SAID, type Said } from '../src/approval.ts';
-import { utf8 } from '../src/bytes.ts';
+import { toHex, utf8 } from '../src/bytes.ts';
 import { EXITS, OperatorError, PaymentError } from '../src/errors.ts';
 import { OPERATOR_PAGE_ROWS, SHORT_CODE_MS, SHORT_CODE_TRIES } from '../src/limits.ts';
 import type { Clock } from '../src/platform.ts';
@@ -27,7 +27,7 @@ export type ApprovalParts = Readonly<{
 export function approvalVerbs(parts: ApprovalParts): Verbs {
   const { store, enrolments, clock } = parts;
   let latest: Promise<unknown> = Promise.resolve();
-  let minute = { fromMs: 0, tries: 0 };
+  let minute = { fromMs: 0, tries: new Map<string, number>() };
 
   /** After every decision that is under way. */
   function inTurn<T>(run: () => Promise<T>): Promise<T> {
@@ -38,14 +38,17 @@ export function approvalVerbs(parts: ApprovalParts): Verbs {
 
   /** The one that waits; of a short code only so many may be tried. */
   async function find(visitor: Visitor, named: string): Promise<EnrolmentView> {
-    if (visitor.role === 'wearer') countTry();
+    if (visitor.role === 'wearer') countTry(visitor.payer);
     return spoken(() => enrolments.find(named));
   }
 
-  function countTry(): void {
+  /** For each by themselves: one who tries them all must not keep the others out. */
+  function countTry(payer: string): void {
     const nowMs = clock.nowMs();
-    if (nowMs - minute.fromMs >= SHORT_CODE_MS) minute = { fromMs: nowMs, tries: 0 };
-    if (++minute.tries > SHORT_CODE_TRIES) {
+    if (nowMs - minute.fromMs >= SHORT_CODE_MS) minute = { fromMs: nowMs, tries: new Map() };
+    const tries = (minute.tries.get(payer) ?? 0) + 1;
+    minute.tries.set(payer, tries);
+    if (tries > SHORT_CODE_TRIES) {
       throw new PaymentError('rate_limited', 'too many codes were tried: wait a minute');
     }
   }
@@ -63,9 +66,21 @@ export function approvalVerbs(parts: ApprovalParts): Verbs {
     return found;
   }
 
+  /**
+   * Whoever is given a name takes it from the key that has it, also from one that is stopped for a
+   * while, and reads what is still sent there. So a wearer takes none but their own.
+   */
+  async function requireName(payer: string, device: string): Promise<void> {
+    const holder = await store.identityOfDevice(device);
+    const owner = holder?.statement.payer;
+    if (!holder || (owner && toHex(owner) === payer)) return;
+    throw new PaymentError('suspended', 'another device has this name: choose another one');
+  }
+
   const approve = (visitor: Visitor, { named, said }: Readonly<{ named: string; said: Said }>) =>
     inTurn(async () => {
       const { role, device } = await findOpen(visitor, named);
+      if (visitor.role === 'wearer') await requireName(visitor.payer, said.device ?? device);
       const all: Said =
         visitor.role === 'operator'
           ? { role, device, ...said }

@@ -8,6 +8,7 @@
  */
 import { hash } from 'node:crypto';
 import * as z from 'zod/mini';
+import type { Said } from '../src/approval.ts';
 import { bytesEqual, fromBase64url, toHex, utf8 } from '../src/bytes.ts';
 import { type Realm, openSelfSigned, payloadOf } from '../src/cose.ts';
 import { PaymentError, reasonName } from '../src/errors.ts';
@@ -108,7 +109,11 @@ export function wearerVerbs(parts: WearerParts): Verbs {
       const wallets = (await store.keysOf(payer)).filter(
         ({ status, statement }) => status === 'active' && statement.role === 'wallet',
       );
-      if (wallets.length >= WALLETS_PER_PAYER_MAX) {
+      // Where the root is elsewhere, those that it has still to sign.
+      const unsigned = (await store.enrolments(nowMs)).filter(
+        ({ key, said }) => key !== name && said !== undefined && saidPayer(said) === payer,
+      );
+      if (wallets.length + unsigned.length >= WALLETS_PER_PAYER_MAX) {
         throw new PaymentError('rate_limited', 'too many phones: block one that is not used');
       }
     }
@@ -204,6 +209,10 @@ const ENVELOPE = z
 const THUMBPRINT = z.string().check(z.regex(/^[0-9a-f]{64}$/));
 /** A text is a few lines for each of what an envelope can hold. */
 const TEXT_MAX = 4 * ENVELOPE_BYTES_MAX;
+
+function saidPayer(said: string): string | undefined {
+  return (JSON.parse(said) as Said).payer;
+}
 
 function requireOwn({ payer }: Wearer, { statement }: Identity): void {
   const own = statement.payer && toHex(statement.payer);

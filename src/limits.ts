@@ -199,7 +199,7 @@ export const LINKS_MAX = 64;
 export const SESSIONS_MAX = 1_024;
 /** A login to a page ends with the working day. */
 export const SESSION_MS = 12 * 3_600_000;
-/** Codes of waiting devices, 50 bits each, that all wearers together may try in this time. */
+/** Codes of waiting devices, 50 bits each, that one wearer may try in this time. */
 export const SHORT_CODE_TRIES = 60;
 export const SHORT_CODE_MS = 60_000;
 /** Phones of one person: each has a wallet key of its own, and a lost one is blocked. */

@@ -94,6 +94,9 @@ const EN = {
   suspended: 'suspended',
   blockAsk: (name: string) =>
     `Block ${name}? It can never pay again, also when it is found. A found device is paired anew.`,
+  blockPhoneAsk: (name: string) =>
+    `Block ${name}? It can never grant again. Every login of this account ends, also this one: ` +
+    'ask for a new link.',
   block: 'Block for good',
   limits: 'Limits',
   noLimits: 'Nothing may be paid yet.',
@@ -247,6 +250,8 @@ const ZH: Words = {
   blocked: '已停用',
   suspended: '已暂停',
   blockAsk: (name: string) => `停用 ${name}？即使找回也不能再付款；找回的设备需重新配对。`,
+  blockPhoneAsk: (name: string) =>
+    `停用 ${name}？它不能再授权。此账户的所有登录都将结束，包括本页：请索取新的链接。`,
   block: '永久停用',
   limits: '额度',
   noLimits: '目前不能付款。',

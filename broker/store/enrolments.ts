@@ -4,6 +4,8 @@
  * They survive a restart, for a person stands beside the device and must not begin again. What is
  * over is forgotten by whoever comes next, so nothing has to look for it.
  */
+import { toHex } from '../../src/bytes.ts';
+import { kidOf, payloadOf } from '../../src/cose.ts';
 import { PaymentError } from '../../src/errors.ts';
 import {
   ENROLMENTS_MAX,
@@ -11,6 +13,7 @@ import {
   ENROLMENT_KEEP_MS,
   ENROLMENT_MS,
 } from '../../src/limits.ts';
+import { enrol as enrolKind } from '../../src/objects/enrol.ts';
 import type { Database, SqlRow, SqlValue } from '../../src/platform.ts';
 import type { Chain } from './chain.ts';
 import type { Enrolment, EnrolmentWord } from './port.ts';
@@ -40,6 +43,7 @@ export function createEnrolments(database: Database, chain: Chain) {
       );
       const known = find(key, nowMs);
       if (known) {
+        requireSame(known.envelope, envelope);
         write('UPDATE enrolments SET envelope = ? WHERE key = ?', envelope, key);
         return { ...known, envelope };
       }
@@ -78,6 +82,20 @@ export function createEnrolments(database: Database, chain: Chain) {
         .all()
         .map(toEnrolment)
         .filter((enrolment) => nowMs < endOf(enrolment)),
+    /** What was approved because this key named it waits for a person, once the key is stopped. */
+    disown(kid: string): void {
+      const rows = database
+        .prepare(
+          `SELECT key, envelope FROM enrolments e WHERE state = 'approved'
+           AND NOT EXISTS (SELECT 1 FROM identities i WHERE i.name = e.key)`,
+        )
+        .all();
+      for (const { key, envelope } of rows) {
+        const { endorsement } = enrolKind.decode(payloadOf(envelope as Uint8Array));
+        if (!endorsement || toHex(kidOf(endorsement)) !== kid) continue;
+        write('DELETE FROM enrolments WHERE key = ?', key!);
+      }
+    },
     decide(key: string, { state, said, pairing, note }: EnrolmentWord, nowMs: number): void {
       write(
         'UPDATE enrolments SET state = ?, said = ?, pairing = coalesce(?, pairing) WHERE key = ?',
@@ -94,6 +112,13 @@ export function createEnrolments(database: Database, chain: Chain) {
 /** When it is over, ms. */
 export function endOf({ state, askedMs }: Pick<Enrolment, 'state' | 'askedMs'>): number {
   return askedMs + (state === 'approved' ? ENROLMENT_KEEP_MS : ENROLMENT_MS);
+}
+
+/** What a person has looked at, or signs days later, is not changed behind their back. */
+function requireSame(known: Uint8Array, envelope: Uint8Array): void {
+  const [before, now] = [known, envelope].map((one) => enrolKind.decode(payloadOf(one)));
+  if (before!.role === now!.role && before!.device === now!.device) return;
+  throw new PaymentError('role_forbidden', 'this key waits under another role or name');
 }
 
 function toEnrolment(row: SqlRow): Enrolment {

@@ -74,6 +74,11 @@ export function endLogin(database: Database, hash: Uint8Array): void {
   database.prepare('DELETE FROM logins WHERE hash = ?').run(hash);
 }
 
+/** Ends every session of a payer, and every link that waits for them. */
+export function endLoginsOf(database: Database, payer: string): void {
+  database.prepare(`DELETE FROM logins WHERE visitor ->> '$.payer' = ?`).run(payer);
+}
+
 /** As Store.payerOf. */
 export function payerOf(database: Database, funding: string, fresh: string): string {
   database

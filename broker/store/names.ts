@@ -99,20 +99,21 @@ export function createNames(database: Database, chain: Chain, facts: Facts) {
       if (changed === 1) chain.append(name, 'note', { retired: true }, nowMs);
       return changed === 1;
     },
-    /** This key and the others that its device may still speak with. */
+    /** This key and the others, before and after it, that its device may still speak with. */
     together(name: string): readonly string[] {
-      const row = one(
-        'SELECT coalesce(device, former) AS device FROM identities WHERE name = ?',
+      // Along the succession and not by the name: that may be another device's by now.
+      const rows = all(
+        `WITH RECURSIVE line (name) AS (
+           VALUES (?1)
+           UNION SELECT i.successor FROM identities i JOIN line ON i.name = line.name
+             WHERE i.successor IS NOT NULL
+           UNION SELECT i.name FROM identities i JOIN line ON i.successor = line.name
+         )
+         SELECT name FROM identities WHERE name IN line
+           AND (name = ?1 OR (retired = 0 AND status <> 'revoked'))`,
         name,
       );
-      const device = row?.['device'];
-      if (typeof device !== 'string') return [name];
-      const rows = all(
-        `SELECT name FROM identities WHERE (device = ?1 OR former = ?1) AND retired = 0
-         AND status <> 'revoked'`,
-        device,
-      );
-      return [...new Set([name, ...rows.map((one) => one['name'] as string)])];
+      return rows.map((one) => one['name'] as string);
     },
     terminalStatements(nowMs: number, count: number): readonly Uint8Array[] {
       return all(

@@ -372,7 +372,7 @@ export type Store = Readonly<{
 
   /**
    * Keeps an enrolment, or the newer Enrol of one that is there; forgets what is over. Throws
-   * `rate_limited` when too many wait.
+   * `rate_limited` when too many wait, `role_forbidden` when the key waits as something else.
    */
   putEnrolment: (
     asked: Pick<Enrolment, 'key' | 'code' | 'envelope' | 'address'>,
@@ -397,8 +397,9 @@ export type Store = Readonly<{
   /** One active terminal of every payee, by payee; at most PAGE_ROWS_MAX. */
   sellers: () => Promise<readonly KeyStatement[]>;
   /**
-   * A revoked key stays revoked, and one that is not active holds no pool. Returns whether the
-   * status changed.
+   * A revoked key stays revoked, and one that is not active holds no pool, no login of the payer
+   * whose wallet it is, and no approval of the key that it named next. What its device may still
+   * speak with goes the same way. Returns whether the status changed.
    */
   setIdentityStatus: (name: string, status: KeyStatus, nowMs: number) => Promise<boolean>;
   /**

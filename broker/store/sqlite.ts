@@ -3,6 +3,7 @@
  * commit, each in a savepoint of its own, so that the refusal of one undoes nothing of another.
  */
 import assert from 'node:assert/strict';
+import { toHex } from '../../src/bytes.ts';
 import { PaymentError } from '../../src/errors.ts';
 import {
   CHILDREN_MAX,
@@ -19,7 +20,15 @@ import { createEnrolments } from './enrolments.ts';
 import { erase, forget } from './erasure.ts';
 import { IDENTITY, MANDATE, createFacts } from './facts.ts';
 import { createLeases } from './leases.ts';
-import { endLogin, epochOf, findSession, openSession, payerOf, putLink } from './logins.ts';
+import {
+  endLogin,
+  endLoginsOf,
+  epochOf,
+  findSession,
+  openSession,
+  payerOf,
+  putLink,
+} from './logins.ts';
 import type {
   Admission,
   Admitted,
@@ -499,6 +508,13 @@ export function createSqliteStore(database: Database, timers: Timers, random: Ra
     return changed === 1;
   }
 
+  /** A stopped key leaves no door open: no login of a lost phone, no successor on its word. */
+  function endWhatItOpened(key: string): void {
+    enrolments.disown(key.slice(0, 16));
+    const { role, payer } = facts.identity('name', key)!.statement;
+    if (role === 'wallet' && payer) endLoginsOf(database, toHex(payer));
+  }
+
   return {
     putIdentity: (name, statement, envelope, nowMs, predecessor) =>
       sql(() => names.put({ name, statement, envelope, nowMs, predecessor })),
@@ -529,8 +545,7 @@ export function createSqliteStore(database: Database, timers: Timers, random: Ra
     keysOf: (payer) =>
       read(() =>
         all(
-          `SELECT name, status, envelope FROM identities WHERE payer = ?
-           ORDER BY status, rowid DESC LIMIT ?`,
+          `${IDENTITY} WHERE payer = ? ORDER BY status, rowid DESC LIMIT ?`,
           payer,
           BigInt(PAGE_ROWS_MAX),
         ).map(facts.toIdentity),
@@ -547,6 +562,7 @@ export function createSqliteStore(database: Database, timers: Timers, random: Ra
       sql(() => {
         // Whoever stops a device stops every key that it may still speak with.
         const keys = names.together(name);
+        if (status !== 'active') keys.forEach(endWhatItOpened);
         return keys.map((key) => setStatus('identities', key, status, nowMs)).includes(true);
       }),
     hear: (device, judge) =>

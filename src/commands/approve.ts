@@ -80,7 +80,11 @@ export const approve = defineCommand({
     category: { value: 'CODE', says: 'merchant category, ISO 18245, as 5814' },
     payer: { value: 'HEX', says: 'the person it belongs to, as told by root sign key' },
     presence: { value: 'N', whole: [0, 4], says: 'most presence that its requests count as' },
-    days: { value: 'N', whole: [1, 3_660], says: 'how long it holds (without it: 365)' },
+    days: {
+      value: 'N',
+      whole: [1, 3_660],
+      says: 'how long it holds; renewed as long as it counts (without it: 365)',
+    },
     root: { value: 'FILE', says: "sign with the root's private key in this file" },
     'passphrase-file': { value: 'FILE', says: 'file (mode 0600) with its passphrase' },
     by: BY,

@@ -62,10 +62,14 @@ export function createMetrics(program: string): Metrics &
 }
 
 async function answer(
-  { method, path }: HttpQuestion,
+  { method, path, headers }: HttpQuestion,
   text: () => Promise<string>,
 ): Promise<HttpReply> {
   const bytes = (line: string) => new TextEncoder().encode(line);
+  // A page whose own name leads to this machine (DNS rebinding) has its browser say that name.
+  if (!/^(127\.0\.0\.1|localhost)(:\d+)?$/.test(headers['host'] ?? '')) {
+    return { status: 403, body: bytes('for this machine: 127.0.0.1\n'), type: 'text/plain' };
+  }
   if (method !== 'GET' || path !== '/metrics') {
     return { status: 404, body: bytes('GET /metrics\n'), type: 'text/plain' };
   }

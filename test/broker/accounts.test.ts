@@ -4,11 +4,12 @@ import { type Accounts, createAccounts, currencyOf } from '../../broker/accounts
 import type { Backend } from '../../broker/backends/port.ts';
 import type { Store } from '../../broker/store/port.ts';
 import { createSqliteStore } from '../../broker/store/sqlite.ts';
+import { toHex } from '../../src/bytes.ts';
 import { LINKS_MAX, LINK_MS, SESSIONS_MAX, SESSION_MS } from '../../src/limits.ts';
 import { random, timers } from '../../src/node/platform.ts';
 import { openDatabase } from '../../src/node/sqlite.ts';
 import type { Database, HttpQuestion } from '../../src/platform.ts';
-import { NOW_MS } from './stage.ts';
+import { CAST, NOW_MS, PAYER, enrol } from './stage.ts';
 
 let nowMs: number;
 let database: Database;
@@ -155,4 +156,25 @@ test('the currency is of the first backend that has the account and hands out lo
   await expect(currencyOf([without, backend()], 'acct-1')).rejects.toMatchObject({
     reason: 'funding_unknown',
   });
+});
+
+test('blocking a phone ends every login and link of its payer, and nobody else’s', async () => {
+  await enrol(store);
+  const payer = toHex(PAYER);
+  const open = async (invited: Parameters<Accounts['invite']>[0]) =>
+    (await accounts.login(await accounts.invite(invited), asking())).cookie;
+  const thief = await open({ ...wearer, payer });
+  const second = await open({ ...wearer, funding: 'acct-1b', payer });
+  const other = await open({ ...wearer, funding: 'acct-2' });
+  const staff = await open(operator);
+  const link = await accounts.invite({ ...wearer, payer });
+
+  await store.setIdentityStatus(CAST.glasses.key.name, 'revoked', nowMs);
+  expect(await accounts.visitor(asking(thief)), 'glasses hold no login').toBeDefined();
+  await store.setIdentityStatus(CAST.wallet.key.name, 'revoked', nowMs);
+  expect(await accounts.visitor(asking(thief))).toBeUndefined();
+  expect(await accounts.visitor(asking(second))).toBeUndefined();
+  await expect(accounts.login(link, asking())).rejects.toMatchObject({ reason: 'bad_signature' });
+  expect(await accounts.visitor(asking(other))).toMatchObject({ funding: 'acct-2' });
+  expect(await accounts.visitor(asking(staff))).toEqual(operator);
 });

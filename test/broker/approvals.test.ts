@@ -22,6 +22,13 @@ const GLASSES: EnrolmentView = {
   },
 };
 
+/** Whose device has a name already. */
+const holders: Readonly<Record<string, Uint8Array | undefined>> = {
+  mine: new Uint8Array(16).fill(7),
+  theirs: new Uint8Array(16).fill(8),
+  'till-1': undefined,
+};
+
 let nowMs: number;
 let waiting: EnrolmentView;
 let decided: unknown[];
@@ -48,6 +55,8 @@ beforeEach(() => {
       setIdentityStatus: async (name: string) => blocked.push(name) > 0,
       note: async () => {},
       identities: async () => [],
+      identityOfDevice: async (device: string) =>
+        device in holders ? { name: device, statement: { payer: holders[device] } } : undefined,
     } as unknown as Store,
     enrolments: {
       list: async () => [waiting],
@@ -97,6 +106,17 @@ test.each(['terminal', 'agent', 'wallet'] as const)(
   },
 );
 
+test.each(['theirs', 'till-1'])(
+  'no wearer takes the name of %s, even of one that is stopped',
+  async (device) => {
+    const asked = ask(wearer, 'approve', { named, said: { device } });
+    await expect(asked).rejects.toMatchObject({ reason: 'suspended' });
+    expect(decided).toEqual([]);
+    await ask(operator, 'approve', { named, said: { device } });
+    expect(decided).toHaveLength(2);
+  },
+);
+
 test.each(['unsigned', 'enrolled', 'refused'] as const)(
   'what is %s already is no wearer’s to decide again',
   async (state) => {
@@ -118,7 +138,7 @@ test('of two wearers who approve one device at once, one has it', async () => {
   expect(decided).toHaveLength(2);
 });
 
-test('codes can be guessed slowly only, by all wearers together', async () => {
+test('codes can be guessed slowly only, and who guesses keeps nobody else out', async () => {
   for (let i = 0; i < SHORT_CODE_TRIES; i++) {
     await expect(ask(wearer, 'waiting', { named: '00000-00000' })).rejects.toMatchObject({
       reason: 'original_unknown',
@@ -127,6 +147,8 @@ test('codes can be guessed slowly only, by all wearers together', async () => {
   const limited = { reason: 'rate_limited' };
   await expect(ask(wearer, 'waiting', { named })).rejects.toMatchObject(limited);
   await expect(ask(wearer, 'approve', { named, said: {} })).rejects.toMatchObject(limited);
+  const other = { ...wearer, payer: '08'.repeat(16) };
+  expect(await ask(other, 'waiting', { named })).toMatchObject({ code: named });
   expect(await ask(operator, 'waiting', { named })).toMatchObject({ code: named });
   nowMs += SHORT_CODE_MS;
   expect(await ask(wearer, 'waiting', { named })).toMatchObject({ code: named });

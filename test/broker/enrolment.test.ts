@@ -432,6 +432,61 @@ test('to stop a device stops both of its keys', async () => {
   expect((await stage.store.identity(CAST.glasses.key.name))?.status).toBe('revoked');
 });
 
+test('to stop a key that was retired stops the one that came after it', async () => {
+  const { store, clock } = stage;
+  const [next, last] = [makeSigner(), makeSigner()];
+  await post(await successionOf(CAST.glasses, next));
+  await post(await enrolOf(CAST.glasses, { role: 'device', device: 'glasses' }), '/v1/retire');
+  await post(await successionOf(next, last));
+  // What a page showed an hour ago.
+  await store.setIdentityStatus(CAST.glasses.key.name, 'revoked', clock.nowMs());
+  expect((await store.identity(next.key.name))?.status).toBe('revoked');
+  expect((await store.identity(last.key.name))?.status).toBe('revoked');
+});
+
+test('to stop a key again leaves alone whoever was given its name since', async () => {
+  const { store, clock } = stage;
+  await store.setIdentityStatus(CAST.glasses.key.name, 'revoked', clock.nowMs());
+  const other = makeSigner();
+  await post(await enrolOf(other, { role: 'device', device: 'glasses' }));
+  await enrolments.approve(codeOf(other), {}, BY);
+  await store.setIdentityStatus(CAST.glasses.key.name, 'revoked', clock.nowMs());
+  expect((await store.identity(other.key.name))?.status).toBe('active');
+});
+
+test('a payer’s keys tell which of them was succeeded', async () => {
+  await post(await successionOf(CAST.glasses, makeSigner()));
+  const { statement } = (await stage.store.identity(CAST.glasses.key.name))!;
+  const keys = await stage.store.keysOf(toHex(statement.payer!));
+  expect(keys.find(({ name }) => name === CAST.glasses.key.name)?.place).toBe('former');
+});
+
+test.each<[string, Partial<Enrol>]>([
+  ['role', { role: 'wallet' }],
+  ['name', { device: 'till-of-another' }],
+])('a key that waits cannot propose another %s behind the back of a person', async (_, changes) => {
+  const device = makeSigner();
+  await post(await enrolOf(device, { role: 'device' }));
+  const swapped = await post(await enrolOf(device, { role: 'device', ...changes }));
+  expect(swapped).toEqual({ status: 400, body: { error: 'role_forbidden' } });
+  await enrolments.approve(codeOf(device), { payer: '07'.repeat(16) }, BY);
+  expect((await stage.store.identity(device.key.name))?.statement).toMatchObject({
+    ...{ role: 'device', device: 'kiosk-9' },
+  });
+});
+
+test('the successor of a device that was stopped meanwhile waits for a person again', async () => {
+  enrolments = await desk({ rootSigner: undefined });
+  const next = makeSigner();
+  expect(await post(await successionOf(CAST.glasses, next))).toMatchObject({
+    body: { state: 'unsigned' },
+  });
+  await stage.store.setIdentityStatus(CAST.glasses.key.name, 'revoked', stage.clock.nowMs());
+  expect(await enrolments.list()).toEqual([]);
+  await expect(enrolments.approve(codeOf(next), {}, BY)).rejects.toThrow('no device waits');
+  expect((await post(await successionOf(CAST.glasses, next))).body['state']).toBe('waiting');
+});
+
 test('asking, approving, refusing and retiring are in the evidence', async () => {
   const device = makeSigner();
   const envelope = await enrolOf(device);

@@ -141,6 +141,24 @@ test('one person has so many phones and no more', async () => {
   });
 });
 
+test('phones that wait for the root count as well', async () => {
+  for (let i = 1; i < WALLETS_PER_PAYER_MAX; i++) {
+    const { name } = makeSigner().key;
+    const asked = { key: name, code: `CODE${i}`, envelope: new Uint8Array(1), address: '' };
+    await store.putEnrolment(asked, NOW_MS);
+    const said = JSON.stringify({ role: 'wallet', payer });
+    await store.decideEnrolment(
+      name,
+      { state: 'approved', said, pairing: undefined, note: utf8('{}') },
+      NOW_MS,
+    );
+  }
+  await expect(ask(me, 'wallet', await asWallet(makeSigner()))).rejects.toMatchObject({
+    reason: 'rate_limited',
+  });
+  expect(linked).toHaveLength(1);
+});
+
 test('a mandate is taken with the text that was shown, which stays as evidence', async () => {
   const { id } = (await ask(me, 'grant', await granting())) as { id: string };
   const note = (await store.evidence(id)).find(({ kind }) => kind === 'note');

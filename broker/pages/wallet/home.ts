@@ -225,7 +225,7 @@ export function home(frame: Frame, first: Standing, wallet: Signer, ways: Ways):
               status !== 'active' && el('span', { class: 'quiet' }, words.blocked),
               status === 'active' &&
                 !own &&
-                button(words.lost, () => block(name, label), { kind: 'grave' }),
+                button(words.lost, () => blockPhone(name, label), { kind: 'grave' }),
             ),
           );
         }),
@@ -283,6 +283,12 @@ export function home(frame: Frame, first: Standing, wallet: Signer, ways: Ways):
     frame.tell(isDone ? words.revoked(done.running) : `${words.refused} ${done.reason ?? ''}`);
     const now = await frame.ask<Standing>('wearer');
     if (now) draw(now);
+  }
+
+  /** Whoever has that phone may be logged in there: all logins end, and this page begins anew. */
+  async function blockPhone(name: string, label: string): Promise<void> {
+    if (!(await frame.sure(words.blockPhoneAsk(label), words.block))) return;
+    if (await frame.ask('lost', { name })) frame.world.go('/wallet');
   }
 
   async function block(name: string, label: string): Promise<void> {

@@ -1,4 +1,5 @@
 // Method: what a collector reads over real HTTP.
+import { request } from 'node:http';
 import { expect, test } from 'vitest';
 import { createMetrics } from '../../../src/node/metrics.ts';
 
@@ -34,4 +35,21 @@ test('two programs in one process do not share their numbers', async () => {
   other.counter('n_total', 'n', []);
   expect(await one.text()).toContain('saytap_device_n_total 1');
   expect(await other.text()).toContain('saytap_device_n_total 0');
+});
+
+test.each([
+  ['127.0.0.1:9464', 200],
+  ['localhost', 200],
+  ['evil.example:9464', 403],
+  ['127.0.0.1.evil.example', 403],
+])('a page that has its own name lead to this machine reads nothing: %s', async (host, status) => {
+  const server = await createMetrics('device').serve(0);
+  const answered = await new Promise<number | undefined>((resolve, reject) => {
+    const options = { port: server.port, host: '127.0.0.1', path: '/metrics', headers: { host } };
+    request(options, (answer) => resolve(answer.resume().statusCode))
+      .on('error', reject)
+      .end();
+  });
+  expect(answered).toBe(status);
+  await server.close();
 });
