@@ -68,6 +68,8 @@ type ReceiptListener = (
 
 /** What every running device has. */
 type Running = Readonly<{
+  /** Of its key, as the root has signed it. */
+  statement: KeyStatement;
   outbox: Outbox;
   /** The damaged outbox in whose place this start has put a fresh one. */
   setAside: SetAside | undefined;
@@ -82,6 +84,8 @@ type Running = Readonly<{
   /** What was accepted offline and waits: count, sums, age; no names. */
   stored: () => Figures;
   updates: Updates;
+  /** Whether it can be put together anew unnoticed: nothing asked, nothing of money unanswered. */
+  isIdle: () => boolean;
   /** Waits a moment for what is under way, and tells what is not confirmed yet; then `stop`. */
   leave: () => Promise<void>;
   stop: () => Promise<void>;
@@ -294,6 +298,7 @@ export function startDevice(
   }
 
   const running: Running = {
+    statement,
     outbox,
     setAside,
     failed: Promise.race([failed, wiped]),
@@ -303,6 +308,8 @@ export function startDevice(
     ready: () => (isReady() ? Promise.resolve() : new Promise((done) => waiting.add(done))),
     stored: device.stored,
     updates,
+    isIdle: () =>
+      lines.every((line) => line.isIdle()) && outbox.open().every(({ kind }) => kind === 'mandate'),
     leave: async () => void (await Promise.all(lines.map((line) => line.leave()))),
     stop: async () => {
       isStopping = true;

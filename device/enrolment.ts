@@ -8,9 +8,9 @@
 import { X509Certificate, createPublicKey } from 'node:crypto';
 import { join } from 'node:path';
 import * as z from 'zod/mini';
-import { fromBase64url, fromHex, toHex, utf8 } from '../src/bytes.ts';
+import { bytesEqual, fromBase64url, fromHex, toHex, utf8 } from '../src/bytes.ts';
 import { type Realm, type Signer, identify, payloadOf } from '../src/cose.ts';
-import { OperatorError, PaymentError } from '../src/errors.ts';
+import { EXITS, OperatorError, PaymentError } from '../src/errors.ts';
 import { requireFolder } from '../src/files.ts';
 import { openKeyFile } from '../src/keyfile.ts';
 import { type VerifyKey, loadKey, publicKeyOf } from '../src/keys.ts';
@@ -21,7 +21,7 @@ import {
   ENROL_TIMEOUT_MS,
   PAIRING_BYTES,
 } from '../src/limits.ts';
-import { enrol as enrolKind } from '../src/objects/enrol.ts';
+import { type Enrol, enrol as enrolKind } from '../src/objects/enrol.ts';
 import { type KeyStatement, keyStatement } from '../src/objects/key.ts';
 import { open, seal } from '../src/objects/kind.ts';
 import { mandate as mandateKind } from '../src/objects/mandate.ts';
@@ -89,30 +89,92 @@ export async function enrolDevice(parts: EnrolmentParts, isAgain: boolean): Prom
 
 /**
  * Asks once for whatever has changed: certificate, statements, policies, mandates; the key that
- * signs is what authorises it, so an expired certificate is no obstacle. What came counts from the
- * next start on, the certificate from the next connection on. Resolves with whether anything came;
- * throws HttpFailure when nobody answers, `key` for an answer that does not hold.
+ * signs is what authorises it, so an expired certificate is no obstacle. What came counts when the
+ * device is next put together, the certificate from the next connection on. Resolves with
+ * undefined when nothing came, else with whether a running device has to be put together anew, and
+ * whether the statement of this key was renewed, which is when two thirds of its life are over.
+ * Throws HttpFailure when nobody answers, `key` for an answer that does not hold.
  */
-export async function contactBridge(parts: Omit<EnrolmentParts, 'tell'>): Promise<boolean> {
-  const { config, at, keys, files, clock } = parts;
+export async function contactBridge(
+  parts: Omit<EnrolmentParts, 'tell'>,
+): Promise<Readonly<{ isNews: boolean; isRenewed: boolean }> | undefined> {
+  const { config, keys } = parts;
   const signer = keys.current();
-  if (!signer) return false;
+  if (!signer) return undefined;
+  const enrol = enrolFor(parts, signer, config.device);
+  const answer = await ask(parts, await seal(enrolKind, enrol, realmOf(config), signer));
+  if (answer?.bundle === undefined) return undefined;
+  const text = new TextDecoder().decode(fromBase64url(answer.bundle));
+  const before = ownStatement(parts, signer);
+  const { statement, isNews } = takeBundle(parts, signer, text);
+  return { isNews, isRenewed: before?.nbf === statement.nbf && before.exp < statement.exp };
+}
+
+/** What a key that is to take the place of the one in use was answered. */
+export type SuccessorAnswer =
+  | Readonly<{ state: 'granted'; statement: KeyStatement }>
+  /** `waiting` for a person, who is told the code; `unsigned`: for the root. */
+  | Readonly<{ state: 'waiting' | 'unsigned'; code: string }>
+  | Readonly<{ state: 'refused'; reason: string }>
+  | Readonly<{ state: 'later' }>;
+
+/**
+ * Asks once with the Enrol of a successor, and lays out what it is given, as `contactBridge` does:
+ * nothing of that changes what the key in use may do. Throws as that does, and `key` for a
+ * statement under another name than `device`.
+ */
+export async function askForSuccessor(
+  parts: Pick<EnrolmentParts, 'config' | 'at' | 'files' | 'http'>,
+  successor: Signer,
+  envelope: Uint8Array,
+  device: string,
+): Promise<SuccessorAnswer> {
+  const answer = await ask(parts, envelope);
+  if (answer?.bundle !== undefined) {
+    const text = new TextDecoder().decode(fromBase64url(answer.bundle));
+    const { statement } = takeBundle(parts, successor, text, device);
+    return { state: 'granted', statement };
+  }
+  const { state, code = '', reason = '' } = answer ?? {};
+  if (state === 'refused') return { state, reason };
+  return state === 'waiting' || state === 'unsigned' ? { state, code } : { state: 'later' };
+}
+
+/**
+ * Tells the bridge that a key has nothing more to say; false when it is to be told again. A bridge
+ * that does not take it has answered too: it knows no such key, or one that nobody succeeded.
+ */
+export async function sayFarewell(
+  parts: Pick<EnrolmentParts, 'config' | 'at' | 'files' | 'http'>,
+  envelope: Uint8Array,
+): Promise<boolean> {
+  try {
+    return (await ask(parts, envelope, '/v1/retire')) !== undefined;
+  } catch (error) {
+    if (error instanceof OperatorError && error.exit === EXITS.failed) return true;
+    throw error;
+  }
+}
+
+/** The Enrol of a key in use or to be used, as it stands before anybody has signed it. */
+export function enrolFor(
+  { config, at, files, clock }: Pick<EnrolmentParts, 'config' | 'at' | 'files' | 'clock'>,
+  signer: Signer,
+  device: string,
+) {
   const tls = openKeyFile(files, join(at(config.folder), TLS_KEY), 'ES256');
-  const enrol = {
+  return {
     iat: Math.floor(clock.nowMs() / 1000),
     key: signer.key.public,
     role: roleOf(config),
-    device: config.device,
+    device,
     tls: publicKeyOf(createPublicKey(tls)),
-  };
-  const answer = await ask(parts, await seal(enrolKind, enrol, realmOf(config), signer));
-  if (answer?.bundle === undefined) return false;
-  const text = new TextDecoder().decode(fromBase64url(answer.bundle));
-  const bundle = parseBundle(text);
-  // Its MAC is not looked at: the root is pinned by now, and the code is forgotten.
-  requireBundle(parts, { signer, code: NO_CODE }, { text, bundle, mac: undefined });
-  layOut(parts, bundle);
-  return true;
+  } satisfies Enrol;
+}
+
+/** Whether an enrolment has begun that is not over: the next key is its own. */
+export function isEnrolling(place: Pick<EnrolmentParts, 'config' | 'at' | 'files'>): boolean {
+  return readKept(place) !== undefined;
 }
 
 /** Lays out what was granted before a power cut, if it was. Idempotent. */
@@ -177,7 +239,8 @@ const bundleText = z.object({
 type Bundle = z.infer<typeof bundleText>;
 
 const answerText = z.object({
-  state: z.optional(z.enum(['waiting', 'unsigned', 'granted', 'refused'])),
+  state: z.optional(z.enum(['waiting', 'unsigned', 'granted', 'refused', 'retired'])),
+  code: z.optional(z.string()),
   reason: z.optional(z.string()),
   error: z.optional(z.string()),
   bundle: z.optional(base64url),
@@ -191,7 +254,7 @@ type Granted = Readonly<{ text: string; bundle: Bundle; mac: Uint8Array | undefi
 
 /** The Enrol that was begun, or a new one; on disk before anybody sees it. */
 async function begin(parts: EnrolmentParts, isAgain: boolean): Promise<Asking> {
-  const { config, at, keys, files, random, clock } = parts;
+  const { config, keys, random } = parts;
   const kept = readKept(parts);
   const signers = [keys.next(), ...(isAgain ? [] : [keys.current()])];
   if (kept?.state === 'asking') {
@@ -201,16 +264,9 @@ async function begin(parts: EnrolmentParts, isAgain: boolean): Promise<Asking> {
     if (signer) return { signer, code: fromHex(kept.code), envelope };
   }
   const signer = signers.find((one) => one !== undefined) ?? (await keys.prepare());
-  const tls = openKeyFile(files, join(at(config.folder), TLS_KEY), 'ES256');
   const code = random(PAIRING_BYTES);
-  const enrol = {
-    iat: Math.floor(clock.nowMs() / 1000),
-    key: signer.key.public,
-    role: roleOf(config),
-    device: config.device,
-    mac: enrolMac({ code, thumbprint: signer.key.thumbprint }),
-    tls: publicKeyOf(createPublicKey(tls)),
-  };
+  const mac = enrolMac({ code, thumbprint: signer.key.thumbprint });
+  const enrol = { ...enrolFor(parts, signer, config.device), mac };
   const envelope = await seal(enrolKind, enrol, realmOf(config), signer);
   keep(parts, { state: 'asking', code: toHex(code), envelope: toHex(envelope) });
   return { signer, code, envelope };
@@ -252,6 +308,7 @@ async function fetchBundle(parts: EnrolmentParts, asking: Asking): Promise<Grant
 async function ask(
   { config, at, files, http }: Pick<EnrolmentParts, 'config' | 'at' | 'files' | 'http'>,
   envelope: Uint8Array,
+  path = '/v1/enrol',
 ): Promise<z.infer<typeof answerText> | undefined> {
   const { url, ca } = requireEnrol(config);
   const trusted = ca === undefined ? undefined : files.read(at(ca));
@@ -260,7 +317,7 @@ async function ask(
     throw new OperatorError('config', what);
   }
   const { status, body } = await http({
-    ...{ method: 'POST', url: `${url}/v1/enrol`, headers: {}, body: envelope },
+    ...{ method: 'POST', url: `${url}${path}`, headers: {}, body: envelope },
     ...{ timeoutMs: ENROL_TIMEOUT_MS, answerBytesMax: ENROL_ANSWER_BYTES_MAX },
     ...(trusted && { ca: new TextDecoder().decode(trusted) }),
   });
@@ -284,6 +341,26 @@ function giveUp({ config, at, files }: EnrolmentParts, reason: string): never {
     'failed',
     isOver ? enrolPhrases.over(language) : enrolPhrases.refused(language),
   );
+}
+
+/** What came without a code: the root is pinned by now, so no MAC has to be looked at. */
+function takeBundle(
+  parts: Pick<EnrolmentParts, 'config' | 'at' | 'files'>,
+  signer: Signer,
+  text: string,
+  device?: string,
+): Readonly<{ statement: KeyStatement; isNews: boolean }> {
+  const bundle = parseBundle(text);
+  const granted = { text, bundle, mac: undefined };
+  const { statement } = requireBundle(parts, { signer, code: NO_CODE }, granted);
+  if (device !== undefined && statement.device !== device) {
+    throw new OperatorError(
+      'key',
+      `the next key was approved as ${statement.device}, and this device is ${device}: ` +
+        'it goes on with the key that it has',
+    );
+  }
+  return { statement, isNews: layOut(parts, bundle) };
 }
 
 /** Checks everything that was given, before anything of it counts. Throws OperatorError `key`. */
@@ -355,14 +432,23 @@ function requireCertificate(
   if (!isSound) throw new PaymentError('bad_signature', 'the certificate is not for this device');
 }
 
-/** Writes what a bundle brought to where the configuration looks for it; each file atomically. */
+/**
+ * Writes what a bundle brought to where the configuration looks for it; each file atomically, and
+ * only what is not there already. Returns whether anything is new that a running device has read.
+ */
 function layOut(
   { config, at, files }: Pick<EnrolmentParts, 'config' | 'at' | 'files'>,
   bundle: Bundle,
-): void {
+): boolean {
   const realm = realmOf(config);
   const folder = at(config.folder);
-  const put = (path: string, bytes: Uint8Array) => files.replace(path, bytes, 0o644);
+  let isNews = false;
+  function put(path: string, bytes: Uint8Array): void {
+    const before = files.read(path);
+    if (before && bytesEqual(before, bytes)) return;
+    files.replace(path, bytes, 0o644);
+    isNews = true;
+  }
   for (const path of [config.statements, config.policy, config.mandates]) {
     if (path !== undefined) requireFolder(files, at(path));
   }
@@ -388,17 +474,19 @@ function layOut(
   }
   if (bundle.ca !== undefined) put(join(folder, TLS_CA), utf8(bundle.ca));
   if (bundle.certificate !== undefined) {
-    put(join(folder, TLS_CERTIFICATE), utf8(bundle.certificate));
+    // Another one each time; the next connection reads it.
+    files.replace(join(folder, TLS_CERTIFICATE), utf8(bundle.certificate), 0o644);
   }
   put(join(folder, BROKER), utf8(`${bundle.mqtt}\n`));
   // Last, and once: with the root in its place the device is enrolled.
   if (!files.read(at(config.root)))
     put(at(config.root), utf8(publicPem(readPublicPem(bundle.root))));
+  return isNews;
 }
 
 /** What the root says of this key, when it is here. */
-function ownStatement(
-  { config, at, files }: EnrolmentParts,
+export function ownStatement(
+  { config, at, files }: Pick<EnrolmentParts, 'config' | 'at' | 'files'>,
   signer: Signer | undefined,
 ): KeyStatement | undefined {
   if (!signer) return undefined;
@@ -436,7 +524,8 @@ function parseJson(bytes: Uint8Array): unknown {
   }
 }
 
-function requireEnrol({ enrol }: DeviceConfig): NonNullable<DeviceConfig['enrol']> {
+/** Where its bridge is. Throws OperatorError `config` where none is named. */
+export function requireEnrol({ enrol }: DeviceConfig): NonNullable<DeviceConfig['enrol']> {
   if (enrol) return enrol;
   throw new OperatorError(
     'config',

@@ -30,6 +30,7 @@ import { seal } from '../src/objects/kind.ts';
 import { type Query, query as queryKind } from '../src/objects/query.ts';
 import { type Receipt, isFinal, receipt as receiptKind } from '../src/objects/receipt.ts';
 import { tick as tickKind } from '../src/objects/tick.ts';
+import { within } from '../src/patience.ts';
 import type {
   Clock,
   Connect,
@@ -75,6 +76,11 @@ export type DeviceLink = Readonly<{
    */
   send: (entry: Outgoing) => void;
   state: () => 'down' | 'waiting' | 'ready';
+  /**
+   * Whether the bridge answers a question that another key of this device signs, over this very
+   * connection. Rejects with what that key throws when it does not sign.
+   */
+  prove: (signer: Signer) => Promise<boolean>;
   close: () => Promise<void>;
 }>;
 
@@ -155,6 +161,8 @@ export function createDeviceLink(parts: LinkParts, events: LinkEvents): DeviceLi
   let behind: { id: string | undefined; dueMs: number } | undefined;
   /** Why the key does not sign, as long as it does not: an operator is told each reason once. */
   let keyTrouble: string | undefined;
+  /** The key that is being proved, and what its answer must echo. */
+  let proving: { key: string; echo: Uint8Array; done: () => void } | undefined;
   let cancelPump: () => void = () => {};
   let cancelAsk: () => void = () => {};
   let cancelPresence: () => void = () => {};
@@ -384,6 +392,9 @@ export function createDeviceLink(parts: LinkParts, events: LinkEvents): DeviceLi
     let isBehind = false;
     if (!isAddressed) {
       time.hear(value);
+    } else if (proving && value.audience === proving.key && value.echo) {
+      if (bytesEqual(value.echo, proving.echo)) proving.done();
+      return;
     } else if (value.audience === parts.signer.key.name && value.lease && !value.echo) {
       outbox.hearLease(value);
     } else if (value.audience === parts.signer.key.name && value.echo && asked) {
@@ -481,6 +492,19 @@ export function createDeviceLink(parts: LinkParts, events: LinkEvents): DeviceLi
       pump();
     },
     state,
+    async prove(signer) {
+      const echo = parts.random(16);
+      const question = { question: 'boot', echo } as const;
+      const envelope = await seal(queryKind, question, realm, signer);
+      if (state() !== 'ready') return false;
+      const answered = new Promise<true>((done) => {
+        proving = { key: signer.key.name, echo, done: () => done(true) };
+      });
+      link.publish(upTopic(device, 'query'), envelope, 1);
+      const isProved = await within(timers, TICK_ANSWER_MS, answered);
+      proving = undefined;
+      return isProved === true;
+    },
     async close() {
       isClosed = true;
       cancelPump();

@@ -1,12 +1,20 @@
 /** A device as a program: the real ports, a prompt, and what a person types into it. */
 import { dirname, join, resolve } from 'node:path';
 import { createInterface } from 'node:readline';
+import { toHex } from '../src/bytes.ts';
 import { parseConfig, settingsOf } from '../src/config.ts';
 import { collect, namesIn } from '../src/diag.ts';
 import { type Finding, examine } from '../src/doctor.ts';
 import { OperatorError } from '../src/errors.ts';
 import { requireBytes, requirePlace, requireText } from '../src/files.ts';
-import { CONTACT_MS, CONTACT_WAIT_MS, UPDATE_ASK_MS } from '../src/limits.ts';
+import { thumbprint } from '../src/keys.ts';
+import {
+  CONTACT_MS,
+  CONTACT_WAIT_MS,
+  SUCCESSION_MS,
+  SUCCESSION_SOON_MS,
+  UPDATE_ASK_MS,
+} from '../src/limits.ts';
 import { archive } from '../src/node/archive.ts';
 import { gzip } from '../src/node/compress.ts';
 import { createHttp } from '../src/node/http.ts';
@@ -22,6 +30,7 @@ import { surroundings } from '../src/node/surroundings.ts';
 import { nextUnseen } from '../src/node/terminal.ts';
 import { codeWasm } from '../src/node/wasm.ts';
 import { within } from '../src/patience.ts';
+import type { Log } from '../src/platform.ts';
 import { countsOf } from './checks.ts';
 import { type RunningGlasses, type RunningKiosk, startDevice } from './compose.ts';
 import { type DeviceConfig, deviceConfig, deviceSettings } from './config.ts';
@@ -30,12 +39,19 @@ import { brokerOf, contactBridge, enrolDevice, settleEnrolment } from './enrolme
 import { openKeyStore } from './keys/choice.ts';
 import { measureDevice } from './metrics.ts';
 import { createOutbox, isReadable } from './outbox.ts';
-import { clerkPhrases } from './phrases.ts';
+import { clerkPhrases, enrolPhrases } from './phrases.ts';
 import { PIN_FILE, type Pin, createPin, pinFault } from './pin.ts';
 import { serve, wear } from './prompt.ts';
 import type { Surface } from './runtime.ts';
 import { OUTBOX_FILE } from './salvage.ts';
 import { codeLines, makeCode } from './surface/code.ts';
+import {
+  type Progress,
+  type Succession,
+  createSuccession,
+  settleSuccession,
+  wantSuccession,
+} from './succession.ts';
 import { createTerminalSurface } from './surface/terminal.ts';
 import { finishWipe } from './wipe.ts';
 
@@ -135,35 +151,54 @@ export async function main(configFile: string, write: (line: string) => void): P
   const surface = createTerminalSurface(write, { name: config.device, isColoured });
   const at = (path: string) => resolve(dirname(configFile), path);
   await finishWipe({ config, at, files }, () => openKeyStore(config, at, keyPorts));
-  await settleEnrolment({
-    ...{ config, at, files },
-    keys: () => openKeyStore(config, at, keyPorts),
-  });
-  const contact = config.enrol && startContact(config, at);
+  const keys = () => openKeyStore(config, at, keyPorts);
+  await settleEnrolment({ config, at, files, keys });
+  await settleSuccession({ config, at, files, keys });
+  const log = createLog(config.log, 'device');
+  const contact = config.enrol && startContact(config, at, log);
   // What changed while it was off counts from now on, if the bridge is there at once.
   await within(timers, CONTACT_WAIT_MS, contact?.first ?? Promise.resolve());
-  const running = startDevice(
-    config,
-    at,
-    {
-      clock,
-      timers,
-      random,
-      files,
-      credentials,
-      archive,
-      loadTokens,
-      connect: connectLink,
-      openDatabase,
-      codeWasm,
-      log: createLog(config.log, 'device'),
-      machine: machine(),
-    },
-    surface,
-    createTerminalSurface(write, { name: 'staff', isColoured }).say,
-  );
+
+  const staff = createTerminalSurface(write, { name: 'staff', isColoured }).say;
+  const ports = { ...devicePorts, log, machine: machine() };
   const metrics = createMetrics('device');
-  measureDevice(metrics, running, running.time, clock);
+  const measure = measureDevice(metrics, () => running, clock);
+  const ended = Promise.withResolvers<OperatorError>();
+  function start(): AnyDevice {
+    const started = startDevice(config, at, ports, surface, staff);
+    void started.failed.then(ended.resolve);
+    measure(started);
+    return started;
+  }
+  let running = start();
+  /** Awaited by whoever wants to use it: for a moment there may be none. */
+  let composed = Promise.resolve(running);
+
+  /** Its parts are put together anew: under the next key, or with what contact has brought. */
+  async function exchange(): Promise<AnyDevice> {
+    await running.stop();
+    await settleSuccession({ config, at, files, keys });
+    running = start();
+    log('info', 'put together anew', { key: toHex(thumbprint(running.statement.key)) });
+    return running;
+  }
+  const succession = contact && {
+    ...createSuccession({ config, at, files, keys, http: contact.http, clock, log }),
+    isNews: contact.isNews,
+  };
+  const renewals =
+    succession &&
+    startRenewals(log, succession, {
+      running: () => running,
+      async exchange() {
+        composed = exchange();
+        await composed.catch((error: unknown) => {
+          if (!(error instanceof OperatorError)) throw error;
+          ended.resolve(error);
+        });
+      },
+    });
+
   const scrape = config.metrics && (await metrics.serve(config.metrics.port));
   const broker = brokerOf(config, at, files).url;
   write(`${config.device} (${config.profile}, ${config.environment}) on ${broker}`);
@@ -174,12 +209,15 @@ export async function main(configFile: string, write: (line: string) => void): P
   const supervisor = findSupervisor();
   supervisor.ready(() => isReadable(running.outbox));
   let failure: OperatorError | undefined;
-  const failed = running.failed.then((error) => void (failure = error));
-  if (config.prompt) await converse(config, at(config.folder), running, surface, write);
-  else await Promise.race([untilTold(), failed]);
+  const failed = ended.promise.then((error) => void (failure = error));
+  if (config.prompt) {
+    const use = () => composed;
+    await converse(config, at(config.folder), { use, failed }, surface, write);
+  } else await Promise.race([untilTold(), failed]);
   supervisor.stopping();
   // Nothing can be kept any more; what is open is told at the next start.
   if (failure) throw failure;
+  await renewals?.stop();
   await own.close();
   await running.leave();
   await running.stop();
@@ -187,23 +225,48 @@ export async function main(configFile: string, write: (line: string) => void): P
   await scrape?.close();
 }
 
+/**
+ * Notes that a device is to have a new key. It gets it while it runs: the running program looks
+ * within a minute, one that does not run looks when it is started.
+ */
+export function renew(configFile: string, write: (line: string) => void): void {
+  const config = parseConfig(deviceConfig, requireText(files, configFile), configFile);
+  const at = (path: string) => resolve(dirname(configFile), path);
+  const keys = () => openKeyStore(config, at, keyPorts);
+  const isNew = wantSuccession({ config, at, files, keys }, true);
+  const { language } = config;
+  write(isNew ? enrolPhrases.renewing(language) : enrolPhrases.renewingAlready(language));
+}
+
+type AnyDevice = RunningGlasses | RunningKiosk;
+
 /** Asks the bridge for what has changed, now and then; a bridge that is away is asked again. */
-function startContact(config: DeviceConfig, at: (path: string) => string) {
-  const log = createLog(config.log, 'device');
+function startContact(config: DeviceConfig, at: (path: string) => string, log: Log) {
   const { http, close } = createHttp();
   let cancel = () => {};
+  let hasNews = false;
   async function ask(): Promise<void> {
     cancel = timers.after(CONTACT_MS, () => void ask());
     try {
       const keys = openKeyStore(config, at, keyPorts);
-      await contactBridge({ config, at, keys, files, random, clock, timers, http });
+      const parts = { config, at, keys, files, random, clock, timers, http };
+      const answer = await contactBridge(parts);
+      if (answer?.isNews) hasNews = true;
+      if (answer?.isRenewed) wantSuccession({ config, at, files, keys: () => keys }, false);
     } catch (error) {
       if (!(error instanceof Error)) throw error;
       log('warn', 'nothing new from the bridge', { why: error.message });
     }
   }
   return {
+    http,
     first: ask(),
+    /** Whether there is something that a running device has not read; asked for once. */
+    isNews() {
+      const was = hasNews;
+      hasNews = false;
+      return was;
+    },
     stop() {
       cancel();
       close();
@@ -211,8 +274,58 @@ function startContact(config: DeviceConfig, at: (path: string) => string) {
   };
 }
 
+/** Takes a new key when it is time, and what contact has brought: when nothing is open. */
+function startRenewals(
+  log: Log,
+  { step, isNews }: Succession & Readonly<{ isNews: () => boolean }>,
+  device: Readonly<{ running: () => AnyDevice; exchange: () => Promise<void> }>,
+) {
+  let cancel = () => {};
+  let isStopped = false;
+  let isStale = false;
+  // What contact brought before the device was put together is no news to it.
+  isNews();
+  async function look(): Promise<void> {
+    let progress: Progress = 'rest';
+    try {
+      progress = await step(device.running());
+    } catch (error) {
+      if (!(error instanceof Error)) throw error;
+      log('warn', 'no next key yet', { why: error.message });
+    }
+    isStale = isNews() || isStale;
+    if (!isStopped && (isStale || progress === 'proved') && device.running().isIdle()) {
+      isStale = false;
+      await device.exchange();
+      progress = 'soon';
+    }
+    if (isStopped) return;
+    cancel = timers.after(progress === 'rest' ? SUCCESSION_MS : SUCCESSION_SOON_MS, begin);
+  }
+  let looking = Promise.resolve();
+  const begin = () => void (looking = look());
+  // Its first word from the bridge tells the time, by which everything is judged.
+  void device
+    .running()
+    .ready()
+    .then(() => {
+      if (!isStopped) begin();
+    });
+  return {
+    async stop() {
+      isStopped = true;
+      cancel();
+      await looking;
+    },
+  };
+}
+
 const keyPorts = Object.freeze({ files, random, credentials, loadTokens });
 
+const devicePorts = Object.freeze({
+  ...keyPorts,
+  ...{ clock, timers, archive, connect: connectLink, openDatabase, codeWasm },
+});
 /** What somebody needs who helps with the device of a configuration. Throws OperatorError. */
 export async function diagnose(
   configFile: string,
@@ -263,7 +376,7 @@ function untilTold(): Promise<void> {
 async function converse(
   config: DeviceConfig,
   folder: string,
-  running: RunningGlasses | RunningKiosk,
+  { use, failed }: Readonly<{ use: () => Promise<AnyDevice>; failed: Promise<void> }>,
   surface: Surface,
   write: (line: string) => void,
 ): Promise<void> {
@@ -272,7 +385,7 @@ async function converse(
   const lines = input[Symbol.asyncIterator]();
   process.once('SIGTERM', () => input.close());
   process.once('SIGINT', () => input.close());
-  if (running.kind === 'glasses') {
+  if (config.profile === 'glasses') {
     write(
       'type what the wearer says, like “cancel”; an empty line is a tap on the temple; ' +
         '"look FILE.png"; "pin" asks for the PIN unseen; "off" and "on" take it off and put it ' +
@@ -283,25 +396,19 @@ async function converse(
     write(`${clerkPhrases.help(language)} ${clerkPhrases.emptyLine(language)} "quit"`);
   }
   const secret = () => nextUnseen(lines);
-  const take =
-    running.kind === 'glasses'
-      ? (line: string) => wear({ device: running.device, surface, files, secret }, line)
-      : (line: string) =>
-          serve(
-            {
-              terminal: running.terminal,
-              device: running.device,
-              surface,
-              files,
-              folder,
-              language: config.language,
-            },
-            line,
-          );
+  async function take(line: string): Promise<void> {
+    const running = await use();
+    if (running.kind === 'glasses') {
+      return wear({ device: running.device, surface, files, secret }, line);
+    }
+    const { terminal, device } = running;
+    const { language } = config;
+    return serve({ terminal, device, surface, files, folder, language }, line);
+  }
   // Every line at once, also while the service is away: what is asked now is answered now, and a
   // confirmation never waits for a question that is not there yet.
   let hasFailed = false;
-  void running.failed.then(() => {
+  void failed.then(() => {
     hasFailed = true;
     input.close();
   });

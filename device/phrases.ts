@@ -536,6 +536,22 @@ export const enrolPhrases = {
       ],
       language,
     ),
+  renewing: (language: Language) =>
+    pick(
+      [
+        'It gets a new key while it runs: within a minute, or when it is started.',
+        '设备将在运行时更换密钥：一分钟内，或下次启动时。',
+      ],
+      language,
+    ),
+  renewingAlready: (language: Language) =>
+    pick(
+      [
+        'A new key is under way already: leave the device running.',
+        '新密钥已在更换中，请保持设备运行。',
+      ],
+      language,
+    ),
 };
 
 export const clerkPhrases = {

@@ -95,6 +95,8 @@ export type Device = Readonly<{
    * takes it back. False while somebody is paying: then nothing has changed.
    */
   bill: (amount: Money | undefined) => boolean;
+  /** Nothing is asked, entered or under way: nobody would notice if it were put together anew. */
+  isIdle: () => boolean;
   /** What was accepted offline and waits: for staff, presence and metrics; without names. */
   stored: () => Figures;
   /** Called by the link for every verified receipt. */
@@ -770,6 +772,13 @@ export function createDevice(parts: Parts): Device {
       if (atWork) return false;
       billed = amount && { amount, untilMs: clock.monotonicMs() + BILL_MS };
       return true;
+    },
+    isIdle() {
+      const nowMs = clock.monotonicMs();
+      const isFuture = (one: Readonly<{ untilMs: number }> | undefined) =>
+        one !== undefined && nowMs <= one.untilMs;
+      // Put together anew it would take itself for worn.
+      return isWorn && !atWork && ![asked, kept, billed].some(isFuture);
     },
     stored,
     hear(id, receipt) {

@@ -90,6 +90,8 @@ export type Terminal = Readonly<{
    * not confirmed yet. An open question is not waited for.
    */
   leave: () => Promise<void>;
+  /** Nothing is asked or under way. */
+  isIdle: () => boolean;
 }>;
 
 /** What a clerk asked for, as it is shown, and named afterwards. */
@@ -403,6 +405,7 @@ export function createTerminal(
       isSuspended = true;
       surface.say(sentence, 'bad');
     },
+    isIdle: () => !atWork,
     async leave() {
       if (atWork && !question.isOpen()) await within(timers, LEAVE_MS, atWork);
       const isOpen = outbox

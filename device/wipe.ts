@@ -40,7 +40,7 @@ export async function finishWipe(place: Place, keys: () => KeyStore): Promise<vo
 
 const RECEIVED = [
   ...['tls.key.pem', 'tls.certificate.pem', 'tls.ca.pem'],
-  ...['broker.url', 'enrolment.json'],
+  ...['broker.url', 'enrolment.json', 'succession.json'],
 ];
 
 function markOf({ config, at }: Place): string {

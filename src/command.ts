@@ -118,6 +118,8 @@ export type Programs = Readonly<{
       transcriptOf: (configFile: string, payment: string) => string;
       /** Waits until the device may be updated; false when it may not within these ms. */
       mayUpdate: (configFile: string, waitMs: number) => Promise<boolean>;
+      /** Notes that the device is to have a new key, which it gets while it runs. */
+      renew: (configFile: string, write: Write) => void;
     }>;
   risk: Program;
   ledger: Program &

@@ -82,6 +82,12 @@ export const ENROL_ANSWER_BYTES_MAX = 1024 * 1024;
 /** How often a device asks for what has changed, and how long its start waits for the answer. */
 export const CONTACT_MS = 3_600_000;
 export const CONTACT_WAIT_MS = 3_000;
+/** How often a device looks whether its succession goes on, when that waits for somebody else. */
+export const SUCCESSION_MS = 60_000;
+/** And while it waits for a bridge that is there. */
+export const SUCCESSION_SOON_MS = 2_000;
+/** A new terminal key signs this long after its statement was made: devices have it by then. */
+export const TERMINAL_OVERLAP_S = 86_400;
 /** How often a server looks for a newer certificate of its own. */
 export const CERTIFY_MS = 24 * 3_600_000;
 /** A new bridge key signs this long after its statement was made: devices have it by then. */

@@ -11,6 +11,7 @@ import { startBridge } from '../broker/main.ts';
 import { STORY } from '../simulator/install.ts';
 import { openKeyFile } from '../src/keyfile.ts';
 import { clock, files, random } from '../src/node/platform.ts';
+import { openDatabase } from '../src/node/sqlite.ts';
 import { mandate as mandateKind } from '../src/objects/mandate.ts';
 import { open, seal } from '../src/objects/kind.ts';
 import { nodeSigner } from '../src/signer.ts';
@@ -100,10 +101,11 @@ test('from nothing to the first payment, killed and cut off, and to the end', as
     }),
   );
   let bridge = await startBridge(at('bridge.yaml'), () => {});
+  let isStopped = false;
   const children: ChildProcessWithoutNullStreams[] = [];
   onTestFinished(async () => {
     for (const child of children) child.kill('SIGKILL');
-    await bridge.stop();
+    if (!isStopped) await bridge.stop();
     await broker.kill();
     await site.close();
   });
@@ -159,31 +161,97 @@ test('from nothing to the first payment, killed and cut off, and to the end', as
 
   const device = start('device', '--config', at('new.yaml'));
   await expect.poll(() => device.said.text, PATIENCE).toMatch(/ready to pay|glasses-9/);
-  await expect
-    .poll(
-      async () => {
-        device.child.stdin.write('pay 5 yuan to Luckin Coffee\n');
-        await new Promise((done) => setTimeout(done, 1_500));
-        device.child.stdin.write('\n');
-        await new Promise((done) => setTimeout(done, 500));
-        return device.said.text;
-      },
-      { timeout: 60_000, interval: 1_000 },
-    )
-    .toContain('Paid 5.00 yuan to Luckin Coffee');
+  await payWith(device);
   const seconds = (performance.now() - begun) / 1000;
   console.log(`from nothing to the first payment: ${seconds.toFixed(1)} s`);
   expect(await site.paid()).toBeGreaterThanOrEqual(5_00n);
 
+  // It gets a new key in the middle of a run: the old one pays until the new one does.
+  const keyNow = () => nodeSigner(openKeyFile(files, at('new/device.key.pem'), 'ES256')).key.name;
+  const succeeded = await renew(device, []);
+  const second = keyNow();
+  expect(second).not.toBe(key.name);
+  await payWith(succeeded);
+  // And another one, killed again and again; the moments of the change are within few seconds.
+  const renewed = await renew(succeeded, [900, 1_800, 3_000]);
+  const third = keyNow();
+  expect([key.name, second]).not.toContain(third);
+  await payWith(renewed);
+
   // Lost: it counts no more at once, and at its next contact it forgets everything.
   const who = ['--by', 'mei', '--why', 'lost', '--yes'];
   await command('device', 'revoke', 'glasses-9', '--config', at('bridge.yaml'), ...who);
-  device.child.kill('SIGKILL');
-  await device.ended;
+  renewed.child.kill('SIGKILL');
+  await renewed.ended;
   const found = start('device', '--config', at('new.yaml'));
   expect(await found.ended, found.said.text).toBe(6);
   expect(found.said.text).toContain('This device was unpaired');
   for (const name of ['device.key.pem', 'tls.key.pem', 'root.pub.pem', 'broker.url']) {
     expect(existsSync(at(join('new', name))), name).toBe(false);
   }
-}, 180_000);
+  await bridge.stop();
+  isStopped = true;
+  const keys = keysAt(at('bridge/bridge.db'));
+  for (const [i, name] of [key.name, second, third].entries()) {
+    expect(keys.get(name)).toMatchObject({ retired: i < 2 ? 1n : 0n, reused: 0n });
+    expect(keys.get(name)!.runs).toBeGreaterThan(0n);
+  }
+
+  /** Says it and confirms, until it is paid. */
+  async function payWith({ child, said }: ReturnType<typeof run>): Promise<void> {
+    const from = said.text.length;
+    const attempt = async () => {
+      child.stdin.write('pay 5 yuan to Luckin Coffee\n');
+      await new Promise((done) => setTimeout(done, 1_500));
+      child.stdin.write('\n');
+      await new Promise((done) => setTimeout(done, 500));
+      return said.text.slice(from);
+    };
+    await expect
+      .poll(attempt, { timeout: 60_000, interval: 1_000 })
+      .toContain('Paid 5.00 yuan to Luckin Coffee');
+  }
+
+  async function renew(first: ReturnType<typeof run>, kills: readonly number[]) {
+    let running = first;
+    async function again(): Promise<void> {
+      running.child.kill('SIGKILL');
+      await running.ended;
+      running = start('device', '--config', at('new.yaml'));
+    }
+    expect(await command('device', 'renew', at('new.yaml'))).toContain('It gets a new key');
+    await again();
+    await expect.poll(() => running.said.text, PATIENCE).toContain('waits for the root to sign');
+    expect(await command('device', 'renew', at('new.yaml'))).toContain('under way already');
+    if (kills.length === 0) await payWith(running);
+    const asked = /approve\W+([0-9A-Z]{5}-[0-9A-Z]{5})/.exec(running.said.text)![1]!;
+    const sign = ['--config', at('bridge.yaml'), '--yes', '--root', at('root.key.pem')];
+    expect(await command('device', 'approve', asked, ...sign)).toContain('it is enrolled');
+    for (const ms of kills) {
+      await again();
+      await new Promise((done) => setTimeout(done, ms));
+    }
+    await again();
+    await expect.poll(() => existsSync(at('new/succession.json')), PATIENCE).toBe(false);
+    return running;
+  }
+}, 240_000);
+
+/** What the bridge has of each key: whether it is retired, and its payments. */
+function keysAt(path: string) {
+  const database = openDatabase(path);
+  const rows = database
+    .prepare(
+      `SELECT name, retired, (SELECT count(*) FROM runs WHERE key = name) AS runs,
+         (SELECT count(*) - count(DISTINCT counter) FROM runs WHERE key = name) AS reused
+       FROM identities`,
+    )
+    .all();
+  database.close();
+  return new Map(
+    rows.map(({ name, retired, runs, reused }) => [
+      name as string,
+      { retired: retired as bigint, runs: runs as bigint, reused: reused as bigint },
+    ]),
+  );
+}

@@ -27,6 +27,25 @@ const enrol = defineCommand({
   },
 });
 
+const renew = defineCommand({
+  summary: 'on the device: it gets a new key while it runs, and keeps its name and mandates',
+  about:
+    'It does so by itself when two thirds of the life of its Key statement are over. The old key ' +
+    'pays until the new one is proved. Mandates are passed on twice; the third time the wallet ' +
+    'grants anew, for a chain has three links.',
+  inputs: [
+    {
+      value: 'CONFIG',
+      says: 'the configuration of the device',
+      needs: "the device's configuration",
+    },
+  ],
+  examples: ['device renew kiosk.yaml'],
+  async run({ inputs }, { program, write }) {
+    (await program('device')).renew(inputs[0]!, write);
+  },
+});
+
 const idle = defineCommand({
   summary: 'exit code 0 when the device may be updated now, 1 when not',
   about:
@@ -58,7 +77,7 @@ export const command = programCommand('device', {
     'device list --config /tmp/demo/bridge.yaml',
   ],
   commands: {
-    ...{ enrol, idle, pin, transcript },
+    ...{ enrol, renew, idle, pin, transcript },
     ...((typeof SAYTAP_SIDE === 'undefined' || SAYTAP_SIDE === 'bridge') && atBridge),
   },
 });

@@ -260,7 +260,7 @@ test('at contact it gets what has changed, without a code, and takes no other ro
     asked.push(enrolKind.decode(payloadOf(envelope)));
     return granting()(envelope);
   });
-  expect(await contactBridge(later.parts)).toBe(true);
+  expect(await contactBridge(later.parts)).toMatchObject({ isRenewed: false });
   expect(asked[0]!.mac ?? asked[0]!.endorsement).toBeUndefined();
   expect(text('tls.certificate.pem')).not.toBe(before);
 
@@ -269,5 +269,17 @@ test('at contact it gets what has changed, without a code, and takes no other ro
   const refused = device(() =>
     Promise.resolve(reply(403, { state: 'refused', reason: 'revoked' })),
   );
-  expect(await contactBridge(refused.parts)).toBe(false);
+  expect(await contactBridge(refused.parts)).toBeUndefined();
+});
+
+test('at contact it sees that its statement was renewed, and whether anything is new', async () => {
+  const nbf = Math.floor(clock.nowMs() / 1000) - 100;
+  const stated = (from: number, exp: number) => granting({ statement: { nbf: from, exp } });
+  const first = device(stated(nbf, nbf + 1_000));
+  await first.enrol();
+  const contact = (from: number, exp: number) => contactBridge(device(stated(from, exp)).parts);
+  expect(await contact(nbf, nbf + 1_500)).toEqual({ isNews: true, isRenewed: true });
+  expect(await contact(nbf, nbf + 1_500)).toMatchObject({ isRenewed: false });
+  // A person has approved it anew: that is another life.
+  expect(await contact(nbf + 50, nbf + 2_000)).toMatchObject({ isRenewed: false });
 });

@@ -847,3 +847,32 @@ describe('leases', () => {
     expect(boots()).toBe(2);
   });
 });
+
+test('another key is proved only by a tick for it that echoes this very question', async () => {
+  const stage = await readyStage();
+  const asked = () => stage.wire.sent('query').length;
+  const before = asked();
+  const proved = stage.link.prove(till);
+  await settle();
+  expect(asked()).toBe(before + 1);
+  const { payload } = stage.wire.sent('query').at(-1)!;
+  const { value } = open(queryKind, payload, REALM, () => till.key);
+  expect(value.question).toBe('boot');
+  const iat = Math.floor(stage.time.clock.nowMs() / 1000);
+  const answer = { iat, counter: 0, audience: till.key.name };
+  // Of another question, for another key, and by nobody of the bridge: none is the answer.
+  await stage.tick({ ...answer, echo: new Uint8Array(16) });
+  await stage.tick({ ...answer, audience: wearer.key.name, echo: value.echo! });
+  await stage.tick({ ...answer, echo: value.echo! }, stranger);
+  let isOver = false;
+  void proved.then(() => (isOver = true));
+  await settle();
+  expect(isOver).toBe(false);
+  await stage.tick({ ...answer, echo: value.echo! });
+  expect(await proved).toBe(true);
+
+  const unanswered = stage.link.prove(till);
+  await stage.live(60_000);
+  expect(await unanswered).toBe(false);
+  await stage.link.close();
+});
