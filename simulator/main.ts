@@ -49,7 +49,10 @@ export async function main(options: StartOptions, write: (line: string) => void)
     isColoured,
     progress: (line) => write(paint(`· ${line}`, '2')),
   });
-  const stopOnSignal = () => void system.stop().then(() => process.exit(130));
+  let stopped: Promise<never> | undefined;
+  const stopOnSignal = () => {
+    stopped ??= system.stop().then(() => process.exit(130));
+  };
   process.once('SIGINT', stopOnSignal);
   process.once('SIGTERM', stopOnSignal);
   try {
@@ -72,7 +75,8 @@ export async function main(options: StartOptions, write: (line: string) => void)
   } finally {
     process.off('SIGINT', stopOnSignal);
     process.off('SIGTERM', stopOnSignal);
-    await system.stop();
+    // Whoever is told to stop in the middle of the story is not told that it went wrong.
+    await (stopped ?? system.stop());
   }
 }
 
