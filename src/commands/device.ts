@@ -28,7 +28,7 @@ const enrol = defineCommand({
 });
 
 const renew = defineCommand({
-  summary: 'on the device: it gets a new key while it runs, and keeps its name and mandates',
+  summary: 'on the device: a new key while it runs; name and mandates stay',
   about:
     'It does so by itself when two thirds of the life of its Key statement are over. The old key ' +
     'pays until the new one is proved. Mandates are passed on twice; the third time the wallet ' +

@@ -140,7 +140,8 @@ function queueTexts(
   { presence }: DeviceView,
   nowMs: number,
 ): readonly [waiting: string, oldest: string] {
-  if (!presence) return ['-', '-'];
+  // What it said when it came is no longer known to be true once it has left.
+  if (!presence || presence.left) return ['-', '-'];
   const { open, oldest } = presence.birth.queue;
   return [String(open), oldest === undefined ? '-' : ageText(nowMs - oldest * 1000)];
 }
