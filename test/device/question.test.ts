@@ -464,6 +464,6 @@ test('whatever anybody does, only a clear yes of the needed strength signs', asy
     { numRuns },
   );
   for (const level of [1, 2, 3] as const) {
-    expect(signed[level], `P${level} was reached`).toBeGreaterThan(0);
+    expect(signed[level], `P${level} was reached`).toBeGreaterThan(numRuns / 20);
   }
 }, 600_000);
