@@ -12,6 +12,8 @@ import type { Files, Random } from '../src/platform.ts';
 
 /** What both are told; paths are relative to the configuration file. */
 export const SERVICE = {
+  /** In `sim`, and only there, magic amounts and payees get the answers that they ask for. */
+  environment: z._default(z.enum(['live', 'sim']), 'live'),
   listen: z.strictObject({
     host: z.string().check(z.minLength(1)),
     port: z.int().check(z.minimum(0), z.maximum(65_535)),

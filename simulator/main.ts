@@ -126,13 +126,19 @@ async function startSystem(options: StartOptions, show: Show): Promise<System> {
     };
     const listen = { host: '127.0.0.1', port: 0 };
     const risk = await run('risk', {
+      environment: 'sim',
       listen,
       database: 'risk.db',
       secret: 'risk.secret',
       // The story may be told again and again: speed alone does not stop it.
       thresholds: { stepUp: 650, deny: 800 },
     });
-    const ledger = await run('ledger', { listen, database: 'ledger.db', secret: 'ledger.secret' });
+    const ledger = await run('ledger', {
+      environment: 'sim',
+      listen,
+      database: 'ledger.db',
+      secret: 'ledger.secret',
+    });
     const teller = await openAccounts(place, urlIn(ledger), stops, show);
     const shared = {
       ...STORY.realm,

@@ -314,6 +314,8 @@ export const NOTICE_MS = 500;
 export const NOTICE_MS_MAX = 60_000;
 /** Then it is given up: after some 30 s the bridge has long asked by itself. */
 export const NOTICE_ATTEMPTS = 7;
+/** The simulation's `slow` and `settles later`: long after RECEIPT_PATIENCE_MS. */
+export const SIM_LATE_MS = 12_000;
 /** Differences that one check of the books reports; the first ones tell what is wrong. */
 export const LEDGER_DIFFERENCES_MAX = 100;
 
@@ -406,6 +408,7 @@ assert(RISK_KEEP_MS > CANCEL_FOR_MS_MAX, 'a decision is repeatable as long as a 
 assert(BRIDGE_KEEP_MS > HOLD_FOR_MS + CANCEL_FOR_MS_MAX, 'no hold outlives what is known of it');
 assert(RUNS_PER_KEY_MAX > OUTBOX_WINDOW, 'an honest device is never rate limited');
 assert(SWEEP_MS < CLAIM_MS);
+assert(SIM_LATE_MS > RECEIPT_PATIENCE_MS, 'slow enough that the person is told to wait');
 assert(TICK_USE_MS < TICK_ACCEPT_MS, 'a nonce is still accepted when the request arrives');
 assert(TOKEN_SIGN_MS < TICK_ACCEPT_MS - TICK_USE_MS, 'nor is it too old by the slowest signature');
 assert(TICK_SLOT_MS < LINK_SILENT_MS, 'a device that hears every tick does not ask');

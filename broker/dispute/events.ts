@@ -445,6 +445,7 @@ const RISK_WORDS: Readonly<Record<RiskCode, string>> = Object.freeze({
   AMOUNT_ABOVE_PAYER_NORM: 'far more than this payer pays on average',
   AMOUNT_ABOVE_PAYER_MAX: 'more than this payer ever paid at once',
   COLD_START: 'too few payments of this payer are known to say what is usual',
+  SIMULATED: 'the simulation was asked for this by a magic amount or payee',
 });
 
 function reasonOf(value: unknown): string {

@@ -31,7 +31,8 @@ import { recount, type Difference } from './recount.ts';
 
 /** A call of the backend port, by its action. */
 export type Operation =
-  | (Readonly<{ action: 'authorise' }> & Authorisation)
+  | (Readonly<{ action: 'authorise'; /** Whatever the account holds. */ isDeclined?: boolean }> &
+      Authorisation)
   | (Readonly<{ action: 'capture' | 'void' | 'refund' }> & Movement);
 
 /** A definite answer, or `conflict`: this key belongs to a question with other parameters. */
@@ -175,13 +176,17 @@ function once(database: Database, clock: Clock, operation: Operation): Ran {
     return Object.freeze({ answer, isFirst: false });
   }
   const verdict =
-    operation.amount.minor === 0n || isBarred(database, operation.key)
+    operation.amount.minor === 0n || isBarred(database, operation.key) || isDeclined(operation)
       ? DECLINED
       : operation.action === 'authorise'
         ? authorise(database, operation)
         : act(database, operation);
   const answer = record(database, clock, operation, fingerprint, verdict);
   return Object.freeze({ answer, isFirst: true });
+}
+
+function isDeclined(operation: Operation): boolean {
+  return operation.action === 'authorise' && operation.isDeclined === true;
 }
 
 function authorise(database: Database, asked: Authorisation): Verdict {

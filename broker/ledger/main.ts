@@ -49,7 +49,7 @@ export async function startLedger(
     );
     throw new OperatorError('config', `The ledger's options are wrong: ${problems.join('; ')}.`);
   }
-  const { listen, database: path, notify, faults } = parsed.data;
+  const { listen, database: path, notify, faults, environment } = parsed.data;
   const secret = fromHex(parsed.data.secret);
   const database = openDatabase(path);
   const client = createHttp();
@@ -61,6 +61,7 @@ export async function startLedger(
       secret,
       clock,
       timers,
+      environment,
       ...(notices && { notices }),
       ...(faults && { faults: { ...faults, random: seededRandom(faults.seed) } }),
     });

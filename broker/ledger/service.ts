@@ -15,12 +15,14 @@ import {
   NAME_BYTES_MAX,
   NOTICE_TIMEOUT_MS,
   REFERENCE_BYTES_MAX,
+  SIM_LATE_MS,
 } from '../../src/limits.ts';
 import { exponentOf, type Money } from '../../src/money.ts';
 import type { Clock, HttpQuestion, HttpReply, Random, Timers } from '../../src/platform.ts';
 import { within } from '../../src/patience.ts';
 import { createGroup } from '../group.ts';
 import { createVerifier, fromBody, toBody } from '../hmac.ts';
+import { type Magic, magicOf } from '../magic.ts';
 import type { Balance, Transfer } from './accounts.ts';
 import type { Books, BooksAnswer, Operation, Ran } from './books.ts';
 import type { Notices } from './notices.ts';
@@ -61,7 +63,7 @@ export type Service = Readonly<{
 
 /**
  * The service over `books`; `notices` are told of every key that got its answer. Which call meets a
- * fault depends on `faults.random` alone.
+ * fault depends on `faults.random` alone, and in the simulation on its magic amount or payee.
  */
 export function createLedgerService(
   options: Readonly<{
@@ -71,9 +73,12 @@ export function createLedgerService(
     timers: Timers;
     notices?: Notices;
     faults?: Faults & Readonly<{ random: Random }>;
+    /** `sim`: magic amounts and payees (broker/magic.ts) get what they ask for. */
+    environment?: 'live' | 'sim';
   }>,
 ): Service {
   const { books, clock, timers, notices, faults } = options;
+  const isSimulation = options.environment === 'sim';
   const verify = createVerifier({ secret: options.secret, clock });
   const execute = createGroup<Operation, Ran>(books.run, timers);
   /** What waits for its time, by what cancels it. */
@@ -132,8 +137,12 @@ export function createLedgerService(
     }
   }
 
-  async function move(operation: Operation): Promise<HttpReply> {
-    const fault = faults === undefined ? undefined : draw(faults, faults.random);
+  async function move(asked: Operation): Promise<HttpReply> {
+    const magic = isSimulation && asked.action === 'authorise' ? magicOf(asked) : undefined;
+    const isDeclined = magic === 'declined' || magic === 'insufficient funds';
+    const operation = isDeclined ? { ...asked, isDeclined } : asked;
+    const isNew = magic !== undefined && books.query(asked.key).kind === 'unseen';
+    const fault = (isNew ? PLAYED[magic] : undefined) ?? (faults && draw(faults, faults.random));
     switch (fault) {
       case 'loseBefore':
         return 'drop';
@@ -174,7 +183,7 @@ export function createLedgerService(
   }
 
   function later(then: () => void): void {
-    const cancel = timers.after(faults?.lateMs ?? 0, () => {
+    const cancel = timers.after(faults?.lateMs ?? SIM_LATE_MS, () => {
       waiting.delete(cancel);
       then();
     });
@@ -189,6 +198,14 @@ export function createLedgerService(
     },
   });
 }
+
+/** The fault that a magic payment meets, as long as its key has no answer. */
+const PLAYED: Readonly<Partial<Record<Magic, Fault>>> = Object.freeze({
+  'answer lost': 'loseAfter',
+  'answer twice': 'twice',
+  slow: 'late',
+  'settles later': 'later',
+});
 
 function openAccount(books: Books, account: z.infer<typeof ACCOUNT>): HttpReply {
   const { funding, wallet, currency, minor } = account;

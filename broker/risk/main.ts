@@ -43,7 +43,7 @@ export async function startRisk(
     const line = `The risk service's options are wrong: ${problems.join('; ')}.`;
     throw new OperatorError('config', line);
   }
-  const { listen, database: path, secret, thresholds } = parsed.data;
+  const { listen, database: path, secret, thresholds, environment } = parsed.data;
   const database = openDatabase(path);
   try {
     const history = openHistory({ database, clock });
@@ -52,6 +52,7 @@ export async function startRisk(
       secret: fromHex(secret),
       clock,
       timers,
+      environment,
       ...(thresholds && { thresholds }),
     });
     const server = await serveHttp({ ...listen, bytesMax: HTTP_BYTES_MAX, answer: service.answer });
