@@ -35,9 +35,11 @@ import { createDirectory } from './payees.ts';
 import { phrases } from './phrases.ts';
 import { PIN_FILE, createPin } from './pin.ts';
 import { createPresence } from './presence.ts';
-import { type Device, type Surface, createDevice } from './runtime.ts';
+import { type Device, createDevice } from './runtime.ts';
 import { type SetAside, openOutbox } from './salvage.ts';
 import { createCodeReader } from './sense/look.ts';
+import { createSequence } from './sequence.ts';
+import type { Surface } from './surface/port.ts';
 import { type Terminal, createTerminal } from './terminal.ts';
 import { type Time, createTime } from './time.ts';
 import { createTrust } from './trust.ts';
@@ -173,6 +175,7 @@ export function startDevice(
   const shared = {
     ...{ realm, signer, time, outbox, link: () => link, updates, surface },
     ...{ clock, timers, log },
+    sequence: createSequence({ realm, signer, outbox, log }),
   };
   const mandates = config.mandates
     ? readMandates(files, at(config.mandates), realm, signer.key.name)
@@ -277,12 +280,15 @@ export function startDevice(
     void wipeWhenAnswered();
   }
 
-  /** A confirmed payment is never lost: its receipt comes first, and then nothing is kept. */
+  /**
+   * What was confirmed is never lost: its receipt comes first, and then nothing is kept. An order
+   * or a mandate that nobody has answered holds up nothing: it asked for no money.
+   */
   async function wipeWhenAnswered(): Promise<void> {
-    if (!isEnded || isWiping || outbox.open().some(({ kind }) => kind !== 'mandate')) return;
+    if (!isEnded || isWiping || outbox.open().some(({ kind }) => kind === 'request')) return;
     isWiping = true;
     await wipeDevice({ config, at, files }, keys);
-    outbox.forget(Number.MAX_SAFE_INTEGER);
+    outbox.clear();
     tellWiped(new OperatorError('key', phrases.wiped(config.language)));
   }
 

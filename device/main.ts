@@ -42,7 +42,6 @@ import { createOutbox, isReadable } from './outbox.ts';
 import { clerkPhrases, enrolPhrases } from './phrases.ts';
 import { PIN_FILE, type Pin, createPin, pinFault } from './pin.ts';
 import { serve, wear } from './prompt.ts';
-import type { Surface } from './runtime.ts';
 import { OUTBOX_FILE } from './salvage.ts';
 import { codeLines, makeCode } from './surface/code.ts';
 import {
@@ -52,6 +51,7 @@ import {
   settleSuccession,
   wantSuccession,
 } from './succession.ts';
+import type { Surface } from './surface/port.ts';
 import { createTerminalSurface } from './surface/terminal.ts';
 import { finishWipe } from './wipe.ts';
 

@@ -100,6 +100,8 @@ export type Outbox = Readonly<{
   hearLease: (tick: Tick) => void;
   /** Forgets what was closed longer ago than OUTBOX_KEEP_MS, unless it is still to be told. */
   forget: (nowMs: number) => void;
+  /** Of a device that is wiped: forgets all but requests that have no final receipt. */
+  clear: () => void;
   /** Closes the file. */
   end: () => void;
 }>;
@@ -231,6 +233,10 @@ export function createOutbox(database: Database, age: 'any' | 'old' = 'any'): Ou
       database
         .prepare('DELETE FROM entries WHERE closed_ms < ? AND is_told = 1')
         .run(BigInt(Math.floor(nowMs - OUTBOX_KEEP_MS)));
+    },
+    clear() {
+      database.prepare("DELETE FROM entries WHERE receipt IS NOT NULL OR kind <> 'request'").run();
+      emptyLog(database);
     },
     end: () => database.close(),
   };

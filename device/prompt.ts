@@ -10,9 +10,10 @@ import type { Files } from '../src/platform.ts';
 import { linesOf } from './confirm.ts';
 import { type ClerkReading, ORDER_DIGITS, readClerk } from './intents/clerk.ts';
 import { type Language, clerkPhrases } from './phrases.ts';
-import type { Device, Surface } from './runtime.ts';
+import type { Device } from './runtime.ts';
 import { collectPhrases, staffPhrases } from './staff.ts';
 import { codeLines, codePng, makeCode } from './surface/code.ts';
+import type { Surface } from './surface/port.ts';
 import type { OpenOrder, Terminal } from './terminal.ts';
 
 /** What the wearer's line needs. */

@@ -1,89 +1,54 @@
 /**
  * The straight line of a payment on the device: from what a person did to what the person is told.
  *
- * Read `pay` from top to bottom. Before `outbox.put` nothing has happened and nothing may be sent;
- * after it nothing is lost. The person is told "paid" or "refused" only on a signed final receipt;
- * until then it is "not confirmed yet", because a silence is not an answer; and what is accepted
- * without the bridge, under a lease, is "accepted" and no more.
+ * Read `pay` from top to bottom. Before a request is in its sequence nothing has happened and
+ * nothing may be sent; after it nothing is lost. What was done is understood in proposal.ts, what
+ * became of it is told in telling.ts, and what was sent is called off in cancellation.ts.
  *
  * A kiosk that collects uses this same line: the clerk enters a bill, the tag of whoever pays names
- * the mandate, and that person confirms on the kiosk's own screen. By the time anything is known
- * that was not known at once, that person has gone: it is told to staff.
+ * the mandate (bill.ts), and that person confirms on the kiosk's own screen.
  */
 import assert from 'node:assert/strict';
 import { decodeCbor } from '../src/cbor.ts';
-import { type Realm, type Signer, identify, payloadOf, signEnvelope } from '../src/cose.ts';
-import { PaymentError, REASONS, type Reason, reasonClass } from '../src/errors.ts';
-import {
-  BILL_MS,
-  CONFIRM_MS,
-  KEPT_MS,
-  LEAVE_MS,
-  RECEIPTS_SHOWN,
-  RECEIPT_PATIENCE_MS,
-  REQUEST_VALID_S,
-} from '../src/limits.ts';
-import { type Money, formatMoney, parseDecimal } from '../src/money.ts';
+import type { Realm, Signer } from '../src/cose.ts';
+import { PaymentError, type Reason } from '../src/errors.ts';
+import { LEAVE_MS, RECEIPTS_SHOWN, REQUEST_VALID_S } from '../src/limits.ts';
+import { type Money, formatMoney } from '../src/money.ts';
 import type { Presence } from '../src/objects/key.ts';
-import { seal } from '../src/objects/kind.ts';
 import type { Order } from '../src/objects/order.ts';
-import { query as queryKind } from '../src/objects/query.ts';
-import { type Receipt, isFinal, receipt as receiptKind } from '../src/objects/receipt.ts';
+import { type Receipt, isFinal } from '../src/objects/receipt.ts';
 import { type Channel, type Request, request as requestKind } from '../src/objects/request.ts';
 import { strictestOffline } from '../src/offline.ts';
 import { within } from '../src/patience.ts';
 import type { Clock, Log, Random, Timers } from '../src/platform.ts';
-import { type Answer, createAnswers } from './answers.ts';
+import { createAnswers } from './answers.ts';
+import { type Counter, createBill } from './bill.ts';
+import { createCancellation } from './cancellation.ts';
 import { type Frame, type Needs, type Terms, frameOf, sameFrame } from './confirm.ts';
 import { asksToCancel, readUtterance } from './intents/reading.ts';
 import { KeyFailure } from './keys/store.ts';
 import { type DeviceLink, onlineNow } from './link.ts';
 import { type HeldMandate, chooseMandate } from './mandates.ts';
 import { requireAcceptable } from './offline.ts';
-import { type Entry, type Outbox, type Spending, noteTold, putConfirmed } from './outbox.ts';
-import { type Directory, displayName } from './payees.ts';
+import type { Outbox, Spending } from './outbox.ts';
+import type { Directory } from './payees.ts';
 import { type Language, clerkPhrases, phrases, reasonPhrase } from './phrases.ts';
 import { type Pin, PinFault } from './pin.ts';
 import { type Proof, pinProof } from './proof.ts';
+import { type Proposal, createProposals } from './proposal.ts';
 import { type Unconfirmed, createQuestion } from './question.ts';
 import type { CodeReader } from './sense/look.ts';
-import type { Pointer, Sensed } from './sense/sensed.ts';
-import { readTag } from './sense/tap.ts';
-import { readUri } from './sense/uri.ts';
-import { collectPhrases, staffPhrases } from './staff.ts';
-import { openPayments, receiptLines, remaining, wasDoubted } from './statement.ts';
+import type { Sensed } from './sense/sensed.ts';
+import type { Sequence } from './sequence.ts';
+import { collectPhrases } from './staff.ts';
+import { openPayments, wasDoubted } from './statement.ts';
+import type { Surface } from './surface/port.ts';
+import { type Told, createTelling } from './telling.ts';
 import type { Time } from './time.ts';
 import { type Transcript, beginTranscript, transcriptHash } from './transcript.ts';
 import type { Trust } from './trust.ts';
 import type { Updates } from './updates.ts';
-import { type Figures, figuresOf, storedOf } from './waiting.ts';
-
-/** What the person sees and hears. */
-export type Surface = Readonly<{
-  /**
-   * A question that waits for a confirmation; the frame is everything that is being agreed to. When
-   * it `wants` the PIN, keys or pad are opened; the frame is the same as before.
-   */
-  ask: (frame: Frame, sentence: string, wants: 'confirmation' | 'pin') => void;
-  /** A sentence; `mood` chooses colour and sound. */
-  say: (sentence: string, mood: Mood) => void;
-}>;
-
-export type Mood = 'plain' | 'good' | 'bad' | 'waiting';
-
-/** How one thing that a person did ended. */
-export type Told =
-  | Readonly<{ kind: 'paid'; id: string; receipt: Receipt }>
-  | Readonly<{ kind: 'refused'; id: string; receipt: Receipt }>
-  /** Sent, and not answered for good yet; `later` resolves with the final word. */
-  | Readonly<{ kind: 'unconfirmed'; id: string; later: Promise<Told> }>
-  /** Accepted offline, on disk, and not yet seen by the bridge; `later` has the final word. */
-  | Readonly<{ kind: 'accepted'; id: string; later: Promise<Told> }>
-  /** Never sent: cancelled, timed out, taken off, or not possible here. */
-  | Readonly<{ kind: 'not_sent'; reason: Reason | Unconfirmed }>
-  /** An answer without a payment, or a question back. */
-  | Readonly<{ kind: 'said' }>
-  | Readonly<{ kind: 'quit' }>;
+import { type Figures, storedOf } from './waiting.ts';
 
 export type Device = Readonly<{
   /** Takes what a person did; while a confirmation is open it is the answer to that. */
@@ -117,13 +82,6 @@ export type Device = Readonly<{
   leave: () => Promise<void>;
 }>;
 
-/** Of a device that collects at a counter: whose it is, and where its staff is told. */
-export type Counter = Readonly<{
-  payee: string;
-  terminal: string;
-  staff: Surface['say'];
-}>;
-
 export type Parts = Readonly<{
   realm: Realm;
   language: Language;
@@ -137,6 +95,8 @@ export type Parts = Readonly<{
   trust: Trust;
   time: Time;
   outbox: Outbox;
+  /** Of the signer's requests, shared by all who have it sign some. */
+  sequence: Sequence;
   link: () => DeviceLink;
   updates: Updates;
   readCode: CodeReader;
@@ -147,15 +107,6 @@ export type Parts = Readonly<{
   clock: Clock;
   timers: Timers;
   log: Log;
-}>;
-
-/** What is to be confirmed: exactly one payee and amount. */
-type Proposal = Readonly<{
-  terms: Terms;
-  channel: Channel;
-  order: Order | undefined;
-  /** Those that it may be paid under. */
-  mandates: readonly HeldMandate[];
 }>;
 
 /** What a request is signed under now. */
@@ -169,9 +120,6 @@ type Able = Readonly<{
   /** Offline: whether staff should look for the link. */
   isSoftOver: boolean;
 }>;
-
-/** The part of a frame by which a payment is named afterwards. */
-type Named = Pick<Frame, 'payee' | 'amount'>;
 
 export function createDevice(parts: Parts): Device {
   const { language, directory, trust, time, outbox, surface, counter, clock, timers, log } = parts;
@@ -189,25 +137,16 @@ export function createDevice(parts: Parts): Device {
   const say = (sentence: string) => surface.say(sentence, 'plain');
   const question = createQuestion({ words, say, directory, language, clock, timers });
   const answers = createAnswers();
-  /** A payee waiting for an amount. */
-  let asked: { payee: string; channel: Channel; untilMs: number } | undefined;
-  /** Confirmed, but its key did not sign: to be asked about again, and confirmed anew. */
-  let kept: { proposal: Proposal; untilMs: number } | undefined;
-  /** What the clerk wants to be paid. */
-  let billed: Readonly<{ amount: Money; untilMs: number }> | undefined;
+  const bill = counter && createBill({ counter, mandates: parts.mandates, clock });
+  const proposals = createProposals({ ...parts, bill });
+  const cancellation = createCancellation(parts);
+  const telling = createTelling({ ...parts, counter, cancellation });
   /** While busy with what a person did: ends with it. */
   let atWork: Promise<void> | undefined;
   /** While busy with what is not sent yet: that it is not to be sent, and why. */
   let stopped: 'cancelled' | 'taken_off' | undefined;
   /** While busy: the payment that was sent and whose first receipt is awaited. */
   let underWay: string | undefined;
-  /** Payments that the person asked to cancel. */
-  const calledOff = new Set<string>();
-  for (const { id, cancel } of [...outbox.open(), ...outbox.untold()]) {
-    if (cancel) calledOff.add(id);
-  }
-  /** Sent no more, so asking to cancel them would not be sent either. */
-  const givenUp = new Set<string>();
   let isSuspended = false;
   let isWorn = true;
   /** Something was dropped when it was taken off, and nobody has been told. */
@@ -230,296 +169,42 @@ export function createDevice(parts: Parts): Device {
     if (typeof confirmed === 'string') return notSent(confirmed);
     const transcript = shown?.bytes();
 
-    const able = requireAble(terms.amount, terms.payee, held);
-    const { name } = parts.signer.key;
-    const used = { key: name, counter: outbox.counter(name) + 1 };
-    const payload = requestKind.encode({
-      ...terms,
-      action: 'pay',
-      exp: able.exp,
-      mandate: held.id,
-      counter: used.counter,
-      presence: Math.min(confirmed, parts.presenceMax) as Presence,
-      ...(transcript && { transcript: transcriptHash(transcript) }),
-      channel,
-      nonce: able.nonce,
+    const isMeant = () => stopped === undefined;
+    const stored = (id: string) => void (underWay = id);
+    const write = (nextCounter: number) => {
+      const able = requireAble(terms.amount, terms.payee, held);
+      const payload = requestKind.encode({
+        ...terms,
+        action: 'pay',
+        exp: able.exp,
+        mandate: held.id,
+        counter: nextCounter,
+        presence: Math.min(confirmed, parts.presenceMax) as Presence,
+        ...(transcript && { transcript: transcriptHash(transcript) }),
+        channel,
+        nonce: able.nonce,
+      });
+      requireShown(payload, frame, order, needs);
+      return { ...able, payload, transcript };
+    };
+    const added = await parts.sequence.add(write, { isMeant, stored }).catch((error: unknown) => {
+      // At a counter the bill is still there, and the tag is tapped again.
+      if (error instanceof KeyFailure && !counter && isMeant()) proposals.keep(proposal);
+      throw error;
     });
-    requireShown(payload, frame, order, needs);
-    const envelope = await signEnvelope(payload, parts.realm, requestKind.name, parts.signer).catch(
-      (error: unknown) => {
-        // At a counter the bill is still there, and the tag is tapped again.
-        if (error instanceof KeyFailure && !counter && !stopped) keep(proposal);
-        throw error;
-      },
-    );
-    const { id } = identify(envelope, parts.realm, requestKind.name);
-    // Called off while its key was signing, which may take a token seconds.
-    if (stopped) return notSent(stopped);
+    if (!added) return notSent(stopped!);
 
-    const entry = { id, kind: 'request', envelope, storedMs: able.nowMs, transcript } as const;
-    const isStored = putConfirmed(outbox, entry, used, log, able.spends);
-    underWay = id;
-    const answer = answers.to(id);
+    const { entry, draft, isStored } = added;
+    const answer = answers.to(entry.id);
     if (isStored) parts.link().send(entry);
-    if (isStored && able.spends) return tellAccepted(id, frame, answer, able.isSoftOver);
-
+    if (isStored && draft.spends) {
+      return telling.accepted(entry.id, frame, answer, draft.isSoftOver);
+    }
     surface.say(phrases.sending(language), 'waiting');
-    return told(id, frame, answer);
-  }
-
-  /** Tells what the receipt says; past patience the person is freed and told the rest later. */
-  async function told(id: string, named: Named, answer: Answer): Promise<Told> {
-    const first = await within(timers, RECEIPT_PATIENCE_MS, answer.first);
-    if (first && isFinal(first.outcome)) return tellFinal(id, named, first);
-    tellOpen(id, first?.reason);
-    const later = answer.last.then((receipt) => tellLate(id, named, receipt));
-    return { kind: 'unconfirmed', id, later };
-  }
-
-  /** Accepted offline: to the person what concerns that person, to staff what waits in all. */
-  function tellAccepted(id: string, named: Named, answer: Answer, isSoftOver: boolean): Told {
-    surface.say(collectPhrases.accepted(named.amount, named.payee, language), 'waiting');
-    const soon = isSoftOver ? staffPhrases.connectSoon(language) : '';
-    tellStored(isSoftOver ? 'bad' : 'waiting', soon);
-    const later = answer.last.then((receipt) => tellLate(id, named, receipt));
-    return { kind: 'accepted', id, later };
-  }
-
-  /** How a payment ended of which the end was not known at once. */
-  function tellLate(id: string, named: Named, receipt: Receipt): Told {
-    if (!counter) return tellFinal(id, named, receipt);
-    const isPaid = isMoney(receipt);
-    const why = receipt.reason === undefined ? '' : reasonPhrase(receipt.reason, language);
-    counter.staff(
-      isPaid
-        ? staffPhrases.booked(named.amount, language)
-        : staffPhrases.notBooked(named.amount, why, language),
-      isPaid ? 'good' : 'bad',
-    );
-    noteTold(outbox, id, log);
-    return { kind: isPaid ? 'paid' : 'refused', id, receipt };
-  }
-
-  function tellStored(mood: Mood, more = ''): void {
-    counter?.staff(staffPhrases.waiting(stored(), language) + more, mood);
-  }
-
-  function stored(): Figures {
-    const policies = trust.policies(counter?.payee ?? '');
-    const currency = policies.find(({ offline }) => offline)?.offline?.currency ?? '';
-    const rules = strictestOffline(policies, currency);
-    return figuresOf(outbox.accepted(), rules, time.heldMs(), time.awayMs());
-  }
-
-  function tellFinal(id: string, { payee, amount }: Named, receipt: Receipt): Told {
-    const isPaid = isMoney(receipt);
-    if (isPaid && calledOff.has(id)) {
-      surface.say(phrases.paidBeforeCancel(amount, payee, language), 'bad');
-    } else if (isPaid) {
-      surface.say(phrases.paid(amount, payee, language), 'good');
-    } else if (receipt.reason === REASONS.cancelled) {
-      surface.say(phrases.cancelledForGood(amount, payee, language), 'good');
-    } else {
-      const why = receipt.reason === undefined ? '' : reasonPhrase(receipt.reason, language);
-      surface.say(phrases.refused(why, language), 'bad');
-    }
-    noteTold(outbox, id, log);
-    return isPaid ? { kind: 'paid', id, receipt } : { kind: 'refused', id, receipt };
-  }
-
-  /** A payment without an end: not to be made again, and how to call it off. */
-  function tellOpen(id: string, reason: number = REASONS.backend_unknown): void {
-    // Whatever it waits for: only a phrase of the pending class also says "do not pay again".
-    const code = reasonClass(reason) === 'pending' ? reason : REASONS.backend_unknown;
-    const isAsked = calledOff.has(id);
-    const plain = reasonPhrase(code, language);
-    surface.say(isAsked ? plain : phrases.unconfirmed(code, language), 'waiting');
-  }
-
-  // ── calling a payment off that was sent ────────────────────────────────────────────────────
-
-  /**
-   * Asks the bridge to cancel, durably and until its final receipt. Nothing is said to be cancelled
-   * before that, not even what was never sent: its bytes may have left all the same.
-   */
-  async function callOff({ id, envelope }: Entry): Promise<Told> {
-    const { amount, payee } = nameOf(requestKind.decode(payloadOf(envelope)));
-    const ask = { question: 'cancel', subject: id } as const;
-    const query = await seal(queryKind, ask, parts.realm, parts.signer);
-    const open = outbox.cancel(id, query);
-    if (!open) return { kind: 'said' }; // Its final receipt came meanwhile, and was told.
-    calledOff.add(id);
-    parts.link().send(open);
-    surface.say(phrases.cancelling(amount, payee, language), 'waiting');
-    return { kind: 'said' };
-  }
-
-  /** A "no" ends a question; what was sent already is called off only in so many words. */
-  async function hearCancel(text: string): Promise<Told> {
-    if (dropWaiting()) return notSent('cancelled');
-    return claimingNothing(() => {
-      const open = newestOpen();
-      if (!open) return said(phrases.nothingToCancel(language));
-      if (asksToCancel(text)) return callOff(open);
-      return said(phrases.unconfirmed(REASONS.backend_unknown, language));
-    });
-  }
-
-  /** While its first receipt is awaited: the payment under way is meant, and no other. */
-  function callOffUnderWay(id: string): Promise<Told> {
-    return claimingNothing(() => {
-      const entry = outbox.get(id);
-      if (!entry) throw new PaymentError('unavailable', 'the disk has not kept the payment');
-      return callOff(entry);
-    });
-  }
-
-  /** When the disk refuses a cancel, the payment goes on: nothing of it may be called not sent. */
-  async function claimingNothing(run: () => Told | Promise<Told>): Promise<Told> {
-    try {
-      return await run();
-    } catch (error) {
-      if (!(error instanceof PaymentError)) throw error;
-      log('error', 'a cancel was not kept, so not asked for', { why: error.message });
-      surface.say(phrases.cancelFailed(language), 'bad');
-      return { kind: 'said' };
-    }
-  }
-
-  /** The payment that "cancel" is about when none is in hand. */
-  function newestOpen(): Entry | undefined {
-    return outbox.open().findLast(({ id }) => !givenUp.has(id) && earlier(id) !== undefined);
+    return telling.outcome(entry.id, frame, answer);
   }
 
   // ── its steps ──────────────────────────────────────────────────────────────────────────────
-
-  /** From what was done to one proposal, or to something said. */
-  async function understand(sensed: Sensed): Promise<Proposal | Told> {
-    if (counter) return collect(counter, await pointerOf(sensed));
-    switch (sensed.kind) {
-      case 'worn': // heard before
-      case 'pin':
-        return said(phrases.nothingToConfirm(language));
-      case 'utterance':
-        return hearUtterance(sensed.text);
-      case 'tag':
-      case 'link':
-        return follow(await pointerOf(sensed), 'tap');
-      case 'picture':
-        return follow(await pointerOf(sensed), 'look');
-      case 'press':
-        return again() ?? said(phrases.help(language));
-    }
-  }
-
-  async function pointerOf(sensed: Sensed): Promise<Pointer> {
-    if (sensed.kind === 'tag') return readTag(sensed.message);
-    if (sensed.kind === 'link') return readUri(sensed.text);
-    const code = sensed.kind === 'picture' ? await parts.readCode(sensed.png) : undefined;
-    return code ?? { kind: 'foreign' };
-  }
-
-  /** A tag at a counter says under which mandate the bill may be paid; it is no consent. */
-  function collect({ payee, terminal }: Counter, pointer: Pointer): Proposal | Told {
-    if (!billed || clock.monotonicMs() > billed.untilMs) {
-      return said(collectPhrases.noBill(language));
-    }
-    const mandates = parts.mandates.filter(
-      ({ id }) => pointer.kind === 'payer' && id === pointer.mandate,
-    );
-    if (mandates.length === 0) return said(collectPhrases.unknownTag(language));
-    const terms = { amount: billed.amount, payee, terminal };
-    return { terms, channel: 'tap', order: undefined, mandates };
-  }
-
-  function hearUtterance(text: string): Proposal | Told | Promise<Told> {
-    const reading = readUtterance(text, { directory, language });
-    switch (reading.kind) {
-      case 'pay':
-        return propose(reading.amount, reading.payee.id, 'voice');
-      case 'amount':
-        if (!asked || clock.monotonicMs() > asked.untilMs) {
-          return said(phrases.toWhom(formatMoney(reading.amount, language), language));
-        }
-        return propose(reading.amount, asked.payee, asked.channel);
-      case 'ask_amount':
-        return askAmount(reading.payee.id, 'voice');
-      case 'ask_payee':
-        return said(phrases.twoPayees(language));
-      case 'balance':
-        return said(phrases.left(remaining(outbox, parts.mandates, language), language));
-      case 'receipts':
-        return said(receiptLines(outbox, language).join('\n') || phrases.noReceipts(language));
-      case 'look':
-      case 'help':
-        return said(phrases.help(language));
-      case 'confirm':
-        return again() ?? said(phrases.nothingToConfirm(language));
-      case 'cancel':
-        return hearCancel(text);
-      case 'quit':
-        return { kind: 'quit' };
-      case 'miss':
-        return said(phrases.miss(reading.why, reading.heard, language));
-    }
-  }
-
-  function follow(pointer: Pointer, channel: 'tap' | 'look'): Proposal | Told {
-    switch (pointer.kind) {
-      case 'foreign':
-      case 'payer':
-        return said(phrases.noCode(language));
-      case 'payee': {
-        if (!directory.byId(pointer.payee)) throw new PaymentError('scope_payee', 'unknown payee');
-        if (pointer.amount === undefined) return askAmount(pointer.payee, channel);
-        const currency = pointer.amount.slice(0, 3);
-        const minor = parseDecimal(pointer.amount.slice(3), currency);
-        if (minor === 0n) throw new PaymentError('malformed', 'a tag that asks for nothing');
-        return propose({ currency, minor }, pointer.payee, channel);
-      }
-      case 'order': {
-        const { id, value } = trust.openOrder(pointer.envelope);
-        requireOpen(value);
-        const { amount, payee, terminal } = value;
-        const terms = { amount, payee, terminal, order: id };
-        return { terms, channel, order: value, mandates: parts.mandates };
-      }
-    }
-  }
-
-  function propose(amount: Money, payee: string, channel: Channel): Proposal {
-    const { mandates } = parts;
-    return { terms: { amount, payee }, channel, order: undefined, mandates };
-  }
-
-  function askAmount(payee: string, channel: Channel): Told {
-    asked = { payee, channel, untilMs: clock.monotonicMs() + CONFIRM_MS };
-    return said(phrases.howMuch(displayName(directory.byId(payee)!, language), language));
-  }
-
-  function keep(proposal: Proposal): void {
-    kept = { proposal, untilMs: clock.monotonicMs() + KEPT_MS };
-  }
-
-  function takeKept(): Proposal | undefined {
-    const last = kept;
-    kept = undefined;
-    return last && clock.monotonicMs() <= last.untilMs ? last.proposal : undefined;
-  }
-
-  /** What was kept, once. Throws `order_expired` when its order is over by now. */
-  function again(): Proposal | undefined {
-    const proposal = takeKept();
-    if (proposal?.order) requireOpen(proposal.order);
-    return proposal;
-  }
-
-  function requireOpen({ exp }: Order): void {
-    const nowMs = time.trustedMs();
-    if (nowMs !== undefined && nowMs / 1000 >= exp) {
-      throw new PaymentError('order_expired', 'the order is over');
-    }
-  }
 
   /** Of several mandates one that can be confirmed here. Throws PinFault when only a PIN lacks. */
   function requireMandate(terms: Terms, channel: Channel, held: readonly HeldMandate[]) {
@@ -613,28 +298,17 @@ export function createDevice(parts: Parts): Device {
     assert(sameFrame(again, shown), 'what would be signed is not what was shown');
   }
 
-  // ── receipts ───────────────────────────────────────────────────────────────────────────────
+  // ── around it ──
 
-  function tellEarlier(id: string, receipt: Receipt): void {
-    const named = earlier(id);
-    if (named) tellLate(id, named, receipt);
-  }
-
-  /** How a payment of the outbox is named; undefined for what is no payment. */
-  function earlier(id: string): Named | undefined {
-    const entry = outbox.get(id);
-    if (entry?.kind !== 'request') return undefined;
-    const request = requestKind.decode(payloadOf(entry.envelope));
-    return request.action === 'pay' ? nameOf(request) : undefined;
-  }
-
-  function nameOf({ payee: id, amount }: Request): Named {
-    const payee = directory.byId(id);
-    return {
-      // A shop that is gone since then has no display name; its payment is told all the same.
-      payee: payee ? displayName(payee, language) : id,
-      amount: formatMoney(amount!, language),
-    };
+  /** From what was done to one proposal, or to something said. */
+  async function understand(sensed: Sensed): Promise<Proposal | Told> {
+    const understood = await proposals.understand(sensed);
+    if (!('kind' in understood)) return understood;
+    if (understood.kind === 'say') return said(understood.sentence);
+    if (understood.kind === 'quit') return understood;
+    if (proposals.drop()) return notSent('cancelled');
+    await cancellation.hear(understood.text);
+    return { kind: 'said' };
   }
 
   function said(sentence: string): Told {
@@ -650,7 +324,7 @@ export function createDevice(parts: Parts): Device {
     }
     const sentence =
       reason === 'cancelled'
-        ? phrases.cancelled(language) + stillToCancel()
+        ? phrases.cancelled(language) + (counter ? '' : cancellation.remark())
         : reason === 'timed_out'
           ? phrases.timedOut(language)
           : phrases.notSent(reasonPhrase(reason, language), language);
@@ -658,42 +332,13 @@ export function createDevice(parts: Parts): Device {
     return { kind: 'not_sent', reason };
   }
 
-  function tellDropped(): void {
-    if (hasDropped) surface.say(phrases.takenOff(language), 'bad');
-    hasDropped = false;
-  }
-
-  /** Taken off, nobody is there who could have meant what was asked for; what was sent goes on. */
-  function hearWorn(how: 'on' | 'off' | 'unpaired'): Told {
-    isWorn = how === 'on';
-    if (isWorn) {
-      tellDropped();
-    } else {
-      if (atWork && !underWay) stopped = 'taken_off';
-      hasDropped ||= dropWaiting();
-      question.hear({ kind: 'worn', how });
-    }
-    return { kind: 'said' };
-  }
-
-  /** Forgets what waits for one more word; whether anything did. */
-  function dropWaiting(): boolean {
-    const wasAsked = asked !== undefined && clock.monotonicMs() <= asked.untilMs;
-    asked = undefined;
-    return takeKept() !== undefined || wasAsked;
-  }
-
-  function isNo(sensed: Sensed): boolean {
-    if (sensed.kind !== 'utterance') return false;
-    return readUtterance(sensed.text, { directory, language }).kind === 'cancel';
-  }
-
   /** Nothing was stored or sent; what the person confirmed is not forgotten for a while. */
   function notSigned({ trouble, message }: KeyFailure): Told {
     log('error', 'the key did not sign', { why: message });
     const why = [phrases.keyTrouble(trouble, language), phrases.askedAgain(language)];
     const gap = language === 'en' ? ' ' : '';
-    surface.say(phrases.notSent(kept ? why.join(gap) : why[0]!, language), 'bad');
+    const sentence = proposals.isKept() ? why.join(gap) : why[0]!;
+    surface.say(phrases.notSent(sentence, language), 'bad');
     return { kind: 'not_sent', reason: 'unavailable' };
   }
 
@@ -703,24 +348,49 @@ export function createDevice(parts: Parts): Device {
     return { kind: 'not_sent', reason };
   }
 
-  /** A "no" to a question leaves alone what was sent before it: the person is told so. */
-  function stillToCancel(): string {
-    const open = counter ? undefined : newestOpen();
-    if (!open || calledOff.has(open.id)) return '';
-    const { amount, payee } = earlier(open.id)!;
-    const gap = language === 'en' ? ' ' : '';
-    return gap + phrases.notConfirmed([amount], payee, language) + phrases.mayCancel(language);
+  /** Taken off, nobody is there who could have meant what was asked for; what was sent goes on. */
+  function hearWorn(how: 'on' | 'off' | 'unpaired'): Told {
+    isWorn = how === 'on';
+    if (isWorn) {
+      tellDropped();
+    } else {
+      if (atWork && !underWay) stopped = 'taken_off';
+      hasDropped ||= proposals.drop();
+      question.hear({ kind: 'worn', how });
+    }
+    return { kind: 'said' };
   }
 
-  /** Tells of what goes on without the person, by the payment. */
-  function tellLeft(): void {
-    if (counter) return outbox.accepted().length > 0 ? tellStored('waiting') : undefined;
-    const open = openPayments(outbox).filter(({ entry }) => !givenUp.has(entry.id));
-    for (const { entry } of open.slice(-RECEIPTS_SHOWN)) {
-      const { amount, payee } = earlier(entry.id)!;
-      const sentence = phrases.notConfirmed([amount], payee, language);
-      surface.say(sentence + phrases.leaving(language), 'waiting');
+  function tellDropped(): void {
+    if (hasDropped) surface.say(phrases.takenOff(language), 'bad');
+    hasDropped = false;
+  }
+
+  /** While busy only a word that cancels counts: for what is in hand, or what was just sent. */
+  async function interrupt(sensed: Sensed): Promise<Told> {
+    if (sensed.kind !== 'utterance') return said(phrases.busy(language));
+    const { kind } = readUtterance(sensed.text, { directory, language });
+    if (!underWay && kind === 'cancel') {
+      stopped = 'cancelled';
+      return { kind: 'said' };
     }
+    if (!underWay || !asksToCancel(sensed.text)) return said(phrases.busy(language));
+    await cancellation.callOff(underWay);
+    return { kind: 'said' };
+  }
+
+  /** What was done, when nothing else is in hand. */
+  async function take(sensed: Sensed): Promise<Told> {
+    const understood = await understand(sensed);
+    const hadWaiting = stopped ? proposals.drop() : false;
+    if (stopped && (hadWaiting || !('kind' in understood))) return notSent(stopped);
+    if ('kind' in understood) return understood;
+    proposals.drop();
+    const told = await pay(understood);
+    // Whoever could not pay may try again, or somebody else does.
+    const isUnpaid = told.kind === 'refused' || told.kind === 'not_sent';
+    if (!isUnpaid || ('reason' in told && told.reason === 'cancelled')) bill?.set(undefined);
+    return told;
   }
 
   return {
@@ -728,30 +398,13 @@ export function createDevice(parts: Parts): Device {
       if (sensed.kind === 'worn') return hearWorn(sensed.how);
       if (!isWorn) return said(phrases.putOn(language));
       if (question.hear(sensed)) return { kind: 'said' };
-      if (atWork) {
-        if (!underWay && isNo(sensed)) {
-          stopped = 'cancelled';
-          return { kind: 'said' };
-        }
-        const isCancel = sensed.kind === 'utterance' && asksToCancel(sensed.text);
-        return isCancel && underWay ? callOffUnderWay(underWay) : said(phrases.busy(language));
-      }
+      if (atWork) return interrupt(sensed);
       const work = Promise.withResolvers<void>();
       atWork = work.promise;
       let end = () => {};
       try {
         end = parts.updates.begin();
-        const understood = await understand(sensed);
-        const hadWaiting = stopped ? dropWaiting() : false;
-        if (stopped && (hadWaiting || !('kind' in understood))) return notSent(stopped);
-        if ('kind' in understood) return understood;
-        asked = undefined;
-        kept = undefined;
-        const told = await pay(understood);
-        // Whoever could not pay may try again, or somebody else does.
-        const isUnpaid = told.kind === 'refused' || told.kind === 'not_sent';
-        if (!isUnpaid || ('reason' in told && told.reason === 'cancelled')) billed = undefined;
-        return told;
+        return await take(sensed);
       } catch (error) {
         // Once it is in the outbox, no fault of ours may be told as "nothing was sent".
         if (!(error instanceof PaymentError) || underWay) throw error;
@@ -770,33 +423,24 @@ export function createDevice(parts: Parts): Device {
     answer: question.hear,
     bill(amount) {
       if (atWork) return false;
-      billed = amount && { amount, untilMs: clock.monotonicMs() + BILL_MS };
+      bill?.set(amount);
       return true;
     },
     isIdle() {
-      const nowMs = clock.monotonicMs();
-      const isFuture = (one: Readonly<{ untilMs: number }> | undefined) =>
-        one !== undefined && nowMs <= one.untilMs;
       // Put together anew it would take itself for worn.
-      return isWorn && !atWork && ![asked, kept, billed].some(isFuture);
+      return isWorn && !atWork && !proposals.isWaiting() && !bill?.isOpen();
     },
-    stored,
+    stored: telling.stored,
     hear(id, receipt) {
       if (answers.hear(id, receipt)) return;
       // Confirmed before a power cut: the person is told now.
-      if (isFinal(receipt.outcome)) tellEarlier(id, receipt);
+      if (isFinal(receipt.outcome)) telling.earlier(id, receipt);
     },
     giveUp(id) {
-      givenUp.add(id);
-      const named = earlier(id);
-      const say = counter?.staff ?? surface.say;
-      if (named) say(phrases.gaveUp(named.amount, named.payee, language), 'bad');
+      cancellation.giveUp(id);
+      telling.gaveUp(id);
     },
-    resume() {
-      for (const { id, receipt } of outbox.untold()) {
-        tellEarlier(id, receiptKind.decode(payloadOf(receipt!)));
-      }
-    },
+    resume: telling.untold,
     suspend: (sentence = phrases.copied(language)) => {
       isSuspended = true;
       // At a counter the terminal's own line says so.
@@ -804,12 +448,7 @@ export function createDevice(parts: Parts): Device {
     },
     async leave() {
       if (atWork && !question.isOpen()) await within(timers, LEAVE_MS, atWork);
-      tellLeft();
+      telling.left();
     },
   };
-}
-
-/** Whether money moved, or is held. */
-function isMoney({ outcome }: Receipt): boolean {
-  return outcome === 'captured' || outcome === 'held';
 }

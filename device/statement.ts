@@ -5,8 +5,10 @@ import { RECEIPTS_SEARCHED, RECEIPTS_SHOWN } from '../src/limits.ts';
 import { type Money, formatMoney } from '../src/money.ts';
 import { type Receipt, receipt as receiptKind } from '../src/objects/receipt.ts';
 import { type Request, request as requestKind } from '../src/objects/request.ts';
+import type { Frame } from './confirm.ts';
 import type { HeldMandate } from './mandates.ts';
 import type { Entry, Outbox } from './outbox.ts';
+import { type Directory, displayName } from './payees.ts';
 import { type Language, phrases } from './phrases.ts';
 
 /** What each window of a held mandate has left, by the newest receipt under one that says so. */
@@ -41,6 +43,29 @@ export function receiptLines(outbox: Outbox, language: Language): readonly strin
     ),
     ...ended.map(({ iat, outcome, amount }) => line(iat * 1000, outcome, amount, language)),
   ];
+}
+
+/** The part of a frame by which a payment is named afterwards. */
+export type Named = Pick<Frame, 'payee' | 'amount'>;
+
+/** As it was shown, or nearly: a shop that is gone since then has no display name. */
+export function namePayment(
+  { payee: id, amount }: Request,
+  directory: Directory,
+  language: Language,
+): Named {
+  const payee = directory.byId(id);
+  return {
+    payee: payee ? displayName(payee, language) : id,
+    amount: formatMoney(amount!, language),
+  };
+}
+
+/** A payment of the outbox; undefined for what is none. */
+export function paymentOf(outbox: Outbox, id: string): Request | undefined {
+  const entry = outbox.get(id);
+  const request = entry?.kind === 'request' ? requestOf(entry) : undefined;
+  return request?.action === 'pay' ? request : undefined;
 }
 
 /** Payments that were confirmed and have no final receipt, oldest first. */

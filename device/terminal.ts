@@ -12,7 +12,7 @@
  */
 import assert from 'node:assert/strict';
 import { decodeCbor } from '../src/cbor.ts';
-import { type Realm, type Signer, identify, payloadOf, signEnvelope } from '../src/cose.ts';
+import { type Realm, type Signer, identify, payloadOf } from '../src/cose.ts';
 import { PaymentError, type Reason, reasonName } from '../src/errors.ts';
 import {
   CODE_CHARS_MAX,
@@ -35,13 +35,14 @@ import { type Frame, frameOf } from './confirm.ts';
 import { type Deed, ORDER_DIGITS } from './intents/clerk.ts';
 import { KeyFailure } from './keys/store.ts';
 import { type DeviceLink, requireOnline } from './link.ts';
-import { type Outbox, noteTold, putConfirmed } from './outbox.ts';
+import { type Outbox, noteTold } from './outbox.ts';
 import { createDirectory } from './payees.ts';
 import { type Language, clerkPhrases, clerkReason, phrases } from './phrases.ts';
 import { type Unconfirmed, createQuestion } from './question.ts';
-import type { Surface } from './runtime.ts';
 import type { Sensed } from './sense/sensed.ts';
 import { orderUri } from './sense/uri.ts';
+import type { Sequence } from './sequence.ts';
+import type { Surface } from './surface/port.ts';
 import type { Time } from './time.ts';
 import type { Trust } from './trust.ts';
 import type { Updates } from './updates.ts';
@@ -107,6 +108,8 @@ export function createTerminal(
     trust: Trust;
     time: Time;
     outbox: Outbox;
+    /** Of the signer's requests, shared with the line of payments. */
+    sequence: Sequence;
     link: () => DeviceLink;
     updates: Updates;
     surface: Surface;
@@ -212,25 +215,25 @@ export function createTerminal(
     const confirmed = await question.answer(2);
     if (typeof confirmed === 'string') return notSent(confirmed);
 
-    const { nonce, nowMs } = requireAble();
-    const counter = outbox.counter(signer.key.name) + 1;
-    const payload = requestKind.encode({
-      ...asked,
-      exp: Math.floor(nowMs / 1000) + REQUEST_VALID_S,
-      // The bridge takes the mandate of the payment that it finds by the order.
-      mandate: original,
-      counter,
-      presence: Math.min(confirmed, statement.presenceMax) as Presence,
-      channel: 'touch',
-      nonce,
+    const added = await parts.sequence.add((counter) => {
+      const { nonce, nowMs } = requireAble();
+      const payload = requestKind.encode({
+        ...asked,
+        exp: Math.floor(nowMs / 1000) + REQUEST_VALID_S,
+        // The bridge takes the mandate of the payment that it finds by the order.
+        mandate: original,
+        counter,
+        presence: Math.min(confirmed, statement.presenceMax) as Presence,
+        channel: 'touch',
+        nonce,
+      });
+      const again = draw(requestKind.decode(decodeCbor(payload)), about);
+      assert.deepEqual(again, shown, 'what would be signed is not what was shown');
+      return { payload, nowMs };
     });
-    const again = draw(requestKind.decode(decodeCbor(payload)), about);
-    assert.deepEqual(again, shown, 'what would be signed is not what was shown');
-    const envelope = await signEnvelope(payload, realm, requestKind.name, signer);
-    const { id } = identify(envelope, realm, requestKind.name);
-
-    const entry = { id, kind: 'request', envelope, storedMs: nowMs } as const;
-    const isStored = putConfirmed(outbox, entry, { key: signer.key.name, counter }, log);
+    assert(added);
+    const { entry, isStored } = added;
+    const { id } = entry;
     const answer = answers.to(id);
     if (isStored) parts.link().send(entry);
 

@@ -24,7 +24,7 @@ import { codeWasm } from '../src/node/wasm.ts';
 import { type RunningGlasses, type RunningKiosk, startDevice } from '../device/compose.ts';
 import { deviceConfig } from '../device/config.ts';
 import { type Counter, serve, wear } from '../device/prompt.ts';
-import type { Surface } from '../device/runtime.ts';
+import type { Surface } from '../device/surface/port.ts';
 import { createTerminalSurface } from '../device/surface/terminal.ts';
 import { toHex } from '../src/bytes.ts';
 import { READY_MS } from '../src/limits.ts';

@@ -12,7 +12,7 @@ import { within } from '../src/patience.ts';
 import type { Timers } from '../src/platform.ts';
 import type { RunningGlasses, RunningKiosk } from '../device/compose.ts';
 import { ORDER_DIGITS } from '../device/intents/clerk.ts';
-import type { Told } from '../device/runtime.ts';
+import type { Told } from '../device/telling.ts';
 import { codePng, makeCode } from '../device/surface/code.ts';
 import { STORY } from './install.ts';
 import type { LedgerBalance, Teller } from './teller.ts';

@@ -52,6 +52,8 @@ export const PIN_MEMORY_KIB = 12 * 1024;
 export const PIN_PASSES = 3;
 /** A PIN of a token: the longest that SoftHSM takes; a TPM takes 128. */
 export const PIN_CHARS_MAX = 255;
+/** Requests that wait for one key to sign: each of a device's two lines asks for one at a time. */
+export const SEQUENCE_WAITING_MAX = 8;
 /** A token that has not signed by then is away: a TPM needs some 5 to 200 ms. */
 export const TOKEN_SIGN_MS = 15_000;
 /** Objects of one id or label in a token: two halves of a few keys, and what power cuts left. */

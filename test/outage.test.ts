@@ -14,7 +14,9 @@ import { createDeviceLink } from '../device/link.ts';
 import { createOutbox } from '../device/outbox.ts';
 import { createDirectory } from '../device/payees.ts';
 import { createPin } from '../device/pin.ts';
-import { type Told, createDevice } from '../device/runtime.ts';
+import { createDevice } from '../device/runtime.ts';
+import { createSequence } from '../device/sequence.ts';
+import type { Told } from '../device/telling.ts';
 import { createTime } from '../device/time.ts';
 import { createTrust } from '../device/trust.ts';
 import { createUpdates } from '../device/updates.ts';
@@ -148,6 +150,7 @@ function startKiosk(shop: Shop, path: string) {
   const device = createDevice({
     ...shared,
     log,
+    sequence: createSequence({ ...shared, log }),
     language: 'en',
     presenceMax: 1,
     mandates: mandates.map((id, n) => ({

@@ -13,7 +13,7 @@ import { startLedger } from '../broker/ledger/main.ts';
 import { startRisk } from '../broker/risk/main.ts';
 import { startDevice } from '../device/compose.ts';
 import { deviceConfig } from '../device/config.ts';
-import type { Told } from '../device/runtime.ts';
+import type { Told } from '../device/telling.ts';
 import { STORY, install } from '../simulator/install.ts';
 import { createTeller } from '../simulator/teller.ts';
 import { toHex } from '../src/bytes.ts';

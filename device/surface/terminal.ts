@@ -1,5 +1,5 @@
 /** A person at a text terminal: what the glasses would show or say, as coloured lines. */
-import type { Mood, Surface } from '../runtime.ts';
+import type { Mood, Surface } from './port.ts';
 
 /** A surface that writes whole lines; `isColoured` false gives plain text for a pipe. */
 export function createTerminalSurface(

@@ -21,7 +21,7 @@ import { receipt as receiptKind } from '../../src/objects/receipt.ts';
 import { openDatabase } from '../../src/node/sqlite.ts';
 import { KeyFailure, type KeyTrouble } from '../../device/keys/store.ts';
 import { phrases, reasonPhrase } from '../../device/phrases.ts';
-import type { Told } from '../../device/runtime.ts';
+import type { Told } from '../../device/telling.ts';
 import { orderUri } from '../../device/sense/uri.ts';
 import { codePng, makeCode } from '../../device/surface/code.ts';
 import {

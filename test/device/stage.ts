@@ -29,8 +29,10 @@ import { type Outbox, createOutbox } from '../../device/outbox.ts';
 import { type Directory, createDirectory } from '../../device/payees.ts';
 import { type Pin, createPin } from '../../device/pin.ts';
 import { type Presence, createPresence } from '../../device/presence.ts';
-import { type Device, type Mood, createDevice } from '../../device/runtime.ts';
+import { type Device, createDevice } from '../../device/runtime.ts';
 import { createCodeReader } from '../../device/sense/look.ts';
+import { createSequence } from '../../device/sequence.ts';
+import type { Mood } from '../../device/surface/port.ts';
 import { createTime } from '../../device/time.ts';
 import { createTrust } from '../../device/trust.ts';
 import { createUpdates } from '../../device/updates.ts';
@@ -347,6 +349,7 @@ export async function createStage(options: StageOptions = {}) {
   };
   const device: Device = createDevice({
     ...shared,
+    sequence: createSequence(shared),
     language,
     presenceMax,
     pin: options.pin ?? createPin(createDisk(), random, 'device.pin'),

@@ -27,8 +27,9 @@ import type { Deed } from '../../device/intents/clerk.ts';
 import { type DeviceLink, createDeviceLink } from '../../device/link.ts';
 import { type Outbox, createOutbox } from '../../device/outbox.ts';
 import { clerkPhrases, clerkReason, phrases, reasonPhrase } from '../../device/phrases.ts';
-import type { Mood } from '../../device/runtime.ts';
+import type { Mood } from '../../device/surface/port.ts';
 import { readUri } from '../../device/sense/uri.ts';
+import { createSequence } from '../../device/sequence.ts';
 import { type Acted, createTerminal } from '../../device/terminal.ts';
 import { createTime } from '../../device/time.ts';
 import { createTrust } from '../../device/trust.ts';
@@ -95,6 +96,7 @@ async function createKiosk(
   const terminal = createTerminal({
     ...shared,
     log,
+    sequence: createSequence({ ...shared, log }),
     language: options.language ?? 'en',
     statement: { ...statement, presenceMax: options.presenceMax ?? statement.presenceMax },
     link: () => link,

@@ -1,0 +1,192 @@
+// Method: a whole kiosk from a configuration, with files, keys and outbox on a real disk; only time
+// and the wire are the test's. What the bridge says is signed by the test.
+import { mkdtempSync, readdirSync, rmSync, writeFileSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import { join, resolve } from 'node:path';
+import { expect, onTestFinished, test } from 'vitest';
+import { type RunningKiosk, startDevice } from '../../device/compose.ts';
+import { deviceConfig } from '../../device/config.ts';
+import { openFileKeys } from '../../device/keys/file.ts';
+import { identify, payloadOf } from '../../src/cose.ts';
+import { parseConfig } from '../../src/config.ts';
+import { OperatorError, REASONS } from '../../src/errors.ts';
+import { CONFIRM_READ_MS } from '../../src/limits.ts';
+import { archive } from '../../src/node/archive.ts';
+import { loadTokens } from '../../src/node/pkcs11.ts';
+import { files, random } from '../../src/node/platform.ts';
+import { openDatabase } from '../../src/node/sqlite.ts';
+import { codeWasm } from '../../src/node/wasm.ts';
+import { keyStatement } from '../../src/objects/key.ts';
+import { seal } from '../../src/objects/kind.ts';
+import { mandate as mandateKind } from '../../src/objects/mandate.ts';
+import { query as queryKind } from '../../src/objects/query.ts';
+import { type Receipt, receipt as receiptKind } from '../../src/objects/receipt.ts';
+import { request as requestKind } from '../../src/objects/request.ts';
+import { tick as tickKind } from '../../src/objects/tick.ts';
+import { publicPem } from '../../src/signer.ts';
+import { downTopic } from '../../src/topics.ts';
+import {
+  NONCE,
+  PLACE,
+  REALM,
+  START_S,
+  bridge,
+  createFakeTime,
+  createWire,
+  mandateWith,
+  policy,
+  root,
+  settle,
+  statements,
+  stranger,
+} from './stage.ts';
+
+const KIOSK = 'kiosk-1';
+const CONFIG = `
+environment: ${REALM.environment}
+ledger: ${REALM.ledger}
+device: ${KIOSK}
+profile: kiosk
+folder: own
+root: root.pub.pem
+statements: statements
+policy: platform.policy
+mandates: mandates
+mqtt: { url: 'mqtt://nowhere' }
+`;
+
+/** A kiosk that is connected, with one mandate by which it may collect. */
+async function openKiosk() {
+  const folder = mkdtempSync(join(tmpdir(), 'saytap-compose-'));
+  const at = (path: string) => resolve(folder, path);
+  for (const name of ['own', 'statements', 'mandates']) files.folder(at(name));
+  const keys = openFileKeys({ files, random, folder: at('own'), credential: undefined });
+  await keys.prepare();
+  await keys.promote();
+  const { key } = keys.current()!;
+  const statement = {
+    ...{ nbf: START_S - 60, exp: START_S + 86_400, key: key.public, role: 'terminal' as const },
+    ...{ presenceMax: 1 as const, device: KIOSK, payee: 'cafe', terminal: KIOSK },
+    names: [['en', 'Cafe']] as const,
+  };
+  writeFileSync(at('root.pub.pem'), publicPem(root.key));
+  writeFileSync(at('statements/bridge.key'), statements[0]!);
+  writeFileSync(at('statements/kiosk.key'), await seal(keyStatement, statement, REALM, root));
+  writeFileSync(at('platform.policy'), policy);
+  const granted = mandateWith({ cnf: key.name, perPaymentMax: 20_00n });
+  const mandate = await seal(mandateKind, granted, REALM, stranger);
+  writeFileSync(at('mandates/tag.mandate'), mandate);
+
+  const time = createFakeTime();
+  const wire = createWire(time, KIOSK);
+  const { clock, timers } = time;
+  const said: string[] = [];
+  const kiosk = startDevice(
+    parseConfig(deviceConfig, CONFIG, 'kiosk.yaml'),
+    at,
+    {
+      ...{ clock, timers, random, files, archive, loadTokens, connect: wire.connect },
+      ...{ openDatabase, codeWasm, log: () => {}, machine: { ...PLACE, node: '24.0.0' } },
+    },
+    { ask: () => {}, say: (sentence) => void said.push(sentence) },
+  ) as RunningKiosk;
+  onTestFinished(async () => {
+    await kiosk.stop();
+    rmSync(folder, { recursive: true });
+  });
+
+  async function receipt(value: Partial<Receipt>) {
+    const whole = { iat: START_S, ...value } as Receipt;
+    wire.deliver(downTopic(KIOSK, 'receipt'), await seal(receiptKind, whole, REALM, bridge));
+    await settle();
+  }
+  async function boot() {
+    wire.up();
+    await settle();
+    const { echo } = queryKind.decode(payloadOf(wire.sent('query').at(-1)!.payload));
+    const tick = { iat: START_S, nonce: NONCE, audience: key.name, echo: echo!, counter: 0 };
+    wire.deliver(downTopic(KIOSK, 'tick'), await seal(tickKind, tick, REALM, bridge));
+    await settle();
+  }
+  await boot();
+  const { id } = identify(mandate, REALM, mandateKind.name);
+  await receipt({ subject: id, outcome: 'granted' });
+  return {
+    ...{ kiosk, time, wire, said, receipt, mandate: id },
+    left: () => readdirSync(at('own')).sort(),
+    /** Connects anew, and answers that the key is revoked. */
+    async revoke() {
+      wire.down();
+      wire.up();
+      await settle();
+      const asked = wire.sent('query').at(-1)!.payload;
+      const { id: subject } = identify(asked, REALM, queryKind.name);
+      await receipt({ subject, outcome: 'refused', reason: REASONS.revoked });
+    },
+    async paidOrder() {
+      const lines = [{ text: 'Latte', quantity: 1, total: 30_00n }];
+      const order = await kiosk.terminal.order(lines, 'CNY');
+      await receipt({
+        ...{ subject: order.id, outcome: 'captured' },
+        amount: { currency: 'CNY', minor: 30_00n },
+      });
+    },
+  };
+}
+
+test('a refund and a payment that are confirmed at once get a counter each', async () => {
+  const { kiosk, time, wire, receipt, mandate, paidOrder } = await openKiosk();
+  await paidOrder();
+  const { device, terminal } = kiosk;
+  expect(device.bill({ currency: 'CNY', minor: 5_00n })).toBe(true);
+  const collected = device.sense({ kind: 'link', text: `saytap://payer/${mandate}` });
+  const acted = terminal.act({ action: 'refund', order: 'last', amount: undefined });
+  await settle();
+  await time.pass(CONFIRM_READ_MS);
+  expect([terminal.answer({ kind: 'press' }), device.answer({ kind: 'press' })]).toEqual([
+    true,
+    true,
+  ]);
+  await settle();
+  const sent = wire.sent('request').map(({ payload }) => ({
+    ...identify(payload, REALM, requestKind.name),
+    ...requestKind.decode(payloadOf(payload)),
+  }));
+  expect(sent.map(({ action, counter }) => [action, counter])).toEqual([
+    ['refund', 1],
+    ['pay', 2],
+  ]);
+  const [refund, pay] = sent;
+  const amount = (minor: bigint) => ({ currency: 'CNY', minor });
+  await receipt({ subject: refund!.id, outcome: 'refunded', amount: amount(30_00n) });
+  await receipt({ subject: pay!.id, outcome: 'captured', amount: amount(5_00n) });
+  expect([(await acted).kind, (await collected).kind]).toEqual(['done', 'paid']);
+});
+
+test('a revoked kiosk is wiped at once, whatever order nobody has paid', async () => {
+  const { kiosk, revoke, left } = await openKiosk();
+  await kiosk.terminal.order([{ text: 'Latte', quantity: 1, total: 30_00n }], 'CNY');
+  expect(kiosk.outbox.open().map(({ kind }) => kind)).toEqual(['order']);
+  await revoke();
+  expect(await kiosk.failed).toBeInstanceOf(OperatorError);
+  expect(left().filter((name) => name.endsWith('.pem'))).toEqual([]);
+  expect(kiosk.outbox.open(), 'nor is it sent by whatever key comes next').toEqual([]);
+});
+
+test('what was confirmed is answered before a revoked kiosk is wiped', async () => {
+  const { kiosk, time, wire, receipt, revoke, left, paidOrder } = await openKiosk();
+  await paidOrder();
+  void kiosk.terminal.act({ action: 'refund', order: 'last', amount: undefined });
+  await settle();
+  await time.pass(CONFIRM_READ_MS);
+  kiosk.terminal.answer({ kind: 'press' });
+  await settle();
+  await revoke();
+  expect(left()).toContain('device.key.pem');
+  const [refund] = wire.sent('request');
+  const { id } = identify(refund!.payload, REALM, requestKind.name);
+  await receipt({ subject: id, outcome: 'refused', reason: REASONS.revoked });
+  expect((await kiosk.failed).exit).toBe(6);
+  expect(left()).not.toContain('device.key.pem');
+  expect(kiosk.outbox.recent(9), 'and nothing of it is kept').toEqual([]);
+});
