@@ -2,17 +2,17 @@
  * `npm run build`: one file per program, dist/device.mjs and dist/bridge.mjs, each of which runs
  * with nothing beside it but Node.
  *
- * Left out is what libraries carry for others and this project never asks for: WebSockets, SOCKS
- * and timers in workers (MQTT.js), threads (pino), quantiles and traces (prom-client), and a copy
- * of Node's own streams. What programs read from beside their sources (the wasm of the code reader,
- * the bridge's pages) is put into the file.
+ * Left out is what libraries carry for others and this project never asks for: other transports,
+ * topic aliases and traces for developers (MQTT.js), threads and several streams (pino), all but
+ * counters and gauges (prom-client), and a copy of Node's own streams. What programs read from
+ * beside their sources (the wasm of the code reader, the bridge's pages) is put into the file.
  *
  * Usage: npm run build [-- --out DIR]
  */
 import { type Metafile, type Plugin, build } from 'esbuild';
 import { mkdirSync, readFileSync } from 'node:fs';
 import { createRequire } from 'node:module';
-import { join, resolve } from 'node:path';
+import { dirname, join, resolve } from 'node:path';
 import { parseArgs } from 'node:util';
 import { brotliCompressSync } from 'node:zlib';
 import { makePages } from './src/node/pages.ts';
@@ -22,6 +22,21 @@ const NODE = 24;
 const SIDES = ['device', 'bridge'] as const;
 /** The camera (reading codes out of pictures) and keys in a token. */
 const DRIVERS = /zxing-wasm|pngjs|node\/wasm\.ts$|pkcs11/;
+/** Packages, and modules of packages, that are asked for and used on no way that we go. */
+const UNUSED = new RegExp(
+  '^(ws|socks|worker-timers|lru-cache|thread-stream|on-exit-leak-free|tdigest' +
+    '|@opentelemetry/api)$',
+);
+const UNUSED_MODULES = new RegExp(
+  [
+    'mqtt/(package\\.json|build/lib/connect)',
+    'pino/lib/(transport|multistream)',
+    'prom-client/lib/(bucketGenerators|cluster|defaultMetrics|histogram|metricAggregators)',
+    'prom-client/lib/(pushgateway|summary)',
+  ]
+    .map((module) => `^${module}$`)
+    .join('|'),
+);
 
 const { values } = parseArgs({ options: { out: { type: 'string', default: 'dist' } } });
 const folder = resolve(values.out);
@@ -51,6 +66,8 @@ async function bundle(side: (typeof SIDES)[number]): Promise<Metafile> {
       // Without code made at run time, so that it also runs where that is forbidden.
       'cbor-x': 'cbor-x/index-no-eval',
       'readable-stream': 'node:stream',
+      // Modules, of which what nobody asks for is left out; Node's own entry is one whole.
+      yaml: join(root, 'node_modules/yaml/browser/dist/index.js'),
       // The code without what draws it: the device draws it itself.
       qrcode: 'qrcode/lib/core/qrcode.js',
     },
@@ -88,18 +105,25 @@ function builtins(): Plugin {
   };
 }
 
-/** Packages that are asked for at the top of a module and used on no way that we go. */
+/** What is UNUSED throws when it is called after all; what a library tells its own is dropped. */
 function unused(): Plugin {
   return {
     name: 'unused',
     setup({ onResolve, onLoad }) {
-      const filter = /^(ws|socks|worker-timers|thread-stream|tdigest|@opentelemetry\/api)$/;
-      onResolve({ filter }, ({ path }) => ({ path, namespace: 'unused' }));
+      onResolve({ filter: UNUSED }, ({ path }) => ({ path, namespace: 'unused' }));
+      onResolve({ filter: /^\.{1,2}\// }, ({ path, importer }) => {
+        const module = join(dirname(importer), path).split('/node_modules/').at(-1)!;
+        return UNUSED_MODULES.test(module) ? { path: module, namespace: 'unused' } : undefined;
+      });
       onLoad({ filter: /.*/, namespace: 'unused' }, ({ path }) => ({
         contents: `
         const leftOut = () => { throw new Error('${path} is left out of this file'); };
         const get = (own, name) => own[name] ?? leftOut;
         module.exports = new Proxy({ __esModule: true }, { get });`,
+      }));
+      onResolve({ filter: /^debug$/ }, ({ path }) => ({ path, namespace: 'silent' }));
+      onLoad({ filter: /.*/, namespace: 'silent' }, () => ({
+        contents: 'module.exports = () => Object.assign(() => {}, { enabled: false });',
       }));
     },
   };

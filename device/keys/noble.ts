@@ -13,6 +13,12 @@ import { type Signer, lowS } from '../../src/cose.ts';
 import { loadKey, publicKeyOf } from '../../src/keys.ts';
 import type { Random } from '../../src/platform.ts';
 
+/**
+ * Half as many points to work out before the first signature as noble's own 6, and 8 % more for
+ * each after it, which is 40 µs.
+ */
+p256.Point.BASE.precompute(5);
+
 /** A signer over a private key; `random` hedges ES256, undefined makes it deterministic. */
 export function nobleSigner(handle: KeyObject, random: Random | undefined): Signer {
   const key = loadKey(publicKeyOf(createPublicKey(handle)));

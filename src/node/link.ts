@@ -52,6 +52,8 @@ export const connectLink: Connect = (options: LinkOptions, events: LinkEvents): 
     reconnectPeriod: MQTT_RECONNECT_MS,
     connectTimeout: MQTT_CONNECT_MS,
     queueQoSZero: false,
+    // All 65,536 numbers as bytes beforehand: 9 MB, and a tenth of a small device's start.
+    writeCache: false,
     resubscribe: false,
   });
   let isUp = false;
