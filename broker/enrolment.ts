@@ -32,6 +32,7 @@ import { toBody } from './hmac.ts';
 import { type Identities, standing } from './identities.ts';
 import { createNoise } from './noise.ts';
 import type { Receipts } from './receipts.ts';
+import { requireRoom } from './room.ts';
 import type { Route } from './routes.ts';
 import type { Enrolment, Identity, Store } from './store/port.ts';
 
@@ -229,19 +230,29 @@ export function createEnrolments(parts: EnrolmentParts): Enrolments {
     nowMs: number,
   ): Promise<boolean> {
     const said = saidOf(old.statement);
-    const why = `named by key ${old.name}`;
+    const by = { by: 'bridge', why: `named by key ${old.name}` };
     if (!rootSigner) {
+      if (await hasNamedAnother(old, key.name, nowMs)) return false; // A person decides then.
       const asked = { key: key.name, code: shortCode(key.thumbprint), envelope, address };
       const { state } = await store.putEnrolment(asked, nowMs);
-      if (state === 'open')
-        await decide(key.name, envelope, 'approved', said, { by: 'bridge', why });
+      if (state === 'open') await decide(key.name, envelope, 'approved', said, by);
       return false;
     }
     const statement = statementFor(key, value, said, nowMs);
     await identities.enrol(await signStatement(statement, realm, rootSigner), old.name);
-    await decide(key.name, envelope, 'approved', said, { by: 'bridge', why });
+    await decide(key.name, envelope, 'approved', said, by, { isSigned: true });
     log('info', 'a device has a new key', { device: value.device });
     return true;
+  }
+
+  /** Whether one that this key named before waits for the root: it names one, and not a heap. */
+  async function hasNamedAnother(old: Identity, key: string, nowMs: number): Promise<boolean> {
+    const kid = old.name.slice(0, 16);
+    return (await store.enrolments(nowMs)).some((one) => {
+      if (one.state !== 'approved' || one.key === key) return false;
+      const { endorsement } = enrolKind.decode(payloadOf(one.envelope));
+      return endorsement !== undefined && toHex(kidOf(endorsement)) === kid;
+    });
   }
 
   /** Once two thirds of its life are over, the root states a key in good standing anew. */
@@ -316,10 +327,11 @@ export function createEnrolments(parts: EnrolmentParts): Enrolments {
     const statement = statementFor(loadKey(asked.key), asked, said, nowMs);
     const old = await endorserOf(asked, nowMs);
     await requireFree(statement, key, old?.name, nowMs);
+    await requireRoom(store, statement, [key, old?.name], nowMs);
 
     if (signed) requireSame(signed, statement);
     const stated = signed ?? (rootSigner && (await signStatement(statement, realm, rootSigner)));
-    await decide(key, envelope, 'approved', said, by, enrolment.proof);
+    await decide(key, envelope, 'approved', said, by, { ...enrolment, isSigned: !!stated });
     if (stated) {
       await identities.enrol(stated, old?.name);
       log('info', 'a key is enrolled', { key, role: statement.role, by: by.by });
@@ -340,14 +352,15 @@ export function createEnrolments(parts: EnrolmentParts): Enrolments {
     state: 'approved' | 'refused',
     said: Said | undefined,
     by: By,
-    pairing?: Uint8Array,
+    { proof, isSigned = false }: Readonly<{ proof?: Uint8Array; isSigned?: boolean }> = {},
   ): Promise<void> {
     const enrolment = await store.enrolment(key, clock.nowMs());
     const from = enrolment?.address;
-    const note = { enrolment: state, said, ...by, from, isPaired: pairing !== undefined };
+    const note = { enrolment: state, said, ...by, from, isPaired: proof !== undefined };
     const body = { ...note, enrol: toHex(envelope) };
     const text = said && JSON.stringify(said);
-    const word = { state, said: text, pairing, note: utf8(JSON.stringify(body)) };
+    const kept = { said: text, pairing: proof, note: utf8(JSON.stringify(body)) };
+    const word = { state, isSigned, ...kept };
     await store.decideEnrolment(key, word, clock.nowMs());
   }
 

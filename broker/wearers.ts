@@ -8,17 +8,11 @@
  */
 import { hash } from 'node:crypto';
 import * as z from 'zod/mini';
-import type { Said } from '../src/approval.ts';
-import { bytesEqual, fromBase64url, toHex, utf8 } from '../src/bytes.ts';
+import { bytesEqual, fromBase64url, fromHex, toHex, utf8 } from '../src/bytes.ts';
 import { type Realm, openSelfSigned, payloadOf } from '../src/cose.ts';
 import { PaymentError, reasonName } from '../src/errors.ts';
 import { loadKey } from '../src/keys.ts';
-import {
-  ENVELOPE_BYTES_MAX,
-  PAGE_ROWS_MAX,
-  REQUEST_VALID_S,
-  WALLETS_PER_PAYER_MAX,
-} from '../src/limits.ts';
+import { ENVELOPE_BYTES_MAX, PAGE_ROWS_MAX, REQUEST_VALID_S } from '../src/limits.ts';
 import { type Enrol, enrol as enrolKind } from '../src/objects/enrol.ts';
 import { mandate as mandateKind } from '../src/objects/mandate.ts';
 import { receipt as receiptKind } from '../src/objects/receipt.ts';
@@ -31,6 +25,7 @@ import type { Bridge } from './bridge.ts';
 import type { Enrolments } from './enrolment.ts';
 import type { Identities } from './identities.ts';
 import { takeMandate } from './mandates.ts';
+import { requireRoom } from './room.ts';
 import { viewOfMandate } from './standing.ts';
 import type { Identity, Store, Visitor } from './store/port.ts';
 import { type Verbs, defineVerb } from './visits.ts';
@@ -106,16 +101,7 @@ export function wearerVerbs(parts: WearerParts): Verbs {
         throw new PaymentError(known.status, 'this phone was blocked');
       }
     } else {
-      const wallets = (await store.keysOf(payer)).filter(
-        ({ status, statement }) => status === 'active' && statement.role === 'wallet',
-      );
-      // Where the root is elsewhere, those that it has still to sign.
-      const unsigned = (await store.enrolments(nowMs)).filter(
-        ({ key, said }) => key !== name && said !== undefined && saidPayer(said) === payer,
-      );
-      if (wallets.length + unsigned.length >= WALLETS_PER_PAYER_MAX) {
-        throw new PaymentError('rate_limited', 'too many phones: block one that is not used');
-      }
+      await requireRoom(store, { role: 'wallet', payer: fromHex(payer) }, [name], nowMs);
     }
     await link(funding, name);
     if (known) return { state: 'enrolled' };
@@ -209,10 +195,6 @@ const ENVELOPE = z
 const THUMBPRINT = z.string().check(z.regex(/^[0-9a-f]{64}$/));
 /** A text is a few lines for each of what an envelope can hold. */
 const TEXT_MAX = 4 * ENVELOPE_BYTES_MAX;
-
-function saidPayer(said: string): string | undefined {
-  return (JSON.parse(said) as Said).payer;
-}
 
 function requireOwn({ payer }: Wearer, { statement }: Identity): void {
   const own = statement.payer && toHex(statement.payer);

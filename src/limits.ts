@@ -70,6 +70,8 @@ export const ENROLMENT_KEEP_MS = 7 * 24 * 3_600_000;
 /** Enrolments that wait at once, in all and from one address. */
 export const ENROLMENTS_MAX = 64;
 export const ENROLMENTS_PER_ADDRESS_MAX = 16;
+/** Approved keys that wait for the root to sign: a day of opening a site, and not more to sign. */
+export const ENROLMENTS_UNSIGNED_MAX = 256;
 /** Terminals and mandates that one device is told of. */
 export const BUNDLE_TERMINALS_MAX = 128;
 export const BUNDLE_MANDATES_MAX = 64;
@@ -212,6 +214,8 @@ export const SHORT_CODE_TRIES = 60;
 export const SHORT_CODE_MS = 60_000;
 /** Phones of one person: each has a wallet key of its own, and a lost one is blocked. */
 export const WALLETS_PER_PAYER_MAX = 8;
+/** Devices and agents of one person: glasses, what they are charged beside, and a few old ones. */
+export const DEVICES_PER_PAYER_MAX = 32;
 /** Keys and mandates that a page shows of one person. */
 export const PAGE_ROWS_MAX = 64;
 /** How often the command looks for the end of a payment that a person has just resolved. */
@@ -420,5 +424,6 @@ assert(TICK_SLOT_MS < TICK_USE_MS, 'a device that hears every tick always has a 
 assert(REQUEST_VALID_S <= REQUEST_VALID_S_MAX);
 assert((TIME_HOLDS_MS * 500) / 1_000_000 <= CLOCK_SKEW_S * 1000, 'it drifts within the skew');
 assert(OUTBOX_WINDOW < COUNTER_GAP_MAX, 'an honest device never looks like a clone');
+assert(WALLETS_PER_PAYER_MAX + DEVICES_PER_PAYER_MAX <= PAGE_ROWS_MAX, 'a person sees all');
 assert(STORE_GROUP_MAX <= STORE_QUEUE_MAX);
 assert(HTTP_IDLE_MS < HTTP_SERVER_IDLE_MS, 'the client closes an idle connection first');

@@ -38,7 +38,9 @@ const EN = {
   refusals: {
     bad_signature: 'You are not logged in, or this link was used already. Ask for a new link.',
     role_forbidden: 'This login may not do that.',
-    rate_limited: 'Too much at once. Wait a minute and try again.',
+    rate_limited:
+      'Too much at once, or too many. Block a phone or device that is not used, or wait a minute ' +
+      'and try again.',
     unavailable: 'No answer. Check the network and try again.',
     funding_unknown: 'The account is not known at the payment provider. Ask whoever sent the link.',
     suspended: 'That name or key is taken or suspended. Choose another name.',
@@ -206,7 +208,7 @@ const ZH: Words = {
   refusals: {
     bad_signature: '尚未登录，或者此链接已经用过。请索取新的链接。',
     role_forbidden: '此登录无权这样做。',
-    rate_limited: '操作过于频繁，请一分钟后再试。',
+    rate_limited: '操作过于频繁，或手机、设备过多。请停用不再使用的，或一分钟后再试。',
     unavailable: '没有应答。请检查网络后再试。',
     funding_unknown: '付款机构没有这个账户。请联系发送链接的人。',
     suspended: '该名称或密钥已被占用或暂停，请换一个名称。',

@@ -10,6 +10,7 @@ import { PaymentError } from '../../src/errors.ts';
 import {
   ENROLMENTS_MAX,
   ENROLMENTS_PER_ADDRESS_MAX,
+  ENROLMENTS_UNSIGNED_MAX,
   ENROLMENT_KEEP_MS,
   ENROLMENT_MS,
 } from '../../src/limits.ts';
@@ -28,6 +29,21 @@ export function createEnrolments(database: Database, chain: Chain) {
     const row = one('SELECT * FROM enrolments WHERE code = ?1 OR key = ?1', codeOrKey);
     const enrolment = row && toEnrolment(row);
     return enrolment && nowMs < endOf(enrolment) ? enrolment : undefined;
+  }
+
+  function requireUnsignedRoom(key: string, nowMs: number): void {
+    const { n } = one(
+      `SELECT count(*) AS n FROM enrolments e WHERE state = 'approved' AND key <> ?
+       AND asked_ms > ? AND NOT EXISTS (SELECT 1 FROM identities i WHERE i.name = e.key)`,
+      key,
+      BigInt(nowMs - ENROLMENT_KEEP_MS),
+    )!;
+    if (Number(n) < ENROLMENTS_UNSIGNED_MAX) return;
+    throw new PaymentError(
+      'rate_limited',
+      `${ENROLMENTS_UNSIGNED_MAX} devices wait for the root already: have it sign them first ` +
+        '(saytap device pending), or refuse those that are not yours',
+    );
   }
 
   return {
@@ -96,7 +112,9 @@ export function createEnrolments(database: Database, chain: Chain) {
         write('DELETE FROM enrolments WHERE key = ?', key!);
       }
     },
-    decide(key: string, { state, said, pairing, note }: EnrolmentWord, nowMs: number): void {
+    decide(key: string, word: EnrolmentWord, nowMs: number): void {
+      const { state, isSigned, said, pairing, note } = word;
+      if (state === 'approved' && !isSigned) requireUnsignedRoom(key, nowMs);
       write(
         'UPDATE enrolments SET state = ?, said = ?, pairing = coalesce(?, pairing) WHERE key = ?',
         state,

@@ -336,6 +336,8 @@ export type Enrolment = Readonly<{
 /** A person's word on an enrolment, with what goes into the evidence about it. */
 export type EnrolmentWord = Readonly<{
   state: 'approved' | 'refused';
+  /** Whether the root has signed; what it has not is one of ENROLMENTS_UNSIGNED_MAX. */
+  isSigned: boolean;
   said: string | undefined;
   pairing: Uint8Array | undefined;
   note: Uint8Array;
@@ -382,7 +384,10 @@ export type Store = Readonly<{
   enrolment: (codeOrKey: string, nowMs: number) => Promise<Enrolment | undefined>;
   /** Those that wait for a person or for the root, oldest first. */
   enrolments: (nowMs: number) => Promise<readonly Enrolment[]>;
-  /** Records a person's word, with its note under the key's name. */
+  /**
+   * Records a person's word, with its note under the key's name. Throws `rate_limited` for an
+   * approval when too many wait for the root already.
+   */
   decideEnrolment: (key: string, word: EnrolmentWord, nowMs: number) => Promise<void>;
 
   /** By the hex of the 8-byte hint; the caller still compares the whole thumbprint. */

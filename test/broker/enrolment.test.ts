@@ -3,9 +3,15 @@ import { beforeEach, expect, test } from 'vitest';
 import { type Enrolments, createEnrolments } from '../../broker/enrolment.ts';
 import { createIdentities } from '../../broker/identities.ts';
 import { createReceipts } from '../../broker/receipts.ts';
+import { statementFor } from '../../src/approval.ts';
 import { fromBase64url, fromHex, toHex } from '../../src/bytes.ts';
 import type { Signer } from '../../src/cose.ts';
-import { ENROLMENTS_PER_ADDRESS_MAX, ENROLMENT_MS } from '../../src/limits.ts';
+import {
+  DEVICES_PER_PAYER_MAX,
+  ENROLMENTS_PER_ADDRESS_MAX,
+  ENROLMENTS_UNSIGNED_MAX,
+  ENROLMENT_MS,
+} from '../../src/limits.ts';
 import { type Enrol, enrol as enrolKind } from '../../src/objects/enrol.ts';
 import { keyStatement } from '../../src/objects/key.ts';
 import { open, seal } from '../../src/objects/kind.ts';
@@ -538,4 +544,68 @@ test('a device calls off with its new key what it asked for with the old one', a
   expect(await store.cancel({ ...asked, key: next.key.name })).toMatchObject({
     ...{ isNews: true, run: { id: admission.id } },
   });
+});
+
+/** As many devices as one person may have, this one among them. */
+async function fill(payer: Uint8Array, own?: Signer): Promise<void> {
+  for (let i = 0; i < DEVICES_PER_PAYER_MAX; i++) {
+    const { name, public: key } = (i === 0 && own ? own : makeSigner()).key;
+    const value = { ...statementOf('glasses'), key, device: `mine-${i}`, payer };
+    const envelope = await signStatement(value, REALM, CAST.root);
+    await stage.store.putIdentity(name, value, envelope, stage.clock.nowMs());
+  }
+}
+
+test('one person has so many devices and no more; one that is ended makes room', async () => {
+  const payer = new Uint8Array(16).fill(0x0d);
+  const [first, late] = [makeSigner(), makeSigner()];
+  await fill(payer, first);
+  await post(await enrolOf(late, { role: 'device', device: 'late' }));
+  const approve = () => enrolments.approve(codeOf(late), { payer: toHex(payer) }, BY);
+  await expect(approve()).rejects.toMatchObject({
+    reason: 'rate_limited',
+    message: expect.stringContaining('32 devices already: end one'),
+  });
+  expect(await enrolments.find(codeOf(late))).toMatchObject({ state: 'open' });
+  await stage.store.setIdentityStatus(first.key.name, 'revoked', stage.clock.nowMs());
+  expect((await approve()).state).toBe('enrolled');
+});
+
+test('a successor needs no room: it takes the place of one that is there', async () => {
+  const [old, next] = [makeSigner(), makeSigner()];
+  await fill(new Uint8Array(16).fill(0x0d), old);
+  expect((await post(await successionOf(old, next, { device: 'mine-0' }))).status).toBe(200);
+});
+
+test('so many wait for the root and no more; what it has signed does not wait', async () => {
+  enrolments = await desk({ rootSigner: undefined });
+  const nowMs = stage.clock.nowMs();
+  for (let i = 0; i < ENROLMENTS_UNSIGNED_MAX; i++) {
+    const key = `${i}`.padStart(64, '0');
+    const asked = { key, code: `CODE${i}`, envelope: new Uint8Array(1), address: '' };
+    await stage.store.putEnrolment(asked, nowMs);
+    const word = { state: 'approved', isSigned: false, said: '{}', pairing: undefined } as const;
+    await stage.store.decideEnrolment(key, { ...word, note: new Uint8Array() }, nowMs);
+  }
+  const device = makeSigner();
+  await post(await enrolOf(device));
+  await expect(enrolments.approve(codeOf(device), TERMINAL, BY)).rejects.toMatchObject({
+    reason: 'rate_limited',
+    message: expect.stringContaining('256 devices wait for the root already'),
+  });
+  const { public: key } = device.key;
+  const asked = { role: 'terminal', device: 'kiosk-9' } as const;
+  const statement = statementFor({ public: key }, asked, TERMINAL, nowMs);
+  const signed = await signStatement(statement, REALM, CAST.root);
+  expect((await enrolments.approve(codeOf(device), TERMINAL, BY, signed)).state).toBe('enrolled');
+});
+
+test('of the successors that one key names while the root is away, one waits for it', async () => {
+  enrolments = await desk({ rootSigner: undefined });
+  const [next, another] = [makeSigner(), makeSigner()];
+  const ask = async (signer: Signer) =>
+    (await post(await successionOf(CAST.glasses, signer))).body['state'];
+  expect(await ask(next)).toBe('unsigned');
+  expect(await ask(another)).toBe('waiting');
+  expect(await ask(next)).toBe('unsigned');
 });

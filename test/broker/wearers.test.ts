@@ -149,7 +149,7 @@ test('phones that wait for the root count as well', async () => {
     const said = JSON.stringify({ role: 'wallet', payer });
     await store.decideEnrolment(
       name,
-      { state: 'approved', said, pairing: undefined, note: utf8('{}') },
+      { state: 'approved', isSigned: false, said, pairing: undefined, note: utf8('{}') },
       NOW_MS,
     );
   }
