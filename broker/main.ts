@@ -76,6 +76,7 @@ export type RunningBridge = Readonly<{
   httpsUrl: string | undefined;
   /** Resolves when the disk has failed, so that nothing is accepted any more. */
   failed: Promise<OperatorError>;
+  /** Once, however often it is asked for. */
   stop: () => Promise<void>;
 }>;
 
@@ -359,23 +360,26 @@ export async function startBridge(
   write(`bridge of ledger ${config.ledger} (${config.environment}) at broker ${mqttUrl}`);
   if (scrape) write(`metrics at http://127.0.0.1:${scrape.port}/metrics`);
 
+  async function close(): Promise<void> {
+    isStopping = true;
+    for (const stop of stops) stop();
+    await operator.close();
+    await web?.close();
+    await webhook?.close();
+    await scrape?.close();
+    await bridge.close();
+    await link.close();
+    await broker?.close();
+    await parts.close();
+  }
+  let stopped: Promise<void> | undefined;
+
   return {
     mqttUrl,
     notificationsUrl: listen && webhook && `http://${listen.host}:${webhook.port}`,
     httpsUrl: origin,
     failed: parts.failed,
-    async stop() {
-      isStopping = true;
-      for (const stop of stops) stop();
-      await operator.close();
-      await web?.close();
-      await webhook?.close();
-      await scrape?.close();
-      await bridge.close();
-      await link.close();
-      await broker?.close();
-      await parts.close();
-    },
+    stop: () => (stopped ??= close()),
   };
 }
 
@@ -403,6 +407,13 @@ function certifiedFor(
 
 /** The root's private key, where a site keeps it on this machine. */
 function rootAt(path: string, root: VerifyKey): Signer {
+  if (!files.read(path)) {
+    throw new OperatorError(
+      'key',
+      `enrol.root: ${path} does not exist: put the root's private key there, or leave enrol.root ` +
+        'out of the configuration and sign with saytap device approve CODE --root FILE',
+    );
+  }
   const signer = nodeSigner(readKeyFile(files, path));
   if (signer.key.name === root.name) return signer;
   throw new OperatorError('key', `${path} is not the private key of this site's root`);

@@ -31,7 +31,7 @@ export function openKeyFile(files: Files, path: string, algorithm: Algorithm): K
 /** The private key in `path`, which must exist. Throws OperatorError `key` saying what to do. */
 export function readKeyFile(files: Files, path: string): KeyObject {
   return guarded(path, () => {
-    return readPrivatePem(text(requirePrivate(files, path)));
+    return readPrivatePem(text(requireKey(files, path)));
   });
 }
 
@@ -41,7 +41,7 @@ export async function unlockKeyFile(
   path: string,
   ask: () => string | Promise<string>,
 ): Promise<KeyObject> {
-  const pem = text(requirePrivate(files, path));
+  const pem = text(requireKey(files, path));
   const passphrase = isEncryptedPem(pem) ? await ask() : undefined;
   return guarded(path, () => readPrivatePem(pem, passphrase));
 }
@@ -81,7 +81,9 @@ export function writeSealedKey(
 
 /** The text of a private file without its last line end. Throws as the keys do. */
 export function readSecretText(files: Files, path: string): string {
-  return text(requirePrivate(files, path)).replace(/\r?\n$/, '');
+  const bytes = readPrivate(files, path);
+  if (!bytes) throw new OperatorError('key', `${path} does not exist`);
+  return text(bytes).replace(/\r?\n$/, '');
 }
 
 /**
@@ -135,7 +137,7 @@ function readOrCreate(files: Files, path: string, make: () => string): string {
   return made;
 }
 
-function requirePrivate(files: Files, path: string): Uint8Array {
+function requireKey(files: Files, path: string): Uint8Array {
   const bytes = readPrivate(files, path);
   if (!bytes) throw new OperatorError('key', `${path} does not exist: make it with saytap keygen`);
   return bytes;

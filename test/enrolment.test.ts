@@ -101,11 +101,10 @@ test('from nothing to the first payment, killed and cut off, and to the end', as
     }),
   );
   let bridge = await startBridge(at('bridge.yaml'), () => {});
-  let isStopped = false;
   const children: ChildProcessWithoutNullStreams[] = [];
   onTestFinished(async () => {
     for (const child of children) child.kill('SIGKILL');
-    if (!isStopped) await bridge.stop();
+    await bridge.stop();
     await broker.kill();
     await site.close();
   });
@@ -190,7 +189,6 @@ test('from nothing to the first payment, killed and cut off, and to the end', as
     expect(existsSync(at(join('new', name))), name).toBe(false);
   }
   await bridge.stop();
-  isStopped = true;
   const keys = keysAt(at('bridge/bridge.db'));
   for (const [i, name] of [key.name, second, third].entries()) {
     expect(keys.get(name)).toMatchObject({ retired: i < 2 ? 1n : 0n, reused: 0n });

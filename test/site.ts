@@ -128,10 +128,8 @@ export async function createSite(risks: object = {}) {
     async openBridge(mqtt: object) {
       const file = configureBridge(mqtt);
       const bridge = await startBridge(file, () => {});
-      let stopped: Promise<void> | undefined;
-      const stop = () => (stopped ??= bridge.stop());
-      stops.push(stop);
-      return { ...bridge, stop };
+      stops.push(bridge.stop);
+      return bridge;
     },
     /** The configuration file of the glasses, whose key lies in a file unless told. */
     glassesAt: (url: string, keys: object = { store: 'file' }, tls: object = {}) =>

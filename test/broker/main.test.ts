@@ -1,10 +1,10 @@
-/** The policies a bridge starts with: a file or a folder, and never back to a lower version. */
+/** What a bridge starts with: a policy or a folder of them, never a lower one; and its root. */
 import { mkdirSync, mkdtempSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { expect, onTestFinished, test } from 'vitest';
 import { stringify } from 'yaml';
-import { operate } from '../../broker/main.ts';
+import { operate, startBridge } from '../../broker/main.ts';
 import { toHex } from '../../src/bytes.ts';
 import { openKeyFile } from '../../src/keyfile.ts';
 import { clock, files, random } from '../../src/node/platform.ts';
@@ -28,8 +28,9 @@ async function prepared() {
   writeFileSync(at('root.pub.pem'), publicPem(CAST.root.key));
   writeFileSync(at('tick.secret'), toHex(random(32)), { mode: 0o600 });
   const service = { url: 'http://127.0.0.1:1', secret: 'a.secret' };
-  const start = async (policy: string) => {
+  const start = async (policy: string, more: object = {}) => {
     const settings = {
+      ...more,
       ...REALM,
       folder: 'bridge',
       root: 'root.pub.pem',
@@ -78,4 +79,23 @@ test('a folder of policies: one of the platform must ever have been there', asyn
   expect(await start('policies')).toBe('started');
   await sign('policies/cafe.policy', { scope: { kind: 'merchant', payee: 'cafe' }, version: 4 });
   expect(await start('policies')).toMatch(/downgrade_refused: version 4 of the policy for payee/);
+});
+
+test('a root that is not where enrol.root says is missed by that name', async () => {
+  const { sign, start } = await prepared();
+  await sign('platform.policy', {});
+  expect(await start('platform.policy', { enrol: { root: 'usb/root.key.pem' } })).toBe(
+    "enrol.root: /usb/root.key.pem does not exist: put the root's private key there, or leave " +
+      'enrol.root out of the configuration and sign with saytap device approve CODE --root FILE',
+  );
+});
+
+test('a bridge that is stopped twice is stopped once, and its folder is free again', async () => {
+  const { at, sign, start } = await prepared();
+  await sign('platform.policy', {});
+  await start('platform.policy');
+  const bridge = await startBridge(at('bridge.yaml'), () => {});
+  await Promise.all([bridge.stop(), bridge.stop()]);
+  await bridge.stop();
+  expect(await start('platform.policy')).toBe('started');
 });
