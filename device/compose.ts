@@ -145,7 +145,7 @@ export function startDevice(
   if (!statement || statement.device !== name) {
     throw new OperatorError(
       'key',
-      `the root has not named the key ${toHex(signer.key.kid)} as ${config.device}: ` +
+      `the root has not named the key ${toHex(signer.key.kid)} as ${name}: ` +
         `put its signed Key statement into ${at(config.statements)}`,
     );
   }

@@ -64,6 +64,7 @@ export async function enrolDevice(parts: EnrolmentParts, isAgain: boolean): Prom
   const { language } = config;
   const words = enrolPhrases;
   const { url } = requireEnrol(config);
+  requireTrusted(parts); // Before anybody scans a code for nothing.
   requireFolder(files, at(config.folder));
   await settleEnrolment({ ...parts, keys: () => keys });
   const own = isAgain ? undefined : ownStatement(parts, keys.current());
@@ -206,6 +207,23 @@ export function brokerOf(
   return url.startsWith('mqtts://') ? { ...config.mqtt, url } : { url };
 }
 
+/**
+ * The configuration with what an enrolment told: the device's name, and where its broker is. A
+ * device that is not enrolled yet has no broker in it.
+ */
+export function enrolledConfig(
+  config: DeviceConfig,
+  at: (path: string) => string,
+  files: Files,
+): Omit<DeviceConfig, 'mqtt'> & Partial<Pick<DeviceConfig, 'mqtt'>> {
+  const folder = at(config.folder);
+  const { mqtt, ...rest } = config;
+  if (!config.enrol) return config;
+  if (mqtt.url === ENROLLED_BROKER && !files.read(join(folder, BROKER))) return rest;
+  const device = nameIn(files.read(join(folder, TLS_CERTIFICATE))) ?? config.device;
+  return { ...rest, device, mqtt: brokerOf(config, at, files) };
+}
+
 /** Names within the device's folder. */
 const KEPT = 'enrolment.json';
 const BROKER = 'broker.url';
@@ -310,16 +328,12 @@ async function ask(
   envelope: Uint8Array,
   path = '/v1/enrol',
 ): Promise<z.infer<typeof answerText> | undefined> {
-  const { url, ca } = requireEnrol(config);
-  const trusted = ca === undefined ? undefined : files.read(at(ca));
-  if (ca !== undefined && !trusted) {
-    const what = `${at(ca)} does not exist: it is the ca.pem in the folder of the bridge, copied`;
-    throw new OperatorError('config', what);
-  }
+  const { url } = requireEnrol(config);
+  const ca = requireTrusted({ config, at, files });
   const { status, body } = await http({
     ...{ method: 'POST', url: `${url}${path}`, headers: {}, body: envelope },
     ...{ timeoutMs: ENROL_TIMEOUT_MS, answerBytesMax: ENROL_ANSWER_BYTES_MAX },
-    ...(trusted && { ca: new TextDecoder().decode(trusted) }),
+    ...(ca !== undefined && { ca }),
   });
   const parsed = z.safeParse(answerText, parseJson(body));
   if (!parsed.success) throw new HttpFailure(`${url} is no bridge: it answers otherwise`, true);
@@ -524,12 +538,40 @@ function parseJson(bytes: Uint8Array): unknown {
   }
 }
 
+/** The name in topics that its certificate is for. */
+function nameIn(certificate: Uint8Array | undefined): string | undefined {
+  if (!certificate) return undefined;
+  try {
+    return /^CN=([\w-]{1,64})$/.exec(new X509Certificate(certificate).subject)?.[1];
+  } catch {
+    return undefined; // Damaged: the doctor says so.
+  }
+}
+
 /** Where its bridge is. Throws OperatorError `config` where none is named. */
 export function requireEnrol({ enrol }: DeviceConfig): NonNullable<DeviceConfig['enrol']> {
   if (enrol) return enrol;
   throw new OperatorError(
     'config',
     "the configuration has no enrol: add enrol: { url: 'https://…' }, where the bridge is reached",
+  );
+}
+
+/** By whom its bridge is believed, PEM; undefined: by the system's authorities. */
+function requireTrusted({
+  config,
+  at,
+  files,
+}: Pick<EnrolmentParts, 'config' | 'at' | 'files'>): string | undefined {
+  const { ca } = requireEnrol(config);
+  if (ca === undefined) return undefined;
+  const bytes = files.read(at(ca));
+  const pem = bytes && new TextDecoder().decode(bytes);
+  if (pem?.includes('-----BEGIN CERTIFICATE-----')) return pem;
+  throw new OperatorError(
+    'config',
+    `${at(ca)} ${pem === undefined ? 'does not exist' : 'holds no certificate'}: ` +
+      'it is the ca.pem in the folder of the bridge, copied',
   );
 }
 

@@ -35,7 +35,13 @@ import { countsOf } from './checks.ts';
 import { type RunningGlasses, type RunningKiosk, startDevice } from './compose.ts';
 import { type DeviceConfig, deviceConfig, deviceSettings } from './config.ts';
 import { deviceChecks } from './doctor.ts';
-import { brokerOf, contactBridge, enrolDevice, settleEnrolment } from './enrolment.ts';
+import {
+  brokerOf,
+  contactBridge,
+  enrolDevice,
+  enrolledConfig,
+  settleEnrolment,
+} from './enrolment.ts';
 import { openKeyStore } from './keys/choice.ts';
 import { measureDevice } from './metrics.ts';
 import { createOutbox, isReadable } from './outbox.ts';
@@ -56,7 +62,11 @@ import { createTerminalSurface } from './surface/terminal.ts';
 import { finishWipe } from './wipe.ts';
 
 /** What its configuration may say. */
-export const settings = settingsOf(deviceConfig, deviceSettings);
+export const settings = settingsOf(deviceConfig, deviceSettings, (config, file) => {
+  const told = enrolledConfig(config, (path) => resolve(dirname(file), path), files);
+  const remark = 'where its broker is, mqtt, is told when it is enrolled: saytap device enrol';
+  return { config: told, ...(told.mqtt === undefined && { remark }) };
+});
 
 /**
  * Enrols the device of a configuration file; resolves once it is enrolled. Throws OperatorError.
@@ -148,12 +158,13 @@ const SOCKET = 'device.sock';
 export async function main(configFile: string, write: (line: string) => void): Promise<void> {
   const isColoured = process.stdout.isTTY === true;
   const config = parseConfig(deviceConfig, requireText(files, configFile), configFile);
-  const surface = createTerminalSurface(write, { name: config.device, isColoured });
   const at = (path: string) => resolve(dirname(configFile), path);
   await finishWipe({ config, at, files }, () => openKeyStore(config, at, keyPorts));
   const keys = () => openKeyStore(config, at, keyPorts);
   await settleEnrolment({ config, at, files, keys });
   await settleSuccession({ config, at, files, keys });
+  const { device: name } = enrolledConfig(config, at, files);
+  const surface = createTerminalSurface(write, { name, isColoured });
   const log = createLog(config.log, 'device');
   const contact = config.enrol && startContact(config, at, log);
   // What changed while it was off counts from now on, if the bridge is there at once.
@@ -201,7 +212,7 @@ export async function main(configFile: string, write: (line: string) => void): P
 
   const scrape = config.metrics && (await metrics.serve(config.metrics.port));
   const broker = brokerOf(config, at, files).url;
-  write(`${config.device} (${config.profile}, ${config.environment}) on ${broker}`);
+  write(`${name} (${config.profile}, ${config.environment}) on ${broker}`);
   if (scrape) write(`metrics at http://127.0.0.1:${scrape.port}/metrics`);
   const own = await serveSocket(join(at(config.folder), SOCKET), (question) =>
     Promise.resolve(question === 'update' && running.updates.ask() ? 'yes' : 'no'),

@@ -469,7 +469,6 @@ export function clerkReason(code: number | Reason, language: Language): string {
   return own ? pick(own, language) : reasonPhrase(code, language);
 }
 
-/** What a terminal says to the clerk; `order` is as much of the order's id as people read. */
 /** What a device says while it is enrolled. */
 export const enrolPhrases = {
   scan: (language: Language) =>
@@ -554,6 +553,7 @@ export const enrolPhrases = {
     ),
 };
 
+/** What a terminal says to the clerk; `order` is as much of the order's id as people read. */
 export const clerkPhrases = {
   ask: (action: Act, amount: string, order: string, payee: string, language: Language) =>
     pickBy(

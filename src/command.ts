@@ -77,9 +77,10 @@ export type Programs = Readonly<{
       rotate: (configFile: string, write: Write) => Promise<void>;
       /** Puts a question of broker/operator.ts to the bridge, running or not. */
       operate: (configFile: string, question: unknown) => Promise<unknown>;
-      readBridgeConfig: (
-        configFile: string,
-      ) => Readonly<{ config: Readonly<Pick<Realm, 'environment' | 'ledger'>> }>;
+      readBridgeConfig: (configFile: string) => Readonly<{
+        /** Paths are relative to the file; `root` is that of the root's public key. */
+        config: Readonly<Pick<Realm, 'environment' | 'ledger'>> & Readonly<{ root: string }>;
+      }>;
       /** Copies what a restore needs into a new folder. */
       backup: (configFile: string, folder: string, write: Write) => Promise<void>;
       /** Puts a backup in the place of what the bridge has. */

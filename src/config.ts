@@ -60,14 +60,30 @@ export type Settings = Readonly<{
   schema: () => string;
 }>;
 
-export function settingsOf(schema: z.ZodMiniType, described = schema): Settings {
+/**
+ * The settings of a program that reads `schema`. For one whose file leaves out what it was told
+ * elsewhere: `told` adds that to what is printed, with a remark about what it was not told yet.
+ */
+export function settingsOf<S extends z.ZodMiniType>(
+  schema: S,
+  described: z.ZodMiniType = schema,
+  told: Told<S> = (config) => ({ config }),
+): Settings {
   return Object.freeze({
     check: (text: string, file: string) => void parseConfig(schema, text, file),
-    print: (text: string, file: string) => stringify(parseConfig(schema, text, file)),
+    print(text: string, file: string) {
+      const { config, remark } = told(parseConfig(schema, text, file), file);
+      return `${remark === undefined ? '' : `# ${remark}\n`}${stringify(config)}`;
+    },
     schema: () =>
       JSON.stringify(z.toJSONSchema(described, { io: 'input', unrepresentable: 'any' }), null, 2),
   });
 }
+
+type Told<S extends z.ZodMiniType> = (
+  config: Readonly<z.infer<S>>,
+  file: string,
+) => Readonly<{ config: unknown; remark?: string }>;
 
 function problems(file: string, lines: readonly string[]): string {
   const count = lines.length === 1 ? 'one problem' : `${lines.length} problems`;

@@ -3,11 +3,12 @@
  * and `refuse`. The page of the bridge does the same; a root that lies on another machine signs
  * here, because it is never on the bridge's.
  */
+import { dirname, resolve } from 'node:path';
 import { type Said, statementFor } from '../approval.ts';
 import { fromHex, toHex } from '../bytes.ts';
 import { type Context, UsageError, defineCommand } from '../command.ts';
-import { type Realm, payloadOf } from '../cose.ts';
-import { unlockKeyFile, readSecretText } from '../keyfile.ts';
+import { payloadOf } from '../cose.ts';
+import { readSecretText, readVerifyKey, unlockKeyFile } from '../keyfile.ts';
 import { enrol as enrolKind } from '../objects/enrol.ts';
 import { type Role, ROLES } from '../objects/key.ts';
 import { signStatement } from '../root.ts';
@@ -106,7 +107,9 @@ export const approve = defineCommand({
     const statement = statementFor({ public: key }, found, said, context.clock.nowMs());
 
     context.write(`${found.code} at ${found.address}, key ${found.key}`);
-    context.write(sentenceOf('key', statement, 'of this site'));
+    const site = (await context.program('bridge')).readBridgeConfig(config).config;
+    const { kid } = readVerifyKey(context.files, resolve(dirname(config), site.root));
+    context.write(sentenceOf('key', statement, toHex(kid)));
     if (!options.yes) await requireDecision(context, 'Does its screen show this code?');
 
     const signed = options.root === undefined ? undefined : await sign(options.root);
@@ -124,13 +127,12 @@ export const approve = defineCommand({
     );
 
     async function sign(path: string): Promise<Uint8Array> {
-      const { files, askSecret, program } = context;
+      const { files, askSecret } = context;
       const secret = options['passphrase-file'];
       const ask = () =>
         secret === undefined ? askSecret(`Passphrase of ${path}: `) : readSecretText(files, secret);
       const root = nodeSigner(await unlockKeyFile(files, path, ask));
-      const realm: Realm = (await program('bridge')).readBridgeConfig(config).config;
-      return signStatement(statement, realm, root);
+      return signStatement(statement, site, root);
     }
   },
 });

@@ -4,7 +4,7 @@
  *
  * Written before the program goes on, so that what it said last is there after a crash. Levels are
  * names, times ISO 8601 in UTC. Names of fields that could hold a secret are censored here too,
- * although no caller logs one.
+ * although no caller logs one; a code alone is a reason or an exit, and what pairs is a `pairing`.
  */
 import { pino } from 'pino';
 import type { Log } from '../platform.ts';
@@ -20,7 +20,7 @@ export function createLog(level: LogLevel, program: string): Log {
       timestamp: pino.stdTimeFunctions.isoTime,
       formatters: { level: (label) => ({ level: label }) },
       messageKey: 'event',
-      redact: { paths: ['secret', 'password', 'pin', 'code', 'token', 'key.private'] },
+      redact: { paths: ['secret', 'password', 'pin', 'pairing', 'token', 'key.private'] },
     },
     process.stderr.isTTY
       ? { write: (line: string) => void process.stderr.write(`${wordsOf(line)}\n`) }

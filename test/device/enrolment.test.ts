@@ -7,6 +7,7 @@ import { openCertificateAuthority } from '../../broker/ca.ts';
 import { deviceConfig } from '../../device/config.ts';
 import { contactBridge, enrolDevice, settleEnrolment } from '../../device/enrolment.ts';
 import { openFileKeys } from '../../device/keys/file.ts';
+import { settings } from '../../device/main.ts';
 import { fromHex, toBase64url, utf8 } from '../../src/bytes.ts';
 import { parseConfig } from '../../src/config.ts';
 import { type Signer, payloadOf } from '../../src/cose.ts';
@@ -282,4 +283,34 @@ test('at contact it sees that its statement was renewed, and whether anything is
   expect(await contact(nbf, nbf + 1_500)).toMatchObject({ isRenewed: false });
   // A person has approved it anew: that is another life.
   expect(await contact(nbf + 50, nbf + 2_000)).toMatchObject({ isRenewed: false });
+});
+
+test.each([
+  ['does not exist', undefined],
+  ['holds no certificate', 'garbage'],
+])('an authority that %s is missed before anybody scans a code', async (why, content) => {
+  if (content !== undefined) writeFileSync(at('ca.pem'), content);
+  const one = device(() => Promise.reject(new Error('it asks nobody')));
+  const { enrol } = one.parts.config;
+  const config = { ...one.parts.config, enrol: { ...enrol!, ca: 'ca.pem' } };
+  await expect(enrolDevice({ ...one.parts, config }, false)).rejects.toMatchObject({
+    exit: EXITS.config,
+    message: expect.stringContaining(`ca.pem ${why}: it is the ca.pem in the folder of the bridge`),
+  });
+  expect([...one.told, ...one.shown]).toEqual([]);
+});
+
+test('its configuration is printed with what it was told, or with how it is told', async () => {
+  const file = at('kiosk.yaml');
+  const before = settings.print(YAML, file);
+  expect(before).toMatch(/^# where its broker is, mqtt, is told when it is enrolled/);
+  expect(before).not.toContain('mqtts:');
+  expect(parseConfig(deviceConfig, before, file)).toEqual(parseConfig(deviceConfig, YAML, file));
+
+  await device(granting({ statement: { device: 'bar-2' }, name: 'bar-2' })).enrol();
+  const after = settings.print(YAML, file);
+  expect(after).toMatch(/^device: bar-2$/m);
+  expect(after).toMatch(/^ {2}url: mqtts:\/\/broker\.example:8883$/m);
+  expect(after).not.toContain('# ');
+  settings.check(after, file);
 });

@@ -2,15 +2,18 @@
 import { mkdtempSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
+import { createEnrolments } from '../../../broker/enrolment.ts';
 import { createIdentities } from '../../../broker/identities.ts';
 import { operate } from '../../../broker/operator.ts';
+import { createReceipts } from '../../../broker/receipts.ts';
+import { utf8 } from '../../../src/bytes.ts';
 import { type Command, type Context, runCommand } from '../../../src/command.ts';
 import { OperatorError, PaymentError } from '../../../src/errors.ts';
 import { createKeyFiles, readKeyFile } from '../../../src/keyfile.ts';
 import { files, random } from '../../../src/node/platform.ts';
 import { keyStatement } from '../../../src/objects/key.ts';
 import { seal } from '../../../src/objects/kind.ts';
-import { nodeSigner } from '../../../src/signer.ts';
+import { nodeSigner, publicPem } from '../../../src/signer.ts';
 import {
   CAST,
   NOW_MS,
@@ -39,6 +42,14 @@ export async function openDesk() {
   const stage = await createStage();
   const { store, clock } = stage;
   files.create(at('bridge.yaml'), new Uint8Array(0), 0o600);
+  files.create(at('root.pub.pem'), utf8(publicPem(CAST.root.key)), 0o644);
+  const identities = createIdentities(store, REALM, CAST.root.key, clock);
+  const enrolments = createEnrolments({
+    ...{ realm: REALM, store, identities, clock, log: () => {}, root: CAST.root.key },
+    ...{ receipts: createReceipts(REALM, CAST.bridge, clock), rootSigner: CAST.root },
+    ...{ certify: undefined, ca: undefined, bridgeStatements: [], policies: [] },
+    mqttUrl: () => 'mqtts://broker.example:8883',
+  });
   const questions: Readonly<{ ask: string }>[] = [];
 
   const bridge = {
@@ -48,7 +59,8 @@ export async function openDesk() {
       const parts = {
         realm: REALM,
         store,
-        identities: createIdentities(store, REALM, CAST.root.key, clock),
+        identities,
+        enrolments,
         backends: [stage.backend.port],
         bridge: stage.bridge(),
         rules: RULES,
@@ -60,13 +72,14 @@ export async function openDesk() {
       const text = JSON.stringify(answer ?? null);
       return JSON.parse(text);
     },
-    readBridgeConfig: () => ({ config: REALM }),
+    readBridgeConfig: () => ({ config: { ...REALM, root: 'root.pub.pem' } }),
   };
 
   return {
     home,
     at,
     stage,
+    enrolments,
     /** Every question that was put to the bridge. */
     questions,
     /** A key file of a member of the cast, enrolled in the store instead of the one in memory. */
@@ -93,7 +106,7 @@ export async function openDesk() {
       const asked: string[] = [];
       const left = [...answers];
       const context = {
-        ...{ files, random, clock },
+        ...{ files, random, clock, variable: () => undefined },
         write: (line: string) => lines.push(line),
         ask: (question: string) => {
           asked.push(question);

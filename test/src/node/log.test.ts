@@ -48,6 +48,11 @@ test('what is named like a secret is censored', () => {
   expect(logged(script)[0]).toMatchObject({ pin: '[Redacted]', token: '[Redacted]', id: 'x' });
 });
 
+test('a pairing is censored; the code of a reason or an exit is told', () => {
+  const script = `createLog('info', 'device')('info', 'n', { pairing: { code: 'c' }, code: 104 });`;
+  expect(logged(script)[0]).toMatchObject({ pairing: '[Redacted]', code: 104 });
+});
+
 test('words for a person: fields in one line that nothing from outside can break', () => {
   const line = JSON.stringify({
     ...{ level: 'info', time: '2026-11-20T10:00:00.000Z', program: 'device', event: 'ready' },
