@@ -25,10 +25,11 @@ export function damage(path: string, next: (below: number) => number): string {
       return save(`noise from ${at} to ${end}`);
     case 4:
       return save(`cut at ${at}`, bytes.subarray(0, at));
-    default:
-      return save(
-        `a sector of zeros at ${at - (at % 512)}`,
-        bytes.fill(0, at - (at % 512), at - (at % 512) + 512),
-      );
+    default: {
+      const sector = at - (at % 512);
+      // The last one of a write-ahead log is not whole.
+      const zeros = bytes.fill(0, sector, Math.min(bytes.length, sector + 512));
+      return save(`a sector of zeros at ${sector}`, zeros);
+    }
   }
 }
