@@ -7,6 +7,7 @@
  * The old key's statement outlives the switch, because a device that was away still gets receipts
  * that were signed before it.
  */
+import type { KeyObject } from 'node:crypto';
 import { join } from 'node:path';
 import { toHex, utf8 } from '../src/bytes.ts';
 import type { Realm, Signer } from '../src/cose.ts';
@@ -23,11 +24,18 @@ import { generatePem, nodeSigner, publicPem } from '../src/signer.ts';
 /** A key that the bridge holds; `name` is the hex of its thumbprint. */
 export type BridgeKey = Readonly<{ name: string; path: string; signer: Signer }>;
 
-/** The keys in the bridge's folder; the first is made when absent. Throws OperatorError `key`. */
-export function openBridgeKeys(files: Files, folder: string): readonly BridgeKey[] {
+/**
+ * The keys in the bridge's folder, which sign as `signerOf` says; the first is made when absent.
+ * Throws OperatorError `key`.
+ */
+export function openBridgeKeys(
+  files: Files,
+  folder: string,
+  signerOf: (handle: KeyObject) => Signer = nodeSigner,
+): readonly BridgeKey[] {
   const path = join(folder, 'bridge.key.pem');
-  const first = bridgeKey(path, openKeyFile(files, path, 'ES256'));
-  const next = readNext(files, folder);
+  const first = bridgeKey(path, openKeyFile(files, path, 'ES256'), signerOf);
+  const next = readNext(files, folder, signerOf);
   return next && next.name !== first.name ? [first, next] : [first];
 }
 
@@ -138,13 +146,13 @@ function makeNext(files: Files, folder: string): BridgeKey {
 
 const NEXT = 'next.key.pem';
 
-function readNext(files: Files, folder: string): BridgeKey | undefined {
+function readNext(files: Files, folder: string, signerOf = nodeSigner): BridgeKey | undefined {
   const path = join(folder, NEXT);
-  return files.read(path) && bridgeKey(path, readKeyFile(files, path));
+  return files.read(path) && bridgeKey(path, readKeyFile(files, path), signerOf);
 }
 
-function bridgeKey(path: string, handle: ReturnType<typeof readKeyFile>): BridgeKey {
-  const signer = nodeSigner(handle);
+function bridgeKey(path: string, handle: KeyObject, signerOf = nodeSigner): BridgeKey {
+  const signer = signerOf(handle);
   return Object.freeze({ name: signer.key.name, path, signer });
 }
 

@@ -67,6 +67,9 @@ const RESERVED = 'saytap-';
 /** What the bridge is called at a broker that knows its clients by their certificates. */
 export const BRIDGE_NAME = `${RESERVED}bridge`;
 
+/** The client id that a bridge connects with. */
+export const BRIDGE_CLIENT = 'bridge';
+
 /** Whether a device may be called so. */
 export function isDeviceName(text: string): boolean {
   return isName(text) && !text.startsWith(RESERVED);

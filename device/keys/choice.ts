@@ -1,5 +1,7 @@
 /** The key store that a device's configuration names. */
+import type { KeyObject } from 'node:crypto';
 import { join } from 'node:path';
+import type { Signer } from '../../src/cose.ts';
 import { OperatorError } from '../../src/errors.ts';
 import { readSecretText } from '../../src/keyfile.ts';
 import { type Files, type LoadTokens, type Random, TokenFailure } from '../../src/platform.ts';
@@ -16,6 +18,8 @@ export type KeyPorts = Readonly<{
   credentials?: string | undefined;
   /** Keys in hardware; absent where there is none, as in a simulated world. */
   loadTokens?: LoadTokens;
+  /** How a key from a file signs: with noble, hedged, unless a world has to repeat itself. */
+  signerOf?: ((handle: KeyObject) => Signer) | undefined;
 }>;
 
 /**
@@ -27,7 +31,7 @@ export function openKeyStore(
   at: (path: string) => string,
   ports: KeyPorts,
 ): KeyStore {
-  const { files, random } = ports;
+  const { files, random, signerOf } = ports;
   const { device, keys } = config;
   const folder = at(config.folder);
   if (keys.store === 'pkcs11') {
@@ -35,7 +39,10 @@ export function openKeyStore(
     const pin = pinFrom(keys.pin, at, ports);
     return openTokenKeys({ files, random, open, folder, device, token: keys.token, pin });
   }
-  return openFileKeys({ files, random, folder, credential: credential(ports, KEY_CREDENTIAL) });
+  return openFileKeys({
+    ...{ files, random, folder, signerOf },
+    credential: credential(ports, KEY_CREDENTIAL),
+  });
 }
 
 function tokensOf(module: string, { loadTokens }: KeyPorts): ReturnType<LoadTokens> {

@@ -30,11 +30,13 @@ export function openFileKeys(
   parts: Readonly<{
     files: Files;
     random: Random | undefined;
+    /** How a key signs instead: a world's way. */
+    signerOf?: ((handle: KeyObject) => Signer) | undefined;
     folder: string;
     credential: Uint8Array | undefined;
   }>,
 ): KeyStore {
-  const { files, random, folder } = parts;
+  const { files, random, folder, signerOf = (key) => nobleSigner(key, random) } = parts;
   const currentPath = join(folder, 'device.key.pem');
   const nextPath = join(folder, 'device.next.key.pem');
   const passphrase = parts.credential && passphraseOf(parts.credential);
@@ -52,7 +54,7 @@ export function openFileKeys(
   }
 
   function slotOf(key: KeyObject): Slot {
-    return { key, signer: nobleSigner(key, random) };
+    return { key, signer: signerOf(key) };
   }
 
   return {

@@ -9,14 +9,14 @@ import { type Server, createServer } from 'node:net';
 import { Aedes } from 'aedes';
 import { OperatorError } from '../errors.ts';
 import { ENVELOPE_BYTES_MAX } from '../limits.ts';
-import { VERSION, downFilter, isName, stateTopic } from '../topics.ts';
+import { BRIDGE_CLIENT, VERSION, downFilter, isName, stateTopic } from '../topics.ts';
 
 export type EmbeddedBroker = Readonly<{ url: string; close: () => Promise<void> }>;
 
-/** The client id that may read and write every topic, and only with the password. */
-export const BRIDGE_CLIENT = 'bridge';
-
-/** Starts the broker; port 0 takes a free one. Throws OperatorError `address` for a busy port. */
+/**
+ * Starts the broker; port 0 takes a free one. The bridge's client id may read and write every
+ * topic, and only with the password. Throws OperatorError `address` for a busy port.
+ */
 export async function startBroker(
   options: Readonly<{ host: string; port: number; bridgePassword: string }>,
 ): Promise<EmbeddedBroker> {
