@@ -268,6 +268,8 @@ function unusable(path: string, error: unknown): OperatorError {
         `The database ${path} is in use: stop the other program that has it open.`,
         { cause: error },
       );
+    // What is run here is right, so an error in it is the file's: a format of no version, say.
+    case SQLITE.error:
     case SQLITE.corrupt:
     case SQLITE.notADatabase:
       return damaged(path, error);
@@ -300,6 +302,7 @@ function damaged(path: string, cause: unknown): DamagedError {
 
 /** Primary result codes, https://www.sqlite.org/rescode.html. */
 const SQLITE = Object.freeze({
+  error: 1,
   busy: 5,
   locked: 6,
   readonly: 8,

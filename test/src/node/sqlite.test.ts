@@ -173,6 +173,19 @@ const unusable: Unusable[] = [
     },
     line: /is damaged or is not a database/,
   },
+  {
+    why: 'its format is one of no version of SQLite',
+    prepare(path: string) {
+      const database = openDatabase(path);
+      database.exec(TABLE);
+      database.close();
+      const file = openSync(path, 'r+');
+      writeSync(file, Uint8Array.of(0x77), 0, 1, 44); // Schema format number, fileformat2 §1.3.
+      closeSync(file);
+      return undefined;
+    },
+    line: /is damaged or is not a database/,
+  },
 ];
 const HEADER = new TextEncoder().encode('SQLite format 3\0');
 
