@@ -401,6 +401,17 @@ export const DIAG_FILE_CHARS_MAX = 1024 * 1024;
 export const DOCTOR_PROGRAM_MS = 5_000;
 export const DOCTOR_PROGRAM_BYTES_MAX = 1024 * 1024;
 
+/** A scenario file: its characters, how deep it nests, its steps, and each kind of its cast. */
+export const SCENARIO_BYTES_MAX = 262_144;
+export const SCENARIO_DEPTH_MAX = 12;
+export const SCENARIO_STEPS_MAX = 2_000;
+export const SCENARIO_CAST_MAX = 64;
+/** Of more faults in one file the first ones are told. */
+export const SCENARIO_FAULTS_SHOWN = 50;
+/** An expectation may come true so much later, unless it says how long; and at most. */
+export const SCENARIO_WITHIN_MS = 15_000;
+export const SCENARIO_WITHIN_MS_MAX = 48 * 3_600_000;
+
 /** A program that says nothing for this long after its start has failed (a Pi is slow). */
 export const CHILD_START_MS = 60_000;
 /** Devices of a fresh start reach their bridge within this time. */
