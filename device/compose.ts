@@ -39,9 +39,11 @@ import { type Device, createDevice } from './runtime.ts';
 import { type SetAside, openOutbox } from './salvage.ts';
 import { createCodeReader } from './sense/look.ts';
 import { createSequence } from './sequence.ts';
+import { type SpeakerMatcher, createSpeaker } from './speaker.ts';
 import type { Surface } from './surface/port.ts';
 import { type Terminal, createTerminal } from './terminal.ts';
 import { type Time, createTime } from './time.ts';
+import { SPEAKER_FILE, createTries } from './tries.ts';
 import { createTrust } from './trust.ts';
 import { type Updates, createUpdates } from './updates.ts';
 import { wipeDevice } from './wipe.ts';
@@ -55,6 +57,8 @@ export type DevicePorts = KeyPorts &
     archive: Archive;
     connect: Connect;
     openDatabase: (path: string) => Database;
+    /** A maker's recogniser of voices; nothing built in is one. */
+    speakerMatcher?: SpeakerMatcher;
     /** The bytes of zxing_reader.wasm. */
     codeWasm: () => Uint8Array;
     log: Log;
@@ -187,6 +191,14 @@ export function startDevice(
     surface.say(phrases.pinTrouble('damaged', config.language), 'bad');
   }
 
+  const { speakerMatcher: matcher } = ports;
+  // Of a key that can be copied only a PIN proves more than that the device is there.
+  const isHard = config.keys.store !== 'file';
+  if (matcher && !isHard) log('warn', 'a matched speaker counts only for a key in hardware');
+  const tries = createTries(files, join(folder, SPEAKER_FILE));
+  const speaker =
+    matcher && isHard ? createSpeaker({ matcher, tries, random, timers, log }) : undefined;
+
   const counter = {
     payee: statement.payee ?? '',
     terminal: statement.terminal ?? '',
@@ -200,7 +212,7 @@ export function startDevice(
       config.profile === 'kiosk' && statement.presenceMax > 1 ? 1 : statement.presenceMax,
     ...(config.profile === 'kiosk' && { counter }),
     mandates,
-    ...{ pin, random },
+    ...{ pin, speaker, random },
     directory: createDirectory(trust.payees),
     trust,
     readCode: createCodeReader(ports.codeWasm),

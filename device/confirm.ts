@@ -23,7 +23,7 @@ export type Frame = Readonly<{
   lines: readonly string[];
   /**
    * P1: a spoken confirmation is enough. P2: a physical act on this device is needed. P3: and then
-   * the device's PIN.
+   * the device's PIN, or a phrase matched to the speaker.
    */
   needs: Needs;
 }>;

@@ -59,6 +59,7 @@ import {
 } from './succession.ts';
 import type { Surface } from './surface/port.ts';
 import { createTerminalSurface } from './surface/terminal.ts';
+import { SPEAKER_FILE } from './tries.ts';
 import { finishWipe } from './wipe.ts';
 
 /** What its configuration may say. */
@@ -99,8 +100,13 @@ export function setPin(configFile: string, digits: string): void {
   changePin(configFile, (pin) => pin.set(digits));
 }
 
+/** And what was counted of voices, which are asked for again where a matcher is. */
 export function clearPin(configFile: string): void {
-  changePin(configFile, (pin) => pin.clear());
+  const tries = join(folderOf(configFile), SPEAKER_FILE);
+  changePin(configFile, (pin) => {
+    pin.clear();
+    files.erase(tries);
+  });
 }
 
 function changePin(configFile: string, change: (pin: Pin) => void): void {

@@ -10,6 +10,7 @@ import { spanText } from '../src/wallet.ts';
 import type { Needs } from './confirm.ts';
 import type { KeyTrouble } from './keys/store.ts';
 import type { PinState } from './pin.ts';
+import type { SpeakerFault } from './tries.ts';
 
 export type Language = 'en' | 'zh';
 
@@ -143,9 +144,12 @@ export function reasonPhrase(code: number | Reason, language: Language): string 
   return pick(pair, language);
 }
 
+/** What will be asked for; P3 is a PIN unless it is a phrase. */
+type Asked = Needs | 'phrase';
+
 /** The sentences that are not reasons. */
 export const phrases = {
-  ask: (amount: string, payee: string, needs: Needs, language: Language) =>
+  ask: (amount: string, payee: string, needs: Asked, language: Language) =>
     pickBy(
       needs,
       {
@@ -161,6 +165,10 @@ export const phrases = {
           `Pay ${amount} to ${payee}? Tap the temple, then enter the PIN.`,
           `向${payee}支付${amount}？请轻触镜腿，然后输入密码。`,
         ],
+        phrase: [
+          `Pay ${amount} to ${payee}? Tap the temple, then say a phrase.`,
+          `向${payee}支付${amount}？请轻触镜腿，然后说出口令。`,
+        ],
       },
       language,
     ),
@@ -169,7 +177,7 @@ export const phrases = {
     open: readonly string[],
     amount: string,
     payee: string,
-    needs: Needs,
+    needs: Asked,
     language: Language,
   ) =>
     phrases.notConfirmed(open, payee, language) +
@@ -187,6 +195,10 @@ export const phrases = {
         3: [
           ` Pay another ${amount}? Tap the temple, then enter the PIN.`,
           `要再支付${amount}吗？请轻触镜腿，然后输入密码。`,
+        ],
+        phrase: [
+          ` Pay another ${amount}? Tap the temple, then say a phrase.`,
+          `要再支付${amount}吗？请轻触镜腿，然后说出口令。`,
         ],
       },
       language,
@@ -213,6 +225,39 @@ export const phrases = {
   enterPin: (language: Language) =>
     pick(
       ['Enter the PIN on the device, or say “cancel”.', '请在设备上输入密码，或说“取消”。'],
+      language,
+    ),
+  /** The phrase is shown and read out; each digit is said by itself. */
+  sayPhrase: (phrase: string, language: Language) =>
+    pick([`Say: “${phrase}”, or say “cancel”.`, `请说：“${phrase}”，或说“取消”。`], language),
+  wrongPhrase: (language: Language) =>
+    pick(['That was not the phrase. Here is a new one.', '没有听清口令，请读新的口令。'], language),
+  wrongSpeaker: (left: number, language: Language) =>
+    pick(
+      [
+        `I do not recognise the voice. ${left} ${left === 1 ? 'try' : 'tries'} left.`,
+        `未能识别声音，还可尝试${left}次。`,
+      ],
+      language,
+    ),
+  /** Why an amount that needs the phrase cannot be confirmed here, and what to do about it. */
+  speakerTrouble: (state: SpeakerFault['state'], language: Language) =>
+    pickBy(
+      state,
+      {
+        unheard: [
+          'I could not hear the phrase. Find a quiet place, then ask again.',
+          '未能听清口令，请到安静处重新发起。',
+        ],
+        locked: [
+          'The voice check of this device is locked: set a PIN.',
+          '本设备的声纹验证已锁定，请设置密码。',
+        ],
+        damaged: [
+          'The voice check of this device is damaged: set a PIN.',
+          '本设备的声纹验证已损坏，请设置密码。',
+        ],
+      },
       language,
     ),
   neverSayPin: (language: Language) =>

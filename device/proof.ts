@@ -1,35 +1,64 @@
 /**
  * What proves, after the physical act, that it is the owner who confirms (presence P3): the
- * device's PIN, entered on the device.
+ * device's PIN, entered on the device. Where none is set, and only there, a random phrase matched
+ * to the speaker, if somebody has brought a matcher.
  *
+ * A PIN that is locked is not replaced by a voice: whoever guessed at the one would try the other.
  * A proof alone hears what is done while it is asked for; cancel words and taking the device off
  * never come here, since they end the question (question.ts).
  */
+import assert from 'node:assert/strict';
 import { PIN_DIGITS_MAX } from '../src/limits.ts';
 import { type Pin, PinFault } from './pin.ts';
 import { type Language, phrases } from './phrases.ts';
-import type { Sensed } from './sense/sensed.ts';
-import type { Step } from './transcript.ts';
+import type { Proof } from './question.ts';
+import type { Speaker } from './speaker.ts';
+import type { Transcript } from './transcript.ts';
+import { SpeakerFault } from './tries.ts';
 
-export type Proof = Readonly<{
-  /** Asks for it. */
-  ask: () => void;
-  /**
-   * Whether what was done is the proof; what is none is told and may be tried again. Throws
-   * PaymentError when no try is left or none is possible.
-   */
-  take: (sensed: Sensed) => boolean;
+export type Factor = 'pin' | 'phrase';
+
+export type Proofs = Readonly<{
+  /** What would be asked for now; or why nothing can be. */
+  factor: () => Factor | PinFault | SpeakerFault;
+  /** One confirmation. `ask` shows what is asked for, `note` is told each step. */
+  begin: (factor: Factor, ask: (sentence: string) => void, note: Transcript['note']) => Proof;
 }>;
 
-/** The PIN as a proof. `note` is told each step; the digits are neither told, shown nor logged. */
-export function pinProof(
+export function createProofs(
+  parts: Readonly<{
+    pin: Pin;
+    speaker: Speaker | undefined;
+    language: Language;
+    say: (sentence: string) => void;
+  }>,
+): Proofs {
+  const { pin, speaker, language, say } = parts;
+  return {
+    factor() {
+      const state = pin.state();
+      if (state === 'ready') return 'pin';
+      const voice = state === 'none' ? speaker?.state() : undefined;
+      if (voice === undefined) return new PinFault(state);
+      return voice === 'ready' ? 'phrase' : new SpeakerFault(voice);
+    },
+    begin(factor, ask, note) {
+      if (factor === 'pin') return pinProof({ pin, language, ask, say, note });
+      assert(speaker, 'no phrase without a matcher');
+      return speaker.proof({ language, ask, say, note });
+    },
+  };
+}
+
+/** The PIN as a proof. The digits are neither told, shown nor logged. */
+function pinProof(
   parts: Readonly<{
     pin: Pin;
     language: Language;
     /** Shows that the PIN is to be entered. */
     ask: (sentence: string) => void;
     say: (sentence: string) => void;
-    note: (step: Step) => void;
+    note: Transcript['note'];
   }>,
 ): Proof {
   const { pin, language, ask, say, note } = parts;

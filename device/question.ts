@@ -11,11 +11,23 @@ import type { Clock, Timers } from '../src/platform.ts';
 import { readUtterance } from './intents/reading.ts';
 import type { Directory } from './payees.ts';
 import type { Language } from './phrases.ts';
-import type { Proof } from './proof.ts';
 import type { Sensed } from './sense/sensed.ts';
 
 /** How a question ended without a yes. */
 export type Unconfirmed = 'cancelled' | 'timed_out' | 'taken_off';
+
+/** What proves that it is the owner who confirms; see proof.ts. */
+export type Proof = Readonly<{
+  /** Asks for it. */
+  ask: () => void;
+  /**
+   * Whether what was done is the proof; what is none is told and may be tried again. Throws, or
+   * rejects with, PaymentError when no try is left or none is possible.
+   */
+  take: (sensed: Sensed) => boolean | Promise<boolean>;
+  /** The question has ended: nothing of it is asked or told any more. */
+  end?: () => void;
+}>;
 
 export type Question = Readonly<{
   /**
@@ -49,14 +61,18 @@ export function createQuestion(
       new Promise((resolve, reject) => {
         const timeOut = () => end('timed_out');
         let cancel = timers.after(CONFIRM_MS, timeOut);
-        const close = () => {
+        let isOver = false;
+        // A proof may take its time to judge; what it says after the end counts no more.
+        const close = (settle: () => void) => {
+          if (isOver) return;
+          isOver = true;
           cancel();
           answering = undefined;
+          proof?.end?.();
+          settle();
         };
-        const end = (how: Presence | Unconfirmed) => {
-          close();
-          resolve(how);
-        };
+        const end = (how: Presence | Unconfirmed) => close(() => resolve(how));
+        const fail = (error: unknown) => close(() => reject(error as Error));
         const askedMs = clock.monotonicMs();
         // The second press of a double tap was meant for something else.
         const hasRead = () => clock.monotonicMs() - askedMs >= CONFIRM_READ_MS;
@@ -74,11 +90,13 @@ export function createQuestion(
           cancel();
           cancel = timers.after(PROOF_MS, timeOut);
           take = (sensed) => {
+            const judge = (isProved: boolean) => (isProved ? end(3) : undefined);
             try {
-              if (proof.take(sensed)) end(3);
+              const taken = proof.take(sensed);
+              if (typeof taken === 'boolean') judge(taken);
+              else void taken.then(judge, fail);
             } catch (error) {
-              close();
-              reject(error as Error);
+              fail(error);
             }
           };
           proof.ask();

@@ -34,18 +34,20 @@ import type { Outbox, Spending } from './outbox.ts';
 import type { Directory } from './payees.ts';
 import { type Language, clerkPhrases, phrases, reasonPhrase } from './phrases.ts';
 import { type Pin, PinFault } from './pin.ts';
-import { type Proof, pinProof } from './proof.ts';
+import { type Factor, createProofs } from './proof.ts';
 import { type Proposal, createProposals } from './proposal.ts';
-import { type Unconfirmed, createQuestion } from './question.ts';
+import { type Proof, type Unconfirmed, createQuestion } from './question.ts';
 import type { CodeReader } from './sense/look.ts';
 import type { Sensed } from './sense/sensed.ts';
 import type { Sequence } from './sequence.ts';
+import type { Speaker } from './speaker.ts';
 import { collectPhrases } from './staff.ts';
 import { openPayments, wasDoubted } from './statement.ts';
 import type { Surface } from './surface/port.ts';
 import { type Told, createTelling } from './telling.ts';
 import type { Time } from './time.ts';
 import { type Transcript, beginTranscript, transcriptHash } from './transcript.ts';
+import { SpeakerFault } from './tries.ts';
 import type { Trust } from './trust.ts';
 import type { Updates } from './updates.ts';
 import { type Figures, storedOf } from './waiting.ts';
@@ -91,6 +93,8 @@ export type Parts = Readonly<{
   /** Mandates that name this key, with their ids. */
   mandates: readonly HeldMandate[];
   pin: Pin;
+  /** Absent unless somebody has brought a matcher of voices. */
+  speaker?: Speaker | undefined;
   directory: Directory;
   trust: Trust;
   time: Time;
@@ -138,6 +142,7 @@ export function createDevice(parts: Parts): Device {
   const question = createQuestion({ words, say, directory, language, clock, timers });
   const answers = createAnswers();
   const bill = counter && createBill({ counter, mandates: parts.mandates, clock });
+  const proofs = createProofs({ pin: parts.pin, speaker: parts.speaker, language, say });
   const proposals = createProposals({ ...parts, bill });
   const cancellation = createCancellation(parts);
   const telling = createTelling({ ...parts, counter, cancellation });
@@ -160,11 +165,12 @@ export function createDevice(parts: Parts): Device {
     requireAble(terms.amount, terms.payee, held);
 
     const frame = frameOf(terms, order, needs, directory, language);
-    const sentence = sentenceFor(frame, terms.payee, held.id);
+    const factor = needs === 3 ? requireFactor() : undefined;
+    const sentence = sentenceFor(frame, factor, terms.payee, held.id);
     surface.ask(frame, sentence, 'confirmation');
-    const shown = needs === 3 ? beginTranscript({ frame, sentence }, parts) : undefined;
+    const shown = factor && beginTranscript({ frame, sentence }, parts);
     const confirmed = await (shown
-      ? question.answer(2, proofOf(frame, shown))
+      ? question.answer(2, proofOf(factor!, frame, shown))
       : question.answer(needs === 1 ? 1 : 2));
     if (typeof confirmed === 'string') return notSent(confirmed);
     const transcript = shown?.bytes();
@@ -206,19 +212,24 @@ export function createDevice(parts: Parts): Device {
 
   // ── its steps ──────────────────────────────────────────────────────────────────────────────
 
-  /** Of several mandates one that can be confirmed here. Throws PinFault when only a PIN lacks. */
+  /** Of several mandates one that can be confirmed here. Throws the fault of the factor. */
   function requireMandate(terms: Terms, channel: Channel, held: readonly HeldMandate[]) {
-    const { presenceMax, pin } = parts;
+    const { presenceMax } = parts;
     if (presenceMax < 3) return mandateFor(presenceMax, terms, channel, held);
-    const state = pin.state();
-    if (state === 'ready') return mandateFor(3, terms, channel, held);
+    if (typeof proofs.factor() === 'string') return mandateFor(3, terms, channel, held);
     try {
       return mandateFor(2, terms, channel, held);
     } catch (error) {
       const isTooLow = error instanceof PaymentError && error.reason === 'presence_too_low';
-      if (isTooLow && mandateFor(3, terms, channel, held)) throw new PinFault(state);
+      if (isTooLow && mandateFor(3, terms, channel, held)) requireFactor();
       throw error;
     }
+  }
+
+  function requireFactor(): Factor {
+    const factor = proofs.factor();
+    if (typeof factor !== 'string') throw factor;
+    return factor;
   }
 
   function mandateFor(
@@ -242,7 +253,12 @@ export function createDevice(parts: Parts): Device {
    * The question; whoever has not heard how the last payment ended may take it for the same. At a
    * counter nobody is told of others' payments.
    */
-  function sentenceFor({ amount, payee, needs }: Frame, id: string, mandate: string): string {
+  function sentenceFor(
+    { amount, payee, needs }: Frame,
+    factor: Factor | undefined,
+    id: string,
+    mandate: string,
+  ): string {
     const open = openPayments(outbox).filter(
       (one) => one.payee === id && (!counter || one.mandate === mandate),
     );
@@ -252,13 +268,13 @@ export function createDevice(parts: Parts): Device {
         ? collectPhrases.ask(amount, payee, language)
         : collectPhrases.askAgain(amounts, amount, payee, language);
     }
-    if (open.length === 0) return phrases.ask(amount, payee, needs, language);
-    return phrases.askAgain(amounts, amount, payee, needs, language);
+    const asked = factor === 'phrase' ? factor : needs;
+    if (open.length === 0) return phrases.ask(amount, payee, asked, language);
+    return phrases.askAgain(amounts, amount, payee, asked, language);
   }
 
-  function proofOf(frame: Frame, { note }: Transcript): Proof {
-    const ask = (sentence: string) => surface.ask(frame, sentence, 'pin');
-    return pinProof({ pin: parts.pin, language, ask, say, note });
+  function proofOf(factor: Factor, frame: Frame, { note }: Transcript): Proof {
+    return proofs.begin(factor, (sentence) => surface.ask(frame, sentence, factor), note);
   }
 
   /**
@@ -342,9 +358,14 @@ export function createDevice(parts: Parts): Device {
     return { kind: 'not_sent', reason: 'unavailable' };
   }
 
-  function pinLacks({ reason, state }: PinFault): Told {
-    log('warn', 'a payment needs the PIN', { state });
-    surface.say(phrases.notSent(phrases.pinTrouble(state, language), language), 'bad');
+  function factorLacks(fault: PinFault | SpeakerFault): Told {
+    const { reason, state } = fault;
+    const isPin = fault instanceof PinFault;
+    log('warn', isPin ? 'a payment needs the PIN' : 'a payment needs the voice', { state });
+    const why = isPin
+      ? phrases.pinTrouble(fault.state, language)
+      : phrases.speakerTrouble(fault.state, language);
+    surface.say(phrases.notSent(why, language), 'bad');
     return { kind: 'not_sent', reason };
   }
 
@@ -409,7 +430,7 @@ export function createDevice(parts: Parts): Device {
         // Once it is in the outbox, no fault of ours may be told as "nothing was sent".
         if (!(error instanceof PaymentError) || underWay) throw error;
         if (error instanceof KeyFailure) return notSigned(error);
-        if (error instanceof PinFault) return pinLacks(error);
+        if (error instanceof PinFault || error instanceof SpeakerFault) return factorLacks(error);
         log('info', 'nothing was sent', { reason: error.reason, why: error.message });
         return notSent(error.reason);
       } finally {

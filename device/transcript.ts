@@ -3,7 +3,7 @@
  * of these bytes (PROTOCOL.md 3.5); the bytes stay on the device, with the entry of the outbox.
  *
  * They are JSON, because a person reads them, and begin with random salt, because everything else
- * in them could be guessed from the hash. No PIN is in them.
+ * in them could be guessed from the hash. No PIN is in them, and no recording: only its name.
  */
 import { hash } from 'node:crypto';
 import { toHex, utf8 } from '../src/bytes.ts';
@@ -11,10 +11,13 @@ import type { Clock, Random } from '../src/platform.ts';
 import type { Frame } from './confirm.ts';
 
 /** What the person did. */
-export type Step = 'press' | 'wrong_pin' | 'pin';
+export type Step = 'press' | 'wrong_pin' | 'pin' | 'wrong_phrase' | 'wrong_speaker' | 'phrase';
+
+/** What a matcher of voices has judged. */
+export type Judged = Readonly<{ phrase: string; recording: string }>;
 
 export type Transcript = Readonly<{
-  note: (step: Step) => void;
+  note: (step: Step, judged?: Judged) => void;
   /** The whole of it so far. */
   bytes: () => Uint8Array;
 }>;
@@ -26,9 +29,10 @@ export function beginTranscript(
 ): Transcript {
   const salt = toHex(random(SALT_BYTES));
   const shownMs = clock.monotonicMs();
-  const done: { step: Step; afterMs: number }[] = [];
+  const done: ({ step: Step; afterMs: number } & Partial<Judged>)[] = [];
   return {
-    note: (step) => void done.push({ step, afterMs: Math.round(clock.monotonicMs() - shownMs) }),
+    note: (step, judged) =>
+      void done.push({ step, afterMs: Math.round(clock.monotonicMs() - shownMs), ...judged }),
     bytes: () => utf8(JSON.stringify({ salt, shown, done })),
   };
 }

@@ -12,6 +12,7 @@ import type { Files } from '../src/platform.ts';
 import type { DeviceConfig } from './config.ts';
 import type { KeyStore } from './keys/store.ts';
 import { PIN_FILE } from './pin.ts';
+import { SPEAKER_FILE } from './tries.ts';
 
 type Place = Readonly<{ config: DeviceConfig; at: (path: string) => string; files: Files }>;
 
@@ -21,7 +22,7 @@ export async function wipeDevice(place: Place, keys: KeyStore): Promise<void> {
   const mark = markOf(place);
   if (!files.read(mark)) files.replace(mark, utf8('this device is being wiped\n'), 0o600);
   await keys.wipe();
-  files.erase(join(at(config.folder), PIN_FILE));
+  for (const name of [PIN_FILE, SPEAKER_FILE]) files.erase(join(at(config.folder), name));
   if (config.enrol) {
     for (const folder of [config.mandates, config.statements, config.policy]) {
       if (folder === undefined) continue;

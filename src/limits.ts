@@ -50,6 +50,15 @@ export const PIN_TRIES = 5;
  *  device of 80 MB has to spare. */
 export const PIN_MEMORY_KIB = 12 * 1024;
 export const PIN_PASSES = 3;
+/** Recordings in a row that are not the owner's voice, counted over restarts, before a phrase is
+ *  asked for no more: as many as for a PIN. */
+export const SPEAKER_TRIES = 5;
+/** Sayings of one question that are not its phrase: the recogniser may mishear twice. */
+export const PHRASE_SAYINGS_MAX = 3;
+/** A matcher judges some seconds of speech within this time, or does not judge them. */
+export const SPEAKER_MATCH_MS = 5_000;
+/** What names a recording: a path or a URL. */
+export const RECORDING_CHARS_MAX = 256;
 /** A PIN of a token: the longest that SoftHSM takes; a TPM takes 128. */
 export const PIN_CHARS_MAX = 255;
 /** Requests that wait for one key to sign: each of a device's two lines asks for one at a time. */
@@ -143,7 +152,8 @@ export const TICK_USE_MS = 90_000;
 
 /** The person has this long to answer a confirmation. */
 export const CONFIRM_MS = 20_000;
-/** After the physical act the PIN is entered within this time, wrong tries and all. */
+/** After the physical act the PIN is entered, or the phrase said, within this time, wrong tries and
+ *  all. */
 export const PROOF_MS = 60_000;
 /** A payment whose key did not sign is asked about again this long: time to put a token back. */
 export const KEPT_MS = 120_000;
@@ -430,6 +440,7 @@ assert(TICK_USE_MS < TICK_ACCEPT_MS, 'a nonce is still accepted when the request
 assert(TOKEN_SIGN_MS < TICK_ACCEPT_MS - TICK_USE_MS, 'nor is it too old by the slowest signature');
 assert(TICK_SLOT_MS < LINK_SILENT_MS, 'a device that hears every tick does not ask');
 assert(MQTT_CONNECT_MS + TOKEN_SIGN_MS + TICK_ANSWER_MS < DOCTOR_CHECK_MS, 'slow is not late');
+assert(PHRASE_SAYINGS_MAX * SPEAKER_MATCH_MS < PROOF_MS, 'a matcher leaves time to speak');
 assert(LINK_RENEW_MS < TICK_USE_MS, 'a half-open link is replaced while payments are possible');
 assert(TICK_SLOT_MS < TICK_USE_MS, 'a device that hears every tick always has a usable nonce');
 assert(REQUEST_VALID_S <= REQUEST_VALID_S_MAX);

@@ -1,7 +1,7 @@
 /** What a person did, before anybody has thought about it: the input of the straight line. */
 export type Sensed =
-  /** Typed, or from a speech recogniser. */
-  | Readonly<{ kind: 'utterance'; text: string }>
+  /** Typed, or from a speech recogniser, which may name the recording for a matcher of voices. */
+  | Readonly<{ kind: 'utterance'; text: string; recording?: string }>
   /** A tapped tag's whole NDEF message. */
   | Readonly<{ kind: 'tag'; message: Uint8Array }>
   /** A link typed by a reader of tags or codes that acts as a keyboard. */

@@ -1,12 +1,13 @@
-// Method: a whole kiosk from a configuration, with files, keys and outbox on a real disk; only time
-// and the wire are the test's. What the bridge says is signed by the test.
+// Method: a whole device from a configuration, with files, keys and outbox on a real disk; only
+// time and the wire are the test's. What the bridge says is signed by the test.
 import { mkdtempSync, readdirSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join, resolve } from 'node:path';
 import { expect, onTestFinished, test } from 'vitest';
-import { type RunningKiosk, startDevice } from '../../device/compose.ts';
+import { type RunningGlasses, type RunningKiosk, startDevice } from '../../device/compose.ts';
 import { deviceConfig } from '../../device/config.ts';
-import { openFileKeys } from '../../device/keys/file.ts';
+import { openKeyStore } from '../../device/keys/choice.ts';
+import type { SpeakerMatcher } from '../../device/speaker.ts';
 import { identify, payloadOf } from '../../src/cose.ts';
 import { parseConfig } from '../../src/config.ts';
 import { OperatorError, REASONS } from '../../src/errors.ts';
@@ -23,6 +24,7 @@ import { query as queryKind } from '../../src/objects/query.ts';
 import { type Receipt, receipt as receiptKind } from '../../src/objects/receipt.ts';
 import { request as requestKind } from '../../src/objects/request.ts';
 import { tick as tickKind } from '../../src/objects/tick.ts';
+import type { Band } from '../../src/objects/policy.ts';
 import { publicPem } from '../../src/signer.ts';
 import { downTopic } from '../../src/topics.ts';
 import {
@@ -34,19 +36,24 @@ import {
   createFakeTime,
   createWire,
   mandateWith,
-  policy,
   root,
+  sealPolicy,
   settle,
   statements,
   stranger,
 } from './stage.ts';
+import { type Hardware, PIN, build, createSoftHsm, missingFor } from './keys/tokens.ts';
 
 const KIOSK = 'kiosk-1';
+/** P2 up to 100 yuan, P3 up to 1,000. */
+const BANDS: readonly Band[] = [
+  { ceiling: 100_00n, level: 2 },
+  { ceiling: 1_000_00n, level: 3 },
+];
 const CONFIG = `
 environment: ${REALM.environment}
 ledger: ${REALM.ledger}
 device: ${KIOSK}
-profile: kiosk
 folder: own
 root: root.pub.pem
 statements: statements
@@ -55,25 +62,46 @@ mandates: mandates
 mqtt: { url: 'mqtt://nowhere' }
 `;
 
-/** A kiosk that is connected, with one mandate by which it may collect. */
-async function openKiosk() {
+type Options = Readonly<{
+  profile: 'kiosk' | 'glasses';
+  hardware?: Hardware;
+  speakerMatcher?: SpeakerMatcher;
+}>;
+
+/** A device that is connected, with one mandate by which it may pay or collect. */
+async function open({ profile, hardware, speakerMatcher }: Options) {
   const folder = mkdtempSync(join(tmpdir(), 'saytap-compose-'));
   const at = (path: string) => resolve(folder, path);
   for (const name of ['own', 'statements', 'mandates']) files.folder(at(name));
-  const keys = openFileKeys({ files, random, folder: at('own'), credential: undefined });
+  const { module, token } = hardware ?? {};
+  const store = hardware
+    ? `keys: { store: pkcs11, module: '${module}', token: ${token}, pin: pin }`
+    : '';
+  writeFileSync(at('pin'), PIN, { mode: 0o600 });
+  const config = parseConfig(deviceConfig, `${CONFIG}profile: ${profile}\n${store}`, 'box.yaml');
+  const keys = openKeyStore(config, at, { files, random, loadTokens });
   await keys.prepare();
   await keys.promote();
   const { key } = keys.current()!;
   const statement = {
-    ...{ nbf: START_S - 60, exp: START_S + 86_400, key: key.public, role: 'terminal' as const },
-    ...{ presenceMax: 1 as const, device: KIOSK, payee: 'cafe', terminal: KIOSK },
-    names: [['en', 'Cafe']] as const,
+    ...{ nbf: START_S - 60, exp: START_S + 86_400, key: key.public, device: KIOSK },
+    ...(profile === 'glasses'
+      ? { role: 'device' as const, presenceMax: 3 as const }
+      : {
+          ...{ role: 'terminal' as const, presenceMax: 1 as const },
+          ...{ payee: 'cafe', terminal: KIOSK, names: [['en', 'Cafe']] as const },
+        }),
   };
+  writeFileSync(at('statements/till.key'), statements[1]!);
   writeFileSync(at('root.pub.pem'), publicPem(root.key));
   writeFileSync(at('statements/bridge.key'), statements[0]!);
   writeFileSync(at('statements/kiosk.key'), await seal(keyStatement, statement, REALM, root));
-  writeFileSync(at('platform.policy'), policy);
-  const granted = mandateWith({ cnf: key.name, perPaymentMax: 20_00n });
+  writeFileSync(
+    at('platform.policy'),
+    await sealPolicy(profile === 'glasses' ? { ladders: [{ currency: 'CNY', bands: BANDS }] } : {}),
+  );
+  const bands = profile === 'glasses' ? { bands: BANDS } : {};
+  const granted = mandateWith({ cnf: key.name, ...bands });
   const mandate = await seal(mandateKind, granted, REALM, stranger);
   writeFileSync(at('mandates/tag.mandate'), mandate);
 
@@ -81,17 +109,24 @@ async function openKiosk() {
   const wire = createWire(time, KIOSK);
   const { clock, timers } = time;
   const said: string[] = [];
-  const kiosk = startDevice(
-    parseConfig(deviceConfig, CONFIG, 'kiosk.yaml'),
+  const asked: string[] = [];
+  const logged: string[] = [];
+  const running = startDevice(
+    config,
     at,
     {
       ...{ clock, timers, random, files, archive, loadTokens, connect: wire.connect },
-      ...{ openDatabase, codeWasm, log: () => {}, machine: { ...PLACE, node: '24.0.0' } },
+      ...{ openDatabase, codeWasm, machine: { ...PLACE, node: '24.0.0' } },
+      log: (_level, event) => void logged.push(event),
+      ...(speakerMatcher && { speakerMatcher }),
     },
-    { ask: () => {}, say: (sentence) => void said.push(sentence) },
-  ) as RunningKiosk;
+    {
+      ask: (_frame, sentence) => void asked.push(sentence),
+      say: (sentence) => void said.push(sentence),
+    },
+  );
   onTestFinished(async () => {
-    await kiosk.stop();
+    await running.stop();
     rmSync(folder, { recursive: true });
   });
 
@@ -112,7 +147,7 @@ async function openKiosk() {
   const { id } = identify(mandate, REALM, mandateKind.name);
   await receipt({ subject: id, outcome: 'granted' });
   return {
-    ...{ kiosk, time, wire, said, receipt, mandate: id },
+    ...{ running, time, wire, asked, said, logged, receipt, mandate: id },
     left: () => readdirSync(at('own')).sort(),
     /** Connects anew, and answers that the key is revoked. */
     async revoke() {
@@ -123,10 +158,20 @@ async function openKiosk() {
       const { id: subject } = identify(asked, REALM, queryKind.name);
       await receipt({ subject, outcome: 'refused', reason: REASONS.revoked });
     },
+  };
+}
+
+/** As `open`, of a kiosk. */
+async function openKiosk() {
+  const opened = await open({ profile: 'kiosk' });
+  const kiosk = opened.running as RunningKiosk;
+  return {
+    ...opened,
+    kiosk,
     async paidOrder() {
       const lines = [{ text: 'Latte', quantity: 1, total: 30_00n }];
       const order = await kiosk.terminal.order(lines, 'CNY');
-      await receipt({
+      await opened.receipt({
         ...{ subject: order.id, outcome: 'captured' },
         amount: { currency: 'CNY', minor: 30_00n },
       });
@@ -189,4 +234,44 @@ test('what was confirmed is answered before a revoked kiosk is wiped', async () 
   expect((await kiosk.failed).exit).toBe(6);
   expect(left()).not.toContain('device.key.pem');
   expect(kiosk.outbox.recent(9), 'and nothing of it is kept').toEqual([]);
+});
+
+/** Asks for an amount of P3, with the press and whatever phrase is then asked for. */
+async function payByVoice(options: Omit<Options, 'profile'>) {
+  const judged: string[] = [];
+  const match: SpeakerMatcher['match'] = async ({ recording }) => {
+    judged.push(recording);
+    return true;
+  };
+  const opened = await open({ profile: 'glasses', speakerMatcher: { match }, ...options });
+  const { device } = opened.running as RunningGlasses;
+  const told = device.sense({ kind: 'utterance', text: 'pay 150 yuan to Luckin Coffee' });
+  await settle();
+  await opened.time.pass(CONFIRM_READ_MS);
+  device.answer({ kind: 'press' });
+  const text = /“([^”]*)”/.exec(opened.asked.at(-1) ?? '')?.[1] ?? 'confirm payment';
+  void device.sense({ kind: 'utterance', text, recording: 'r1' });
+  await expect
+    .poll(() => settle().then(() => opened.wire.sent('request').length + opened.said.length))
+    .toBeGreaterThan(0);
+  return { ...opened, told, judged };
+}
+
+test('a matched speaker is no P3 for a key in a file, whoever brings a matcher', async () => {
+  const { told, judged, logged, wire } = await payByVoice({});
+  expect(await told).toEqual({ kind: 'not_sent', reason: 'presence_too_low' });
+  expect([judged, wire.sent('request')]).toEqual([[], []]);
+  expect(logged).toContain('a matched speaker counts only for a key in hardware');
+});
+
+test('with a key in a token it is', async (c) => {
+  const missing = missingFor('softhsm2');
+  if (missing !== undefined) c.skip(missing);
+  build();
+  const hardware = createSoftHsm();
+  onTestFinished(() => hardware.close());
+  const { judged, wire } = await payByVoice({ hardware });
+  const [request] = wire.sent('request');
+  expect(requestKind.decode(payloadOf(request!.payload)).presence).toBe(3);
+  expect(judged).toEqual(['r1']);
 });

@@ -32,6 +32,7 @@ import { type Presence, createPresence } from '../../device/presence.ts';
 import { type Device, createDevice } from '../../device/runtime.ts';
 import { createCodeReader } from '../../device/sense/look.ts';
 import { createSequence } from '../../device/sequence.ts';
+import type { Speaker } from '../../device/speaker.ts';
 import type { Mood } from '../../device/surface/port.ts';
 import { createTime } from '../../device/time.ts';
 import { createTrust } from '../../device/trust.ts';
@@ -293,6 +294,7 @@ type StageOptions = Readonly<{
   presenceMax?: 0 | 1 | 2 | 3;
   /** Without it none is set. */
   pin?: Pin;
+  speaker?: (time: FakeTime) => Speaker;
   /** One that outlives the stage, for restarts. */
   database?: Database;
   /** Stands between the runtime and the real outbox. */
@@ -353,6 +355,7 @@ export async function createStage(options: StageOptions = {}) {
     language,
     presenceMax,
     pin: options.pin ?? createPin(createDisk(), random, 'device.pin'),
+    speaker: options.speaker?.(time),
     random,
     mandates: mandates.map((mandate, n) => ({ id: mandateId(n), mandate, payer: `payer-${n}` })),
     ...(options.isCounter && {

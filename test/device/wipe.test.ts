@@ -29,6 +29,7 @@ beforeEach(async () => {
     'tls.certificate.pem',
     'broker.url',
     'device.pin',
+    'device.speaker',
   ]) {
     writeFileSync(at(`box/${name}`), 'x');
   }

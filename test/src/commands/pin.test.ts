@@ -1,5 +1,5 @@
 // The owner's commands on a device: real files, a scripted person, the program's own functions.
-import { mkdtempSync, rmSync, statSync, writeFileSync } from 'node:fs';
+import { existsSync, mkdtempSync, rmSync, statSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { beforeEach, expect, onTestFinished, test } from 'vitest';
@@ -57,12 +57,14 @@ test('a PIN is set for the device’s user alone, replaced, and cleared', async 
   expect(statSync(at('box', 'device.pin')).mode & 0o777).toBe(0o600);
   expect([kept().check('470815'), kept().check('1357')]).toEqual(['right', 4]);
   await set('1357', '1357');
+  writeFileSync(at('box', 'device.speaker'), 'tries 0 …');
   expect([kept().check('470815'), kept().check('1357')]).toEqual([4, 'right']);
   expect(await run(['pin', 'clear', at('glasses.yaml')])).toEqual({
     said: 'the device has no PIN',
     exit: 0,
   });
   expect(kept().state()).toBe('none');
+  expect(existsSync(at('box', 'device.speaker')), 'voices are counted anew').toBe(false);
   expect((await run(['pin', 'clear', at('glasses.yaml')])).exit, 'and again').toBe(0);
 });
 
