@@ -180,7 +180,7 @@ const unusable: Unusable[] = [
       database.exec(TABLE);
       database.close();
       const file = openSync(path, 'r+');
-      writeSync(file, Uint8Array.of(0x77), 0, 1, 44); // Schema format number, fileformat2 §1.3.
+      writeSync(file, Uint8Array.of(0x77), 0, 1, 47); // The schema format, fileformat2 §1.3.10.
       closeSync(file);
       return undefined;
     },
