@@ -332,6 +332,8 @@ export const NOTICE_MS_MAX = 60_000;
 export const NOTICE_ATTEMPTS = 7;
 /** The simulation's `slow` and `settles later`: long after RECEIPT_PATIENCE_MS. */
 export const SIM_LATE_MS = 12_000;
+/** Worlds that are run to shrink one failure: some 200 entries, several rounds, a minute or two. */
+export const SHRINK_RUNS_MAX = 1_500;
 /** Differences that one check of the books reports; the first ones tell what is wrong. */
 export const LEDGER_DIFFERENCES_MAX = 100;
 
