@@ -3,9 +3,12 @@
  * until a final receipt verifies. Hears receipts and ticks, believes only what the bridge signed.
  *
  * A bounded window goes out at once and the next entry follows each receipt, so a thousand stored
- * payments drain in a few round trips instead of one each. The broker may be there while the bridge
- * is away: then nothing of the outbox is sent, only a question for the time, and everything goes
- * out with the first fresh tick. A link that looks up while no word comes is made anew.
+ * payments drain in a few round trips instead of one each. What the bridge has taken and a backend
+ * keeps open holds no place, up to a limit: an outage of one backend is not the others'.
+ *
+ * The broker may be there while the bridge is away: then nothing of the outbox is sent, only a
+ * question for the time, and everything goes out with the first fresh tick. A link that looks up
+ * while no word comes is made anew.
  */
 import { bytesEqual } from '../src/bytes.ts';
 import { decodeCbor } from '../src/cbor.ts';
@@ -17,6 +20,7 @@ import {
   LINK_RENEW_MS,
   LINK_RENEW_MS_MAX,
   LINK_SILENT_MS,
+  OUTBOX_TAKEN_MAX,
   OUTBOX_WINDOW,
   PRESENCE_MS,
   RESEND_FOR_MS,
@@ -108,10 +112,18 @@ type Sending = {
   dueMs: number;
   pauseMs: number;
   isGivenUp: boolean;
+  /** The bridge has it, by its signed word since it was last heard anew, and owes the end. */
+  isTaken: boolean;
 };
 
 /** A question to cancel carries no counter, so it waits for nothing. */
 const isLimited = ({ kind, cancel }: Outgoing) => kind === 'request' && !cancel;
+
+/** Reasons of a pending receipt that are given only about what the bridge has stored. */
+const TAKEN: ReadonlySet<number | undefined> = new Set([
+  REASONS.backend_unknown,
+  REASONS.in_progress,
+]);
 
 const idOf = ({ entry }: Sending) => ({ id: entry.id });
 
@@ -182,7 +194,10 @@ export function createDeviceLink(parts: LinkParts, events: LinkEvents): DeviceLi
   }
 
   function pumpAll(): void {
-    for (const item of sending.values()) item.dueMs = 0;
+    for (const item of sending.values()) {
+      item.dueMs = 0;
+      item.isTaken = false; // A bridge that was restored may have forgotten it.
+    }
     pump();
   }
 
@@ -194,7 +209,7 @@ export function createDeviceLink(parts: LinkParts, events: LinkEvents): DeviceLi
   }
 
   function enqueue(entry: Outgoing): void {
-    take({ entry, dueMs: 0, pauseMs: RESEND_MS, isGivenUp: false });
+    take({ entry, dueMs: 0, pauseMs: RESEND_MS, isGivenUp: false, isTaken: false });
   }
 
   function take(item: Sending): void {
@@ -216,20 +231,22 @@ export function createDeviceLink(parts: LinkParts, events: LinkEvents): DeviceLi
 
   /**
    * Sends whatever is due while the bridge is there, and sleeps until the next is. Of the requests
-   * only the oldest OUTBOX_WINDOW are ever on their way: beyond them the bridge would see a counter
-   * so far ahead of what has arrived that it would take this device for a copy.
+   * only the oldest OUTBOX_WINDOW that it may not have are ever on their way: beyond them it would
+   * see a counter so far ahead of what has arrived that it would take this device for a copy. With
+   * those that it has they are never more than it works on for one key.
    */
   function pump(): void {
     cancelPump();
     cancelPump = () => {};
     if (state() !== 'ready') return tellState(); // It pumps again when that has changed.
     const nowMs = clock.monotonicMs();
+    let unseen = 0;
     let requests = 0;
     let others = unlimited;
     let nextMs = Infinity;
     for (const item of sending.values()) {
       // Ten thousand that wait behind the window are not looked at for each that is answered.
-      if (requests >= OUTBOX_WINDOW && others === 0) break;
+      if (isFull() && others === 0) break;
       if (!isLimited(item.entry)) others--;
       if (isTooOld(item.entry)) {
         // The bridge may have forgotten it by now; its receipt may still come, so we listen on.
@@ -237,7 +254,12 @@ export function createDeviceLink(parts: LinkParts, events: LinkEvents): DeviceLi
         continue;
       }
       const { kind, envelope, cancel } = item.entry;
-      if (kind === 'request' && ++requests > OUTBOX_WINDOW && !cancel) continue;
+      if (kind === 'request') {
+        const isBehind = isFull();
+        requests++;
+        if (!item.isTaken) unseen++;
+        if (isBehind && !cancel) continue;
+      }
       if (item.dueMs <= nowMs) {
         if (cancel) link.publish(upTopic(device, 'query'), cancel, 1);
         else link.publish(upTopic(device, kind), envelope, 1);
@@ -247,6 +269,10 @@ export function createDeviceLink(parts: LinkParts, events: LinkEvents): DeviceLi
       nextMs = Math.min(nextMs, item.dueMs);
     }
     if (nextMs < Infinity) cancelPump = timers.after(Math.max(0, nextMs - nowMs), pump);
+
+    function isFull(): boolean {
+      return unseen >= OUTBOX_WINDOW || requests >= OUTBOX_WINDOW + OUTBOX_TAKEN_MAX;
+    }
   }
 
   function giveUp(item: Sending): void {
@@ -354,6 +380,7 @@ export function createDeviceLink(parts: LinkParts, events: LinkEvents): DeviceLi
       // The bridge cannot be sure of what it has not seen: it needs the request to cancel it.
       link.publish(upTopic(device, kind), item.entry.envelope, 1);
     }
+    if (TAKEN.has(value.reason)) item.isTaken = true;
     pump();
     events.receipt(id, value, envelope, isFirst);
   }

@@ -171,6 +171,8 @@ export const RESEND_MS = 2_000;
 export const RESEND_MS_MAX = 30_000;
 /** Envelopes of one device in flight at once. */
 export const OUTBOX_WINDOW = 32;
+/** And beside them those that the bridge has taken, while a backend or a person owes the end. */
+export const OUTBOX_TAKEN_MAX = 96;
 /** Open entries that an outbox holds; a device that has more to say declines. */
 export const OUTBOX_ENTRIES_MAX = 10_000;
 /** No device sends an envelope for the first time, or again, after this age. */
@@ -189,8 +191,8 @@ export const BRIDGE_FORGET_MS = 3_600_000;
 export const ROLLING_S_MAX = 400 * 86_400;
 /** Requests that a bridge works on at once; more are left to be sent again. */
 export const BRIDGE_RUNS_MAX = 2_000;
-/** Accepted requests of one key that may be open at once; a device has OUTBOX_WINDOW in flight. */
-export const RUNS_PER_KEY_MAX = 64;
+/** Accepted requests of one key that may be open at once; what an honest device has on its way. */
+export const RUNS_PER_KEY_MAX = 128;
 /** Requests of before a restore that are barred at the backends at once. */
 export const BARRING_MAX = 64;
 /** How often a notification or a person's word is tried again when another word came first. */
@@ -435,7 +437,7 @@ assert(BRIDGE_KEEP_MS > RESEND_FOR_MS + REQUEST_VALID_S_MAX * 1000, 'ids outlive
 assert(BRIDGE_KEEP_MS > ROLLING_S_MAX * 1000, 'no reservation is forgotten that still counts');
 assert(RISK_KEEP_MS > CANCEL_FOR_MS_MAX, 'a decision is repeatable as long as a payment is open');
 assert(BRIDGE_KEEP_MS > HOLD_FOR_MS + CANCEL_FOR_MS_MAX, 'no hold outlives what is known of it');
-assert(RUNS_PER_KEY_MAX > OUTBOX_WINDOW, 'an honest device is never rate limited');
+assert(RUNS_PER_KEY_MAX >= OUTBOX_WINDOW + OUTBOX_TAKEN_MAX, 'no honest device is refused so');
 assert(SWEEP_MS < CLAIM_MS);
 assert(SIM_LATE_MS > RECEIPT_PATIENCE_MS, 'slow enough that the person is told to wait');
 assert(TICK_USE_MS < TICK_ACCEPT_MS, 'a nonce is still accepted when the request arrives');

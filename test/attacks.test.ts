@@ -663,7 +663,8 @@ describe('13 burning nonces, counters and room', () => {
 
   test('one key cannot keep more than so many payments open', async () => {
     const stage = await createStage();
-    const mandate = await putMandate(stage.store);
+    const windows = [{ kind: 'total', max: 1_000_00n, count: 1_000 }] as const;
+    const mandate = await putMandate(stage.store, { windows });
     await stage.onBackend(() => new Promise<void>(() => {}));
     for (let counter = 1; counter <= RUNS_PER_KEY_MAX; counter++) {
       const request = await stage.request({ mandate, counter, amount: yuan(1n) });

@@ -732,7 +732,7 @@ describe('what a refusal says in words', () => {
   ])[] = [
     ['counter_reused', 'counter 1 was another', {}, { isCounterReused: true }],
     ['counter_gap', 'counter 99 is far beyond 5', { counter: 99 }, { highestCounter: 5 }],
-    ['rate_limited', '64 payments of this key', {}, { openRuns: 64 }],
+    ['rate_limited', '128 payments of this key', {}, { openRuns: 128 }],
     ['expired', `valid until ${until}`, { exp: NOW_S }, {}],
     ['not_yet_valid', 'too long', { exp: NOW_S + 9_999 }, {}],
     ['stale_nonce', 'tick nonce', {}, {}, { isFresh: () => false }],

@@ -10,6 +10,7 @@ import {
   LINK_RENEW_MS,
   LINK_RENEW_MS_MAX,
   LINK_SILENT_MS,
+  OUTBOX_TAKEN_MAX,
   OUTBOX_WINDOW,
   PRESENCE_MS,
   RESEND_FOR_MS,
@@ -237,6 +238,31 @@ test('never more than the window in flight; the next follows each receipt', asyn
   const distinct = new Set(stage.wire.sent('request').map(({ payload }) => payload.join()));
   // A bridge that is away for minutes must not come back to a counter that looks like a copy's.
   expect(distinct.size, 'only the oldest are on their way').toBe(total + OUTBOX_WINDOW);
+});
+
+test('what the bridge has and a backend owes holds no place, up to what it takes', async () => {
+  const stage = await readyStage();
+  const most = OUTBOX_WINDOW + OUTBOX_TAKEN_MAX;
+  for (let n = 1; n <= most + 10; n++) send(stage, n);
+  const distinct = () => new Set(stage.wire.sent('request').map(({ payload }) => payload.join()));
+  // Said of what is not stored, too: it keeps its place.
+  await stage.pending(id(1), 'unavailable');
+  expect(distinct().size).toBe(OUTBOX_WINDOW);
+  await stage.pending(id(1), 'backend_unknown');
+  await stage.pending(id(1), 'backend_unknown');
+  await stage.pending(id(2), 'in_progress');
+  expect(distinct().size, 'one for each').toBe(OUTBOX_WINDOW + 2);
+  for (let n = 3; n <= most; n++) await stage.pending(id(n), 'backend_unknown');
+  expect(distinct().size, 'as many as the bridge takes').toBe(most);
+  await stage.capture(id(7));
+  expect(distinct().size).toBe(most + 1);
+
+  // A bridge that comes back may be one that was restored: it is asked about the oldest first.
+  stage.wire.down();
+  const before = stage.wire.sent('request').length;
+  stage.wire.up();
+  await stage.boot();
+  expect(stage.wire.sent('request').length - before).toBe(OUTBOX_WINDOW);
 });
 
 test('after a reconnect all is sent at once, and nothing while it is down', async () => {
