@@ -72,7 +72,9 @@ export function termsOf(
   }
   const isFull = most.amount === pool.amount && most.count === pool.count;
   const isRecent = latest !== undefined && 2 * (now - latest.iat) <= rules.acceptWindow;
-  if (isFull && isUntouched && isYoung && isRecent) return 'same';
+  // A device counts what was refused against its lease until it holds a newer one.
+  const isWhole = isFull && isUntouched && !facts.hasRefused;
+  if (isWhole && isYoung && isRecent) return 'same';
 
   const life = Math.min(facts.validUntil, now + RESEND_FOR_MS / 1000);
   // Whatever is accepted until `exp` has the whole upload window to arrive while it still counts.

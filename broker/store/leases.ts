@@ -9,7 +9,7 @@
  */
 import assert from 'node:assert/strict';
 import { fromHex, toHex } from '../../src/bytes.ts';
-import { RESEND_FOR_MS } from '../../src/limits.ts';
+import { RESEND_FOR_MS, RUNS_PER_KEY_MAX } from '../../src/limits.ts';
 import type { Database, Random, SqlRow, SqlValue } from '../../src/platform.ts';
 import { slotOf } from '../windows.ts';
 import type { Chain } from './chain.ts';
@@ -48,11 +48,11 @@ export function createLeases(database: Database, facts: Facts, chain: Chain, ran
     const latest = last ? toLease(last) : undefined;
     const currency = links[0]?.mandate.currency ?? '';
     const others = one(
-      `SELECT coalesce(sum(amount - drawn), 0) AS amount,
+      `SELECT coalesce(sum(iif(currency = ?, amount - drawn, 0)), 0) AS amount,
          coalesce(sum(count - drawn_count), 0) AS count
-       FROM pools WHERE key = ? AND currency = ? AND mandate <> ? AND closed_ms IS NULL`,
-      key,
+       FROM pools WHERE key = ? AND mandate <> ? AND closed_ms IS NULL`,
       currency,
+      key,
       mandate,
     )!;
     const terms = termsOf({
@@ -61,6 +61,7 @@ export function createLeases(database: Database, facts: Facts, chain: Chain, ran
       pool,
       others: usageIn(others),
       latest,
+      hasRefused: latest !== undefined && hasRefusedSince(key, latest.iat),
       validUntil: Math.min(
         identity.statement.exp,
         ...links.flatMap((link) => [
@@ -80,6 +81,19 @@ export function createLeases(database: Database, facts: Facts, chain: Chain, ran
     const said = { ...given, nonce: toHex(nonce), amount: String(given.amount) };
     chain.append(mandate, 'lease', said, nowMs);
     return given;
+  }
+
+  /** Of the requests that may have been on their way; an older one was answered under an older. */
+  function hasRefusedSince(key: string, iat: number): boolean {
+    const found = one(
+      `SELECT 1 FROM (SELECT admitted_ms, refusal FROM runs WHERE key = ?
+         ORDER BY counter DESC LIMIT ?)
+       WHERE refusal IS NOT NULL AND admitted_ms >= ?`,
+      key,
+      BigInt(RUNS_PER_KEY_MAX),
+      BigInt(iat) * 1000n,
+    );
+    return found !== undefined;
   }
 
   /** Usage without what this pool itself takes of each window's current slot. */

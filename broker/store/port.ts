@@ -129,10 +129,12 @@ export type LeaseFacts = Readonly<{
   chain: readonly ChainLink[];
   /** What the pool holds: set aside and not yet drawn. */
   pool: Usage;
-  /** What the other pools of the key hold in this currency. */
+  /** What the other pools of the key hold: amounts in this currency, payments in all of them. */
   others: Usage;
   /** The last lease of the pool. */
   latest: Lease | undefined;
+  /** Whether a request of the key was refused since, which counts against it on the device. */
+  hasRefused: boolean;
   /** When the first of key, mandates and signers of mandates ends, seconds. */
   validUntil: number;
   nowMs: number;

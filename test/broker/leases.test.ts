@@ -65,6 +65,7 @@ function leaseFacts(changes: Partial<LeaseFacts> = {}): LeaseFacts {
     pool: NOTHING,
     others: NOTHING,
     latest: undefined,
+    hasRefused: false,
     validUntil: NOW_S + 9_000_000,
     nowMs: NOW_MS,
     ...changes,
@@ -222,6 +223,12 @@ describe('how much is leased', () => {
       expect(terms({ ...drawn, chain })).toMatchObject({ amount: 40n, count: 5 });
     });
 
+    test('is new when something was refused, which its device counts against the last', () => {
+      const refused = { pool: full, latest: leaseOf(), hasRefused: true };
+      expect(terms({ ...refused, ...later(1) })).toMatchObject({ ...full, exp: NOW_S + 3_601 });
+      expect(terms({ ...refused, ...later(0) })).toBe('same');
+    });
+
     test('is none in the second of the last, which a device would not take for newer', () => {
       const drawn = { pool: { amount: 40n, count: 5 }, latest: leaseOf() };
       expect(terms({ ...drawn, ...later(0.999) })).toBeUndefined();
@@ -359,6 +366,37 @@ describe('on the bridge', () => {
     expect(receipt!.remaining).toEqual([{ amount: 900_00n, count: 95 }]);
     await stage.time.leap(1_000);
     expect(await spend(tick)).toEqual(['refused', 'lease_expired']);
+  });
+
+  test('after a refusal the next lease is a newer one of as much, once', async () => {
+    const { stage, spend } = await prepared();
+    const [, tick] = await stage.boots('glasses');
+    await stage.time.leap(1_000);
+    const presence = await spend(tick, { presence: 0 });
+    expect(presence).toEqual(['refused', 'presence_too_low']);
+    await stage.time.leap(2_000);
+    const [, newer] = await stage.boots('glasses');
+    expect(newer!.iat).toBe(NOW_S + 3);
+    expect(newer!.lease!.amount).toEqual(tick!.lease!.amount);
+    expect(newer!.lease!.count).toBe(tick!.lease!.count);
+    await stage.time.leap(60_000);
+    expect((await stage.boots('glasses'))[1]).toEqual(newer);
+    // Whichever of the two it is under, it comes out of one pool.
+    const most = { amount: yuan(60_00n) };
+    expect(await spend(tick, most)).toEqual(['captured', undefined]);
+    expect(await spend(newer, most)).toEqual(['refused', 'lease_exhausted']);
+  });
+
+  test('payments set aside count together, whatever their currency', async () => {
+    const { stage } = await prepared();
+    const { storedCountMax, payerCountMax } = OFFLINE_POLICY.offline!;
+    stage.database.exec(
+      `INSERT INTO pools (key, mandate, currency, amount, count, drawn, drawn_count, at_ms, since,
+         until) VALUES ('${KEY}', 'bb', 'EUR', 1000000, ${storedCountMax - 1}, 0, 0, 0, 0, 9e11)`,
+    );
+    const [, tick] = await stage.boots('glasses');
+    expect(payerCountMax).toBeGreaterThan(1);
+    expect(tick!.lease).toMatchObject({ count: 1, amount: yuan(100_00n) });
   });
 
   test('the sweep gives back what can arrive no more', async () => {
