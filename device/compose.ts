@@ -26,7 +26,7 @@ import { readPublicPem } from '../src/signer.ts';
 import { readTls } from '../src/tls.ts';
 import { PROGRAM_VERSION } from '../src/version.ts';
 import { type DeviceConfig, deviceSettings } from './config.ts';
-import { brokerOf } from './enrolment.ts';
+import { type Refusal, brokerOf, isEnd } from './enrolment.ts';
 import { type KeyPorts, openKeyStore } from './keys/choice.ts';
 import { type DeviceLink, createDeviceLink } from './link.ts';
 import type { HeldMandate } from './mandates.ts';
@@ -90,6 +90,8 @@ type Running = Readonly<{
   /** What was accepted offline and waits: count, sums, age; no names. */
   stored: () => Figures;
   updates: Updates;
+  /** Takes what the bridge said over HTTPS: this key is over, if the bridge has signed that. */
+  hearRefusal: (refusal: Refusal) => void;
   /** Whether it can be put together anew unnoticed: nothing asked, nothing of money unanswered. */
   isIdle: () => boolean;
   /** Waits a moment for what is under way, and tells what is not confirmed yet; then `stop`. */
@@ -326,6 +328,11 @@ export function startDevice(
     ready: () => (isReady() ? Promise.resolve() : new Promise((done) => waiting.add(done))),
     stored: device.stored,
     updates,
+    hearRefusal(refusal) {
+      if (isEnd(trust, refusal)) return end();
+      const { reason } = refusal;
+      log('warn', 'the bridge gives this key nothing new; its operator knows why', { reason });
+    },
     isIdle: () =>
       lines.every((line) => line.isIdle()) && outbox.open().every(({ kind }) => kind === 'mandate'),
     leave: async () => void (await Promise.all(lines.map((line) => line.leave()))),

@@ -10,7 +10,7 @@ import { join } from 'node:path';
 import * as z from 'zod/mini';
 import { bytesEqual, fromBase64url, fromHex, toHex, utf8 } from '../src/bytes.ts';
 import { type Realm, type Signer, identify, payloadOf } from '../src/cose.ts';
-import { EXITS, OperatorError, PaymentError } from '../src/errors.ts';
+import { EXITS, OperatorError, PaymentError, REASONS } from '../src/errors.ts';
 import { requireFolder } from '../src/files.ts';
 import { openKeyFile } from '../src/keyfile.ts';
 import { type VerifyKey, loadKey, publicKeyOf } from '../src/keys.ts';
@@ -26,6 +26,7 @@ import { type KeyStatement, keyStatement } from '../src/objects/key.ts';
 import { open, seal } from '../src/objects/kind.ts';
 import { mandate as mandateKind } from '../src/objects/mandate.ts';
 import { policy as policyKind } from '../src/objects/policy.ts';
+import { receipt as receiptKind } from '../src/objects/receipt.ts';
 import { bundleMac, enrolMac, pairingLink, sameMac, shortCode, spelled } from '../src/pairing.ts';
 import {
   type Clock,
@@ -39,6 +40,7 @@ import { publicPem, readPublicPem } from '../src/signer.ts';
 import { type DeviceConfig, ENROLLED_BROKER } from './config.ts';
 import type { KeyStore } from './keys/store.ts';
 import { enrolPhrases } from './phrases.ts';
+import type { Trust } from './trust.ts';
 
 /** What an enrolment needs; `at` resolves a path of the configuration. */
 export type EnrolmentParts = Readonly<{
@@ -92,23 +94,48 @@ export async function enrolDevice(parts: EnrolmentParts, isAgain: boolean): Prom
  * Asks once for whatever has changed: certificate, statements, policies, mandates; the key that
  * signs is what authorises it, so an expired certificate is no obstacle. What came counts when the
  * device is next put together, the certificate from the next connection on. Resolves with
- * undefined when nothing came, else with whether a running device has to be put together anew, and
- * whether the statement of this key was renewed, which is when two thirds of its life are over.
- * Throws HttpFailure when nobody answers, `key` for an answer that does not hold.
+ * undefined when nothing came, with a refusal as it came, else with whether a running device has to
+ * be put together anew, and whether the statement of this key was renewed, which is when two thirds
+ * of its life are over. Throws HttpFailure when nobody answers, `key` for an answer that does not
+ * hold.
  */
 export async function contactBridge(
   parts: Omit<EnrolmentParts, 'tell'>,
-): Promise<Readonly<{ isNews: boolean; isRenewed: boolean }> | undefined> {
+): Promise<Readonly<{ isNews: boolean; isRenewed: boolean }> | Refusal | undefined> {
   const { config, keys } = parts;
   const signer = keys.current();
   if (!signer) return undefined;
   const enrol = enrolFor(parts, signer, config.device);
-  const answer = await ask(parts, await seal(enrolKind, enrol, realmOf(config), signer));
+  const envelope = await seal(enrolKind, enrol, realmOf(config), signer);
+  const answer = await ask(parts, envelope);
+  if (answer?.state === 'refused') {
+    const { reason = '', receipt = '' } = answer;
+    const { id } = identify(envelope, realmOf(config), enrolKind.name);
+    return { subject: id, reason, receipt: fromBase64url(receipt) };
+  }
   if (answer?.bundle === undefined) return undefined;
   const text = new TextDecoder().decode(fromBase64url(answer.bundle));
   const before = ownStatement(parts, signer);
   const { statement, isNews } = takeBundle(parts, signer, text);
   return { isNews, isRenewed: before?.nbf === statement.nbf && before.exp < statement.exp };
+}
+
+/** What the bridge says to a key that counts no more; only the receipt is signed. */
+export type Refusal = Readonly<{ subject: string; reason: string; receipt: Uint8Array }>;
+
+/**
+ * Whether the bridge has signed that this key is revoked, which is for good. What anybody else may
+ * have said over HTTPS ends no device.
+ */
+export function isEnd(trust: Pick<Trust, 'openFromBridge'>, refusal: Refusal): boolean {
+  try {
+    const { value } = trust.openFromBridge(receiptKind, refusal.receipt);
+    const { subject, outcome, reason } = value;
+    return subject === refusal.subject && outcome === 'refused' && reason === REASONS.revoked;
+  } catch (error) {
+    if (error instanceof PaymentError) return false;
+    throw error;
+  }
 }
 
 /** What a key that is to take the place of the one in use was answered. */
@@ -263,6 +290,7 @@ const answerText = z.object({
   error: z.optional(z.string()),
   bundle: z.optional(base64url),
   mac: z.optional(base64url),
+  receipt: z.optional(base64url),
 });
 
 type Asking = Readonly<{ signer: Signer; code: Uint8Array; envelope: Uint8Array }>;

@@ -36,6 +36,7 @@ import { type RunningGlasses, type RunningKiosk, startDevice } from './compose.t
 import { type DeviceConfig, deviceConfig, deviceSettings } from './config.ts';
 import { deviceChecks } from './doctor.ts';
 import {
+  type Refusal,
   brokerOf,
   contactBridge,
   enrolDevice,
@@ -183,6 +184,7 @@ export async function main(configFile: string, write: (line: string) => void): P
   const ended = Promise.withResolvers<OperatorError>();
   function start(): AnyDevice {
     const started = startDevice(config, at, ports, surface, staff);
+    contact?.onRefusal(started.hearRefusal);
     void started.failed.then(ended.resolve);
     measure(started);
     return started;
@@ -262,14 +264,19 @@ function startContact(config: DeviceConfig, at: (path: string) => string, log: L
   const { http, close } = createHttp();
   let cancel = () => {};
   let hasNews = false;
+  let refusal: Refusal | undefined;
+  let hearRefusal: (refusal: Refusal) => void = () => {};
   async function ask(): Promise<void> {
     cancel = timers.after(CONTACT_MS, () => void ask());
     try {
       const keys = openKeyStore(config, at, keyPorts);
       const parts = { config, at, keys, files, random, clock, timers, http };
       const answer = await contactBridge(parts);
-      if (answer?.isNews) hasNews = true;
-      if (answer?.isRenewed) wantSuccession({ config, at, files, keys: () => keys }, false);
+      refusal = answer && 'receipt' in answer ? answer : undefined;
+      if (refusal) return hearRefusal(refusal);
+      if (!answer || !('isNews' in answer)) return;
+      if (answer.isNews) hasNews = true;
+      if (answer.isRenewed) wantSuccession({ config, at, files, keys: () => keys }, false);
     } catch (error) {
       if (!(error instanceof Error)) throw error;
       log('warn', 'nothing new from the bridge', { why: error.message });
@@ -278,6 +285,11 @@ function startContact(config: DeviceConfig, at: (path: string) => string, log: L
   return {
     http,
     first: ask(),
+    /** Whom to tell that the bridge refuses this key; at once, if it did when it was last asked. */
+    onRefusal(hear: (refusal: Refusal) => void) {
+      hearRefusal = hear;
+      if (refusal) hear(refusal);
+    },
     /** Whether there is something that a running device has not read; asked for once. */
     isNews() {
       const was = hasNews;

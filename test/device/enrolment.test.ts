@@ -5,19 +5,27 @@ import { join, resolve } from 'node:path';
 import { beforeEach, expect, onTestFinished, test } from 'vitest';
 import { openCertificateAuthority } from '../../broker/ca.ts';
 import { deviceConfig } from '../../device/config.ts';
-import { contactBridge, enrolDevice, settleEnrolment } from '../../device/enrolment.ts';
+import {
+  type Refusal,
+  contactBridge,
+  enrolDevice,
+  isEnd,
+  settleEnrolment,
+} from '../../device/enrolment.ts';
 import { openFileKeys } from '../../device/keys/file.ts';
 import { settings } from '../../device/main.ts';
+import { createTrust } from '../../device/trust.ts';
 import { fromHex, toBase64url, utf8 } from '../../src/bytes.ts';
 import { parseConfig } from '../../src/config.ts';
-import { type Signer, payloadOf } from '../../src/cose.ts';
-import { EXITS } from '../../src/errors.ts';
+import { type Signer, identify, payloadOf } from '../../src/cose.ts';
+import { EXITS, REASONS } from '../../src/errors.ts';
 import { type VerifyKey, loadKey } from '../../src/keys.ts';
 import { clock, files, random, timers } from '../../src/node/platform.ts';
 import { type Enrol, enrol as enrolKind } from '../../src/objects/enrol.ts';
 import { type KeyStatement, keyStatement } from '../../src/objects/key.ts';
 import { seal } from '../../src/objects/kind.ts';
 import { policy as policyKind } from '../../src/objects/policy.ts';
+import { receipt as receiptKind } from '../../src/objects/receipt.ts';
 import { bundleMac, readPairing } from '../../src/pairing.ts';
 import { type Files, type HttpAnswer, HttpFailure } from '../../src/platform.ts';
 import { generatePem, nodeSigner, publicPem, readPrivatePem } from '../../src/signer.ts';
@@ -267,10 +275,49 @@ test('at contact it gets what has changed, without a code, and takes no other ro
 
   const other = device(granting({ root: makeSigner() }));
   await expect(contactBridge(other.parts)).rejects.toMatchObject({ exit: EXITS.key });
-  const refused = device(() =>
-    Promise.resolve(reply(403, { state: 'refused', reason: 'revoked' })),
+});
+
+test('at contact a device is ended by what the bridge has signed about its question', async () => {
+  await device(granting()).enrol();
+  const nowS = Math.floor(clock.nowMs() / 1000);
+  const named = { role: 'bridge', presenceMax: 0, nbf: nowS - 60, exp: nowS + 60 } as const;
+  const statement = { ...named, key: bridge.key.public };
+  const policy = {
+    ...{ iat: nowS, version: 1, scope: { kind: 'platform' } as const },
+    ladders: [{ currency: 'CNY', bands: [{ ceiling: 20_00n, level: 1 as const }] }],
+  };
+  const trust = createTrust(
+    REALM,
+    root.key,
+    [await seal(keyStatement, statement, REALM, root)],
+    [await seal(policyKind, policy, REALM, root)],
+    () => clock.nowMs(),
   );
-  expect(await contactBridge(refused.parts)).toBeUndefined();
+  const about = (envelope: Uint8Array) => identify(envelope, REALM, enrolKind.name).id;
+  const refusing = async (
+    reason: 'revoked' | 'suspended' | 'cancelled',
+    signer: Signer | undefined,
+    subject = about,
+  ) => {
+    const found = await contactBridge(
+      device(async (envelope) => {
+        const value = { iat: nowS, subject: subject(envelope), outcome: 'refused' } as const;
+        const receipt =
+          signer && (await seal(receiptKind, { ...value, reason: REASONS[reason] }, REALM, signer));
+        return reply(403, {
+          ...{ state: 'refused', reason: 'revoked' },
+          ...(receipt && { receipt: toBase64url(receipt) }),
+        });
+      }).parts,
+    );
+    return isEnd(trust, found as Refusal);
+  };
+  expect(await refusing('revoked', bridge)).toBe(true);
+  expect(await refusing('suspended', bridge), 'not for good').toBe(false);
+  expect(await refusing('cancelled', bridge)).toBe(false);
+  expect(await refusing('revoked', other), 'another signed').toBe(false);
+  expect(await refusing('revoked', undefined), 'nobody signed').toBe(false);
+  expect(await refusing('revoked', bridge, () => 'ab'.repeat(16))).toBe(false);
 });
 
 test('at contact it sees that its statement was renewed, and whether anything is new', async () => {
