@@ -44,7 +44,8 @@ const ROLE_RULES: Readonly<
   terminal: {
     needs: ['device', 'payee', 'terminal', 'names'],
     may: ['category', 'presence'],
-    presence: 0,
+    // What it may collect with a tag; nothing without a wallet's mandate for its own key.
+    presence: 1,
   },
   device: { needs: ['device'], may: ['payer', 'presence'], presence: 2 },
   wallet: { needs: ['payer'], may: ['presence'], presence: 4 },

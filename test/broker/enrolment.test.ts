@@ -119,7 +119,7 @@ test('a device waits, is approved by its short code, and gets all that it needs'
 
   const told = await post(envelope);
   expect(ownStatement(told)).toMatchObject({
-    ...{ role: 'terminal', device: 'kiosk-9', payee: 'cafe', terminal: 'till-9', presenceMax: 0 },
+    ...{ role: 'terminal', device: 'kiosk-9', payee: 'cafe', terminal: 'till-9', presenceMax: 1 },
     key: device.key.public,
   });
   const bundle = bundleOf(told);
@@ -188,7 +188,8 @@ test('without the root here, the root signs what was approved, and only that', a
   expect((await post(envelope)).body).toMatchObject({ state: 'unsigned' });
   expect(await enrolments.list()).toMatchObject([{ state: 'unsigned', said: TERMINAL }]);
 
-  const fields = { ...statementOf('kiosk'), device: 'kiosk-9', terminal: 'till-9' };
+  const named = { device: 'kiosk-9', terminal: 'till-9', presenceMax: 1 } as const;
+  const fields = { ...statementOf('kiosk'), ...named };
   const { category: _category, ...statement } = {
     ...{ ...fields, key: device.key.public, names: TERMINAL.names },
   };

@@ -89,7 +89,7 @@ describe('a statement', () => {
 
   test.each([
     ['bridge', 0],
-    ['terminal', 0],
+    ['terminal', 1],
     ['device', 2],
     ['wallet', 4],
     ['agent', 0],

@@ -155,7 +155,7 @@ describe('root sign key', () => {
     expect(statement('a')).toEqual({
       key: readVerifyKey(files, at('a.pem')).public,
       role: 'terminal',
-      presenceMax: 0,
+      presenceMax: 1,
       device: 'kiosk-1',
       payee: 'luckin-coffee',
       terminal: 'till-1',
