@@ -135,3 +135,5 @@ export function createNames(database: Database, chain: Chain, facts: Facts) {
     },
   };
 }
+
+export type Names = ReturnType<typeof createNames>;

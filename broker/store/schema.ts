@@ -339,6 +339,12 @@ export function forgetLeases(database: Database, nowMs: number): void {
   database.exec('DELETE FROM leases');
 }
 
+/** A small value of the bridge's own, as `setMeta` kept it. */
+export function metaOf(database: Database, name: string): string | undefined {
+  const row = database.prepare('SELECT value FROM meta WHERE name = ?').get(name);
+  return row?.['value'] as string | undefined;
+}
+
 /** Keeps a small value of the bridge's own, inside the caller's transaction. */
 export function setMeta(database: Database, name: string, value: string): void {
   database
