@@ -20,7 +20,7 @@ import { requireBytes, requireFree, requireText } from '../files.ts';
 import { toJson } from '../inspect.ts';
 import { readKeyFile, readVerifyKey } from '../keyfile.ts';
 import { COUNT_UNLIMITED } from '../limits.ts';
-import { formatDecimal, parseDecimal } from '../money.ts';
+import { parseDecimal } from '../money.ts';
 import { type Kind, seal } from '../objects/kind.ts';
 import { KINDS } from '../objects/kinds.ts';
 import { type Mandate, mandate as mandateKind } from '../objects/mandate.ts';
@@ -31,18 +31,19 @@ import { type Revoke, revoke as revokeKind } from '../objects/revoke.ts';
 import { presenceWords, sentenceOf, utc } from '../sentences.ts';
 import { nodeSigner } from '../signer.ts';
 import { type Terms, grantOf, notesOn, readTerms } from '../terms.ts';
-import { type Grant, grantText, signMandate, spanText } from '../wallet.ts';
+import { type Grant, grantText, signMandate } from '../wallet.ts';
+import { refusalText } from './advice.ts';
 import {
   type Checked,
   type MandateView,
   PERSON_OPTIONS,
   askBridge,
-  bar,
   columns,
   everyRow,
   moneyText,
   theOne,
 } from './operator.ts';
+import { MAY_PAY, STATUS_WORDS, leftText, periodText, viewLines } from './standing.ts';
 
 const BRIDGE = { value: 'FILE', says: "the bridge's configuration, YAML" } as const;
 const LANGUAGE = { value: 'CODE', choices: ['en', 'zh'], says: 'of the text' } as const;
@@ -555,55 +556,6 @@ function everyMandate(
   return everyRow<MandateView>(context, config, question, ({ id }) => id);
 }
 
-function viewLines(view: MandateView, isParent: boolean): readonly string[] {
-  const { id, status, currency, windows } = view;
-  return [
-    `${isParent ? 'parent ' : ''}mandate ${id} is ${STATUS_WORDS[status]}`,
-    `  of payer ${view.payer}, epoch ${view.epoch}, for key ${view.cnf.slice(0, 16)}, ` +
-      `until ${utc(view.until)}`,
-    `  at most ${moneyText(view.perPaymentMax, currency)} per payment, ` +
-      `paid by ${view.backends.join(', then ')}`,
-    ...windows.map((window) => {
-      const gauge = bar(BigInt(window.used), BigInt(window.max));
-      const text = MAY_PAY.has(status) || status === 'finished' ? leftText : usedText;
-      return `  ${gauge} ${periodText(window)}: ${text(window, currency)}`;
-    }),
-  ];
-}
-
-const STATUS_WORDS: Readonly<Record<MandateView['status'], string>> = Object.freeze({
-  active: 'active',
-  suspended: 'suspended: it can be resumed',
-  revoked: 'revoked: for good',
-  expired: 'expired',
-  finished: 'finished: its total is used up',
-});
-
-/** What may still pay, at once or after a resume; of the others nothing is "left". */
-const MAY_PAY: ReadonlySet<MandateView['status']> = new Set(['active', 'suspended']);
-
-type WindowView = MandateView['windows'][number];
-
-function leftText({ max, used, count, usedCount }: WindowView, currency: string): string {
-  const left = BigInt(max) - BigInt(used);
-  const amount = formatDecimal({ currency, minor: left < 0n ? 0n : left });
-  const payments =
-    count === COUNT_UNLIMITED ? '' : ` and ${Math.max(0, count - usedCount)} of ${count} payments`;
-  return `${amount} of ${moneyText(max, currency)}${payments} left`;
-}
-
-function usedText({ max, used, count, usedCount }: WindowView, currency: string): string {
-  const amount = formatDecimal({ currency, minor: BigInt(used) });
-  const payments = count === COUNT_UNLIMITED ? '' : ` and ${usedCount} of ${count} payments`;
-  return `${amount} of ${moneyText(max, currency)}${payments} used`;
-}
-
-/** A window's period; seconds of a rolling one in a unit that people use. */
-function periodText({ period }: WindowView): string {
-  const [, seconds] = /^any ([0-9]+) s$/.exec(period) ?? [];
-  return seconds === undefined ? period : `any ${spanText(Number(seconds), 'en')}`;
-}
-
 function presenceOf(text: string | undefined): number {
   if (text === undefined) return 2;
   const [, level] = /^P?([0-3])$/.exec(text) ?? [];
@@ -657,58 +609,6 @@ async function handIn(envelope: Uint8Array, config: string, context: Context): P
   context.write(`still running, because a backend has them already (saytap payments show ID):`);
   for (const id of running) context.write(`  ${id}`);
 }
-
-/** The refusal, and what a person can do about it. */
-function refusalText(
-  { reason, why }: Extract<Checked, { allowed: false }>,
-  { windows }: MandateView,
-): string {
-  const words = why.charAt(0).toUpperCase() + why.slice(1);
-  const [, number] = /^window (\d+) /.exec(why) ?? [];
-  const period = number === undefined ? undefined : windows[Number(number) - 1]?.period;
-  return `Refused: ${reason}. ${words}. ${adviceOn(reason, period)}`;
-}
-
-function adviceOn(reason: string, period: string | undefined): string {
-  switch (reason) {
-    case 'limit_window':
-    case 'limit_count': {
-      const wait =
-        period === undefined || period === 'in all'
-          ? 'It does not fill up again'
-          : period.startsWith('any')
-            ? 'It fills up as earlier payments grow older'
-            : 'It is full again when the period of its calendar begins anew';
-      const less = reason === 'limit_window' ? 'pay less, or ' : '';
-      return `${wait}; ${less}have the wallet sign another mandate.`;
-    }
-    default:
-      return ADVICE[reason] ?? 'PROTOCOL.md section 8 tells what to do about this reason.';
-  }
-}
-
-const ADVICE: Readonly<Record<string, string>> = Object.freeze({
-  limit_per_payment: 'Pay an amount within it, or have the wallet sign another mandate.',
-  limit_gap: 'Wait until then.',
-  presence_too_low:
-    'Confirm more strongly, or have the wallet sign a mandate for this order (create --once).',
-  scope_payee:
-    'Have the wallet sign a mandate that names this payee, or have its terminal enrolled.',
-  scope_category: 'Have the wallet sign a mandate for this category.',
-  scope_terminal: 'Name a terminal that the payee has, or have the wallet sign another mandate.',
-  scope_channel: 'Ask in another way, or have the wallet sign a mandate for this one.',
-  order_unknown: 'Have the terminal send its order to the bridge, then ask again.',
-  order_mismatch: 'Name payee, terminal and amount as the order does.',
-  order_expired: 'Have the terminal make a new order.',
-  order_paid: 'Nothing is left to pay.',
-  order_claimed: 'Wait for the other payment of this order to end.',
-  mandate_unknown: 'Hand the mandate in (saytap mandate submit), and have its key enrolled.',
-  currency_mismatch: 'Pay in the currency of the mandate.',
-  expired: 'Have the wallet sign a new mandate.',
-  not_yet_valid: 'Wait until then.',
-  suspended: 'Resume it: saytap mandate resume, or saytap keys resume for a key.',
-  revoked: 'This is for good: have the wallet sign a new mandate.',
-});
 
 function setStatus(status: 'active' | 'suspended', verb: string, summary: string) {
   return defineCommand({
