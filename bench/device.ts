@@ -1,7 +1,8 @@
 /**
  * What the device costs on its board: the size of its file, how long it takes to be ready beside
  * what loading that file takes at all, memory and processor time of a thousand payments. The file
- * of `npm run build` in a process of its own, against all real programs.
+ * of `npm run build` in a process of its own, started as its systemd unit starts it, against all
+ * real programs.
  */
 import { type ChildProcess, execFileSync, spawn, spawnSync } from 'node:child_process';
 import { mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
@@ -25,6 +26,7 @@ const WARM = 100;
 const STARTS = 5;
 const TICK_MS = 10; // Of /proc: USER_HZ is 100 everywhere.
 const ROOT = join(import.meta.dirname, '..');
+const UNIT = readUnit(join(ROOT, 'image/systemd/saytap-device.service'));
 
 type Program = Readonly<{
   child: ChildProcess;
@@ -128,8 +130,9 @@ async function grantMuch(folder: string): Promise<void> {
 }
 
 function run(folder: string, side: string, args: readonly string[]): Program {
-  const child = spawn(process.execPath, [join(folder, `${side}.mjs`), ...args], {
-    env: { NODE_COMPILE_CACHE: join(folder, 'cache') },
+  const { flags, variables } = side === 'device' ? UNIT : { flags: [], variables: {} };
+  const child = spawn(process.execPath, [...flags, join(folder, `${side}.mjs`), ...args], {
+    env: { NODE_COMPILE_CACHE: join(folder, 'cache'), ...variables },
     stdio: ['pipe', 'pipe', 'pipe'],
   });
   const waiting: { text: string; tell: (line: string) => void }[] = [];
@@ -153,6 +156,20 @@ function run(folder: string, side: string, args: readonly string[]): Program {
   };
 }
 
+/** What the unit gives Node and the C library, apart from where the cache is. */
+function readUnit(path: string): Readonly<{ flags: string[]; variables: Record<string, string> }> {
+  const unit = readFileSync(path, 'utf8');
+  const [, flags] = /^ExecStart=\S+ ([^]*?)\S*device\.mjs/m.exec(unit)!;
+  const variables = [...unit.matchAll(/\b(MALLOC_\w+)=(\S+)/g)].map(([, name, value]) => [
+    name,
+    value,
+  ]);
+  return {
+    flags: flags!.split(/[\s\\]+/).filter(Boolean),
+    variables: Object.fromEntries(variables) as Record<string, string>,
+  };
+}
+
 async function pay(glasses: Program, count: number): Promise<void> {
   for (let at = 0; at < count; at++) {
     const asked = glasses.heard('0.01 yuan');
@@ -166,14 +183,14 @@ async function pay(glasses: Program, count: number): Promise<void> {
 
 /** The whole file is loaded, a configuration is read, and nothing is started. */
 function loadMs(folder: string, file: string): number {
-  const args = [join(folder, 'device.mjs'), 'config', 'check', 'device', file];
+  const args = [...UNIT.flags, join(folder, 'device.mjs'), 'config', 'check', 'device', file];
   const script = `
     const { spawnSync } = require('node:child_process');
     spawnSync(process.execPath, ${JSON.stringify(args)}, { env: process.env });
     const stat = require('node:fs').readFileSync('/proc/self/stat', 'utf8');
     process.stdout.write(JSON.stringify(stat));`;
   const { stdout } = spawnSync(process.execPath, ['-e', script], {
-    env: { NODE_COMPILE_CACHE: join(folder, 'cache') },
+    env: { NODE_COMPILE_CACHE: join(folder, 'cache'), ...UNIT.variables },
   });
   // Fields 16 and 17 of /proc/PID/stat: what its ended children took.
   const fields = (JSON.parse(String(stdout)) as string).replace(/^.*\) /, '').split(' ');

@@ -86,10 +86,12 @@ export function openPayments(
 export function wasDoubted(outbox: Outbox, mandate: string, amount: Money): boolean {
   const offered = outbox.get(mandate);
   if (offered?.receipt && receiptOf(offered).outcome === 'refused') return true;
-  const last = lastEnded(outbox).find(({ request }) => request.mandate === mandate)?.receipt;
-  if (!last) return false;
-  if (last.outcome === 'refused') return SPENT.has(last.reason);
-  return (last.remaining ?? []).some((left) => left.amount < amount.minor || left.count < 1);
+  for (const { request, receipt: last } of lastEnded(outbox)) {
+    if (request.mandate !== mandate) continue;
+    if (last.outcome === 'refused') return SPENT.has(last.reason);
+    return (last.remaining ?? []).some((left) => left.amount < amount.minor || left.count < 1);
+  }
+  return false;
 }
 
 /** Reasons for which another mandate may do where this one did not. */
@@ -102,11 +104,14 @@ const SPENT: ReadonlySet<number | undefined> = new Set([
   REASONS.limit_gap,
 ]);
 
-/** They were verified when they were stored, perhaps under a key that is gone since. */
-function lastEnded(outbox: Outbox): readonly Readonly<{ request: Request; receipt: Receipt }>[] {
-  return outbox
-    .recent(RECEIPTS_SEARCHED)
-    .map((entry) => ({ request: requestOf(entry), receipt: receiptOf(entry) }));
+/**
+ * Newest first, each read when it is asked for, because the newest is nearly always enough. They
+ * were verified when they were stored, perhaps under a key that is gone since.
+ */
+function* lastEnded(outbox: Outbox): Iterable<Readonly<{ request: Request; receipt: Receipt }>> {
+  const read = (entry: Entry) => ({ request: requestOf(entry), receipt: receiptOf(entry) });
+  yield* outbox.recent(1).map(read);
+  for (const entry of outbox.recent(RECEIPTS_SEARCHED).slice(1)) yield read(entry);
 }
 
 function requestOf({ envelope }: Entry): Request {

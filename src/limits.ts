@@ -177,6 +177,8 @@ export const OUTBOX_TAKEN_MAX = 96;
 export const OUTBOX_ENTRIES_MAX = 10_000;
 /** No device sends an envelope for the first time, or again, after this age. */
 export const RESEND_FOR_MS = 30 * 24 * 3_600_000;
+/** KiB of the outbox that SQLite keeps in memory: what a payment touches, many times over. */
+export const OUTBOX_CACHE_KIB = 256;
 /** Receipts that a device shows at once, and looks through for what is left. */
 export const RECEIPTS_SHOWN = 5;
 export const RECEIPTS_SEARCHED = 20;
