@@ -106,12 +106,12 @@ export async function measureDevice(write: (line: string) => void): Promise<void
     const perPayment = (cpuMs(glasses) - early.cpu) / (PAYMENTS - WARM);
     const growth = memoryMb(glasses, 'VmRSS') / early.memory;
     write(
-      goalRow('ms of CPU per payment by voice', 3, perPayment, 'two syncs, one noble signature'),
+      goalRow('ms of CPU per payment by voice', 3, perPayment, 'six syncs, one noble signature'),
     );
     const peak = memoryMb(glasses, 'VmHWM');
-    write(goalRow(`MB at the most in ${PAYMENTS} payments`, 80, peak, 'Node alone holds 41 to 46'));
+    write(goalRow(`MB at the most in ${PAYMENTS} payments`, 80, peak, 'Node alone holds 42'));
     const flat = `memory after ${PAYMENTS}, ratio to after ${WARM}`;
-    write(goalRow(flat, 1.1, growth, 'the heap grows until it is collected'));
+    write(goalRow(flat, 1.1, growth, 'what grows is the heap'));
   } finally {
     for (const one of running) await one.stop();
     close();
