@@ -17,7 +17,11 @@ import { utc } from '../src/sentences.ts';
 import { isEncryptedPem } from '../src/signer.ts';
 import type { DeviceConfig } from './config.ts';
 import { KEY_CREDENTIAL } from './keys/file.ts';
+import type { KeyStore } from './keys/store.ts';
 import { createOutbox } from './outbox.ts';
+import { PIN_FILE, type Pin } from './pin.ts';
+import { SUCCESSION, type lookAtSuccession } from './succession.ts';
+import { SPEAKER_FILE, type Tries } from './tries.ts';
 
 type Ports = Readonly<{
   files: Files;
@@ -127,6 +131,56 @@ export function checkOutbox(
     return wrong(`${waits} wait to be sent${since}`, fix);
   }
   return ok(`whole, ${waits} wait to be sent${since}`);
+}
+
+/** What `lookAtSuccession` found; `keys` are those that can be opened here. */
+export function checkSuccession(
+  found: ReturnType<typeof lookAtSuccession>,
+  keys: Pick<KeyStore, 'current' | 'next'> | undefined,
+  changedMs: number | undefined,
+  nowMs: number,
+): Verdict {
+  if (found === 'absent') return ok('no next key is under way');
+  if (found === 'damaged') {
+    return wrong(
+      `${SUCCESSION} is damaged: nobody knows how far the next key was`,
+      'run saytap device renew, which begins anew; a key of before counts at the bridge until ' +
+        'its statement ends',
+    );
+  }
+  if (found.state === 'wanted') return ok('a next key is asked for: the running device makes it');
+  const isCurrent = keys?.current()?.key.name === found.key;
+  if (keys && !isCurrent && keys.next()?.key.name !== found.key) {
+    return wrong(
+      `${SUCCESSION} is about a key that is not here`,
+      'start the device: it forgets that one and goes on with the key that it has',
+    );
+  }
+  const says = isCurrent
+    ? 'the next key has taken over, and the one before is not retired yet'
+    : `a next key is half done (${found.state})`;
+  if (changedMs === undefined || nowMs - changedMs <= DOCTOR_WAITING_MS) return ok(says);
+  const since = `${says} since ${utc(Math.floor(changedMs / 1000))}`;
+  return found.state === 'asking'
+    ? wrong(since, 'approve it, or refuse it, at the bridge: saytap device pending')
+    : wrong(since, 'start the device where broker and bridge can be reached: it goes on');
+}
+
+/** The PIN, and what is counted of voices where it has no PIN. */
+export function checkPin(pin: Pin, tries: Tries): Verdict {
+  const set = 'its owner sets a new one on the device: saytap device pin set';
+  const state = pin.state();
+  if (state === 'locked') return wrong('it is locked: too many wrong ones in a row', set);
+  if (state === 'damaged') return wrong(`${PIN_FILE} is damaged, or not this user's own`, set);
+  if (state === 'ready') return ok('one is set');
+  const voice = tries.state();
+  if (voice === 'ready') return ok('none is set');
+  return wrong(
+    voice === 'locked'
+      ? 'none is set, and the voice check is locked'
+      : `none is set, and ${SPEAKER_FILE} is damaged`,
+    'set a PIN, or begin the voice check anew: saytap device pin clear',
+  );
 }
 
 export function checkCredential(

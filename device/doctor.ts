@@ -32,7 +32,15 @@ import type { Database, Files, Surroundings } from '../src/platform.ts';
 import { isEncryptedPem, readPublicPem } from '../src/signer.ts';
 import { readTls } from '../src/tls.ts';
 import { readMandates } from './compose.ts';
-import { checkCredential, checkKnown, checkMandates, checkOutbox, lookAtOutbox } from './checks.ts';
+import {
+  checkCredential,
+  checkKnown,
+  checkMandates,
+  checkOutbox,
+  checkPin,
+  checkSuccession,
+  lookAtOutbox,
+} from './checks.ts';
 import type { DeviceConfig } from './config.ts';
 import { type ContactPorts, askBridge, askRunning } from './contact.ts';
 import { brokerOf } from './enrolment.ts';
@@ -40,6 +48,9 @@ import { checkHardware } from './hardware.ts';
 import { type KeyPorts, openKeyStore } from './keys/choice.ts';
 import { KEY_CREDENTIAL } from './keys/file.ts';
 import { checkKey } from './keys/store.ts';
+import { PIN_FILE, createPin } from './pin.ts';
+import { SUCCESSION, lookAtSuccession } from './succession.ts';
+import { SPEAKER_FILE, createTries } from './tries.ts';
 
 export type DoctorPorts = KeyPorts &
   ContactPorts &
@@ -178,6 +189,17 @@ export function deviceChecks(
       if ('keptOut' in told) return unchecked(SEE('broker'));
       return 'offMs' in told ? ok('answers a question of this device') : told;
     },
+    succession: () => {
+      const found = lookAtSuccession({ config, at, files });
+      const opened = lockedKey(config, folder, ports) ? undefined : foundOr(keys, undefined);
+      const changedMs = surroundings.changedMs(join(folder, SUCCESSION));
+      return dated((nowMs) => checkSuccession(found, opened, changedMs, nowMs));
+    },
+    pin: () =>
+      checkPin(
+        createPin(files, ports.random, join(folder, PIN_FILE)),
+        createTries(files, join(folder, SPEAKER_FILE)),
+      ),
     outbox: async () => checkOutbox(await outbox(), folder, config, ports),
     ...checkHardware(config, ports),
     credential: () => checkCredential(config, folder, ports),

@@ -303,6 +303,17 @@ export function wantSuccession(
   return true;
 }
 
+/** How far it is; `key` is the thumbprint of the next key, in hex. Changes nothing. */
+export function lookAtSuccession({ config, at, files }: Place): Kept | 'absent' | 'damaged' {
+  const bytes = files.read(join(at(config.folder), SUCCESSION));
+  if (!bytes) return 'absent';
+  try {
+    return z.parse(keptText, JSON.parse(new TextDecoder().decode(bytes)));
+  } catch {
+    return 'damaged';
+  }
+}
+
 /** Two thirds of its statement's life are over, by the time that the bridge has told. */
 function isDue({ statement: { nbf, exp }, time }: InUse): boolean {
   const nowMs = time.trustedMs();
@@ -327,15 +338,10 @@ type Named = Readonly<{ key: string; farewell: string }>;
 
 type Held = Readonly<{ id: string; mandate: Mandate; envelope: Uint8Array }>;
 
-function read({ config, at, files }: Place): Kept | undefined {
-  const bytes = files.read(join(at(config.folder), SUCCESSION));
-  if (!bytes) return undefined;
-  try {
-    // It was written whole or not at all; what is damaged all the same is begun anew.
-    return z.parse(keptText, JSON.parse(new TextDecoder().decode(bytes)));
-  } catch {
-    return undefined;
-  }
+function read(place: Place): Kept | undefined {
+  const kept = lookAtSuccession(place);
+  // It was written whole or not at all; what is damaged all the same is begun anew.
+  return typeof kept === 'string' ? undefined : kept;
 }
 
 function write({ config, at, files }: Place, kept: Kept): void {

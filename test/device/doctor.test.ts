@@ -1,18 +1,30 @@
 // Method: the command on a whole small site, well at first; then one thing at a time is broken, and
 // exactly the check of that thing turns red, with what to do.
 import { fork } from 'node:child_process';
-import { chmodSync, readFileSync, renameSync, rmSync, truncateSync, writeFileSync } from 'node:fs';
+import {
+  chmodSync,
+  readFileSync,
+  renameSync,
+  rmSync,
+  truncateSync,
+  utimesSync,
+  writeFileSync,
+} from 'node:fs';
 import { join, resolve } from 'node:path';
 import { afterAll, beforeAll, expect, test } from 'vitest';
 import { deviceConfig } from '../../device/config.ts';
 import { type DoctorPorts, deviceChecks } from '../../device/doctor.ts';
+import { openFileKeys } from '../../device/keys/file.ts';
 import { doctor } from '../../device/main.ts';
+import { createPin } from '../../device/pin.ts';
+import { createTries } from '../../device/tries.ts';
 import { type Context, runCommand } from '../../src/command.ts';
 import { command } from '../../src/commands/doctor.ts';
 import { parseConfig } from '../../src/config.ts';
 import { type Finding, examine } from '../../src/doctor.ts';
 import { OperatorError } from '../../src/errors.ts';
 import { requireText } from '../../src/files.ts';
+import { PIN_TRIES, SPEAKER_TRIES } from '../../src/limits.ts';
 import { createHttp } from '../../src/node/http.ts';
 import { connectLink } from '../../src/node/link.ts';
 import { clock, files, random, timers } from '../../src/node/platform.ts';
@@ -165,6 +177,69 @@ const FAULTS: readonly Fault[] = [
     says: /set aside: outbox\.db\.damaged-2026-11-20T090000Z\n.*saytap payments list/,
   },
   {
+    name: 'a damaged record of the next key',
+    plant: (at) => writeFileSync(at('glasses', 'succession.json'), '{"state":"prov'),
+    red: ['succession'],
+    says: /succession\.json is damaged.*\n.*saytap device renew/,
+  },
+  {
+    name: 'a next key that is not here',
+    plant: (at) =>
+      writeFileSync(at('glasses', 'succession.json'), kept('granted', 'ab'.repeat(32))),
+    red: ['succession'],
+    says: /about a key that is not here\n.*start the device/,
+  },
+  {
+    name: 'a next key that nobody approves',
+    plant: async (at) => {
+      const keys = openFileKeys({ files, random, folder: at('glasses'), credential: undefined });
+      const { key } = await keys.prepare();
+      const path = at('glasses', 'succession.json');
+      writeFileSync(path, kept('asking', key.name));
+      const then = new Date(clock.nowMs() - 2 * DAY_MS);
+      utimesSync(path, then, then);
+    },
+    red: ['succession'],
+    says: /half done \(asking\) since .* UTC\n.*saytap device pending/,
+  },
+  {
+    name: 'a key before that is not retired for long',
+    plant: (at) => {
+      const own = { files, random, folder: at('glasses'), credential: undefined };
+      const path = at('glasses', 'succession.json');
+      writeFileSync(path, kept('proved', openFileKeys(own).current()!.key.name));
+      const then = new Date(clock.nowMs() - 2 * DAY_MS);
+      utimesSync(path, then, then);
+    },
+    red: ['succession'],
+    says: /has taken over.* since .* UTC\n.*bridge can be reached/,
+  },
+  {
+    name: 'a damaged PIN',
+    plant: (at) => writeFileSync(at('glasses', 'device.pin'), 'argon2id 5', { mode: 0o600 }),
+    red: ['pin'],
+    says: /device\.pin is damaged.*\n.*saytap device pin set/,
+  },
+  {
+    name: 'a locked PIN',
+    plant: (at) => {
+      const pin = createPin(files, random, at('glasses', 'device.pin'));
+      pin.set('470815');
+      for (let n = 0; n < PIN_TRIES; n++) pin.check('470816');
+    },
+    red: ['pin'],
+    says: /too many wrong ones in a row\n.*saytap device pin set/,
+  },
+  {
+    name: 'a locked voice check',
+    plant: (at) => {
+      const tries = createTries(files, at('glasses', 'device.speaker'));
+      for (let n = 0; n < SPEAKER_TRIES; n++) tries.take();
+    },
+    red: ['pin'],
+    says: /the voice check is locked\n.*saytap device pin clear/,
+  },
+  {
     name: 'a folder that is not there',
     plant: (at) => renameSync(at('glasses'), at('elsewhere')),
     red: ['disk'],
@@ -181,6 +256,34 @@ test.each(FAULTS)('$name is found, with what to do', async ({ plant, red: expect
     expect(out).toMatch(says);
     expect(why).toBe(`wrong: ${expected.join(', ')}`);
     expect(exit).toBe(1);
+  } finally {
+    restore();
+  }
+});
+
+/** As device/succession.ts writes it. */
+function kept(state: 'asking' | 'granted' | 'proved', key: string): string {
+  const envelope = state === 'asking' ? { envelope: 'd2' } : {};
+  return JSON.stringify({ state, key, farewell: 'd2', ...envelope });
+}
+
+test('a next key that is under way, and a PIN that is set, are well', async () => {
+  const at = (...names: string[]) => join(site.folder, ...names);
+  const restore = keepCopies(site.folder);
+  try {
+    const own = { files, random, folder: at('glasses'), credential: undefined };
+    const { key } = await openFileKeys(own).prepare();
+    createPin(files, random, at('glasses', 'device.pin')).set('470815');
+    const states = ['asking', 'granted', 'proved'] as const;
+    for (const text of [
+      '{"state":"wanted","isAsked":true}',
+      ...states.map((one) => kept(one, key.name)),
+    ]) {
+      writeFileSync(at('glasses', 'succession.json'), text);
+      const { out, exit } = await run('device', config);
+      expect([exit, /^ok +pin +one is set$/m.test(out)], out).toEqual([0, true]);
+      expect(out).toMatch(/^ok +succession +a next key is (asked for|half done)/m);
+    }
   } finally {
     restore();
   }
