@@ -60,7 +60,9 @@ export function createPeople(
       case 'told':
         return hearTold(sight);
       case 'life':
-        if (sight.event === 'cloned' || sight.event === 'restored') copied.add(sight.machine);
+        if (sight.event === 'cloned' || sight.event === 'restored') {
+          copied.add(sight.machine.replace(/-clone-\d+$/, ''));
+        }
         return;
       default:
     }

@@ -593,7 +593,7 @@ test('I7: an outbox that does not know what was sent, and one where it waits', a
 test('I7: what was accepted and never sent; a copied device is not asked', async () => {
   for (const isCopied of [false, true]) {
     const world = createWorld();
-    if (isCopied) world.see({ what: 'life', machine: 'glasses', event: 'cloned' });
+    if (isCopied) world.see({ what: 'life', machine: 'glasses-clone-1', event: 'cloned' });
     world.tell('accepted', 'ef'.repeat(16));
     world.see({ what: 'healed' });
     expect((await world.checker.end()).map(({ invariant }) => invariant)).toEqual(
