@@ -12,8 +12,8 @@ import assert from 'node:assert/strict';
 import { decodeCbor } from '../src/cbor.ts';
 import type { Realm, Signer } from '../src/cose.ts';
 import { PaymentError, type Reason } from '../src/errors.ts';
-import { LEAVE_MS, RECEIPTS_SHOWN, REQUEST_VALID_S } from '../src/limits.ts';
-import { type Money, formatMoney } from '../src/money.ts';
+import { LEAVE_MS, REQUEST_VALID_S } from '../src/limits.ts';
+import type { Money } from '../src/money.ts';
 import type { Presence } from '../src/objects/key.ts';
 import type { Order } from '../src/objects/order.ts';
 import { type Receipt, isFinal } from '../src/objects/receipt.ts';
@@ -41,8 +41,7 @@ import type { CodeReader } from './sense/look.ts';
 import type { Sensed } from './sense/sensed.ts';
 import type { Sequence } from './sequence.ts';
 import type { Speaker } from './speaker.ts';
-import { collectPhrases } from './staff.ts';
-import { openPayments, wasDoubted } from './statement.ts';
+import { wasDoubted } from './statement.ts';
 import type { Surface } from './surface/port.ts';
 import { type Told, createTelling } from './telling.ts';
 import type { Time } from './time.ts';
@@ -166,7 +165,7 @@ export function createDevice(parts: Parts): Device {
 
     const frame = frameOf(terms, order, needs, directory, language);
     const factor = needs === 3 ? requireFactor() : undefined;
-    const sentence = sentenceFor(frame, factor, terms.payee, held.id);
+    const sentence = telling.question(frame, factor, terms.payee, held.id);
     surface.ask(frame, sentence, 'confirmation');
     const shown = factor && beginTranscript({ frame, sentence }, parts);
     const confirmed = await (shown
@@ -247,30 +246,6 @@ export function createDevice(parts: Parts): Device {
       presenceMax,
     };
     return chooseMandate(held, wanted, (id) => wasDoubted(outbox, id, terms.amount));
-  }
-
-  /**
-   * The question; whoever has not heard how the last payment ended may take it for the same. At a
-   * counter nobody is told of others' payments.
-   */
-  function sentenceFor(
-    { amount, payee, needs }: Frame,
-    factor: Factor | undefined,
-    id: string,
-    mandate: string,
-  ): string {
-    const open = openPayments(outbox).filter(
-      (one) => one.payee === id && (!counter || one.mandate === mandate),
-    );
-    const amounts = open.map((one) => formatMoney(one.amount, language)).slice(-RECEIPTS_SHOWN);
-    if (counter) {
-      return open.length === 0
-        ? collectPhrases.ask(amount, payee, language)
-        : collectPhrases.askAgain(amounts, amount, payee, language);
-    }
-    const asked = factor === 'phrase' ? factor : needs;
-    if (open.length === 0) return phrases.ask(amount, payee, asked, language);
-    return phrases.askAgain(amounts, amount, payee, asked, language);
   }
 
   function proofOf(factor: Factor, frame: Frame, { note }: Transcript): Proof {

@@ -9,6 +9,7 @@
 import { payloadOf } from '../src/cose.ts';
 import { REASONS, type Reason, reasonClass } from '../src/errors.ts';
 import { RECEIPTS_SHOWN, RECEIPT_PATIENCE_MS } from '../src/limits.ts';
+import { formatMoney } from '../src/money.ts';
 import { type Receipt, isFinal, receipt as receiptKind } from '../src/objects/receipt.ts';
 import { strictestOffline } from '../src/offline.ts';
 import { within } from '../src/patience.ts';
@@ -16,9 +17,11 @@ import type { Log, Timers } from '../src/platform.ts';
 import type { Answer } from './answers.ts';
 import type { Counter } from './bill.ts';
 import type { Cancellation } from './cancellation.ts';
+import type { Frame } from './confirm.ts';
 import { type Outbox, noteTold } from './outbox.ts';
 import type { Directory } from './payees.ts';
 import { type Language, phrases, reasonPhrase } from './phrases.ts';
+import type { Factor } from './proof.ts';
 import type { Unconfirmed } from './question.ts';
 import { collectPhrases, staffPhrases } from './staff.ts';
 import { type Named, namePayment, openPayments, paymentOf } from './statement.ts';
@@ -42,6 +45,11 @@ export type Told =
   | Readonly<{ kind: 'quit' }>;
 
 export type Telling = Readonly<{
+  /**
+   * The question; whoever has not heard how the last payment ended may take it for the same. At a
+   * counter nobody is told of others' payments.
+   */
+  question: (frame: Frame, factor: Factor | undefined, payee: string, mandate: string) => string;
   /** Tells what the receipt says; past patience the person is freed and told the rest later. */
   outcome: (id: string, named: Named, answer: Answer) => Promise<Told>;
   /** Accepted offline: to the person what concerns that person, to staff what waits in all. */
@@ -74,6 +82,26 @@ export function createTelling(
   }>,
 ): Telling {
   const { language, directory, trust, time, outbox, cancellation, surface, counter, log } = parts;
+
+  function question(
+    { amount, payee, needs }: Frame,
+    factor: Factor | undefined,
+    id: string,
+    mandate: string,
+  ): string {
+    const going = openPayments(outbox).filter(
+      (one) => one.payee === id && (!counter || one.mandate === mandate),
+    );
+    const amounts = going.map((one) => formatMoney(one.amount, language)).slice(-RECEIPTS_SHOWN);
+    if (counter) {
+      return going.length === 0
+        ? collectPhrases.ask(amount, payee, language)
+        : collectPhrases.askAgain(amounts, amount, payee, language);
+    }
+    const asked = factor === 'phrase' ? factor : needs;
+    if (going.length === 0) return phrases.ask(amount, payee, asked, language);
+    return phrases.askAgain(amounts, amount, payee, asked, language);
+  }
 
   async function outcome(id: string, named: Named, answer: Answer): Promise<Told> {
     const first = await within(parts.timers, RECEIPT_PATIENCE_MS, answer.first);
@@ -152,6 +180,7 @@ export function createTelling(
   }
 
   return {
+    question,
     outcome,
     accepted,
     earlier,
