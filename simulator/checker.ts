@@ -60,6 +60,8 @@ export function createChecker(view: View): Checker {
   const revokes = new Map<string, Revoke>();
   /** Acknowledged revokes, with the requests that may still move. */
   const acknowledged = new Map<string, Readonly<{ revoke: Revoke; running: readonly string[] }>>();
+  /** Every movement that was ever seen, by ledger, kind and key. */
+  const everMoved = new Set<string>();
   /** Requests by the order that they paid. */
   const orders = new Map<string, Set<string>>();
   /** Accepted payments that the bridge's store has had all the time. */
@@ -215,7 +217,11 @@ export function createChecker(view: View): Checker {
       breaks('I6', `${called(one)} was refused by a final receipt, and moved: ${where}`);
     }
     people.check(one);
-    if (kind !== 'pay' && kind !== 'hold') return;
+    // What is read again, because its ledger went back in time, moved before.
+    const name = `${ledger} ${kind} ${key}`;
+    const isFirst = !everMoved.has(name);
+    everMoved.add(name);
+    if (!isFirst || (kind !== 'pay' && kind !== 'hold')) return;
     for (const { revoke, running } of acknowledged.values()) {
       if (running.length >= RUNNING_MAX || running.includes(key) || !isUnder(one, revoke)) continue;
       breaks('I3', `${called(one)} moved after its revoke was acknowledged without naming it`);

@@ -470,6 +470,15 @@ test('I3: moved after the acknowledgement, which did not list it', async () => {
   expect(world.call()).toMatchObject({ invariant: 'I3', story: expect.stringContaining('naming') });
 });
 
+test('I3: what moved before is read again after its ledger lost power', async () => {
+  const world = createWorld();
+  const mandate = await world.grant();
+  await world.paid({ mandate });
+  await world.answer(await world.revoke({ mandate }), { outcome: 'granted' });
+  world.see({ what: 'life', machine: 'ledger-a', event: 'power cut' });
+  expect(world.call()).toBeUndefined();
+});
+
 test('I3: a bridge that was restored to before the revoke has not acknowledged it', async () => {
   const world = createWorld();
   const mandate = await world.grant();
