@@ -435,7 +435,8 @@ async function converse(
     return serve({ terminal, device, surface, files, folder, language }, line);
   }
   // Every line at once, also while the service is away: what is asked now is answered now, and a
-  // confirmation never waits for a question that is not there yet.
+  // confirmation never waits for a question that is not there yet. Each has a turn of its own, so
+  // that several that come in one piece mean what they mean one by one.
   let hasFailed = false;
   void failed.then(() => {
     hasFailed = true;
@@ -447,6 +448,7 @@ async function converse(
     take(line).catch((error: unknown) => {
       surface.say(error instanceof Error ? error.message : String(error), 'bad');
     });
+    await new Promise<void>((done) => timers.soon(done));
   }
   input.close();
 }
