@@ -137,7 +137,7 @@ export function createCalls(ways: Ways): Calls {
         throw new OperatorError('address', line);
       }
       const server: Server = { life, answer, running: new Set(), idle: () => {} };
-      servers.set(at, server);
+      if (!life.isDead()) servers.set(at, server);
       return Object.freeze({
         async close(): Promise<void> {
           if (servers.get(at) === server) servers.delete(at);
