@@ -79,7 +79,7 @@ type Running = Readonly<{
   outbox: Outbox;
   /** The damaged outbox in whose place this start has put a fresh one. */
   setAside: SetAside | undefined;
-  /** Resolves, once told to the person, when the disk has failed or all is wiped: it is to end. */
+  /** Resolves, once told to the person, when the disk has failed or its key is over. */
   failed: Promise<OperatorError>;
   time: Time;
   link: DeviceLink;
@@ -174,8 +174,7 @@ export function startDevice(
     surface.say(phrases.diskFailed(config.language), 'bad');
     return new OperatorError('storage', cause.message, { cause });
   });
-  let tellWiped: (end: OperatorError) => void = () => {};
-  const wiped = new Promise<OperatorError>((done) => (tellWiped = done));
+  const over = Promise.withResolvers<OperatorError>();
   outbox.forget(clock.nowMs());
   const updates = createUpdates(clock);
   const shared = {
@@ -285,10 +284,17 @@ export function startDevice(
       },
     },
   );
-  /** Unpaired or lost: nothing is paid any more, and everything is wiped once all is answered. */
+  /**
+   * Unpaired or lost: nothing is paid any more, and everything is wiped once all is answered. But
+   * whoever enrols it anew ends this key too, and has put another one in its place meanwhile.
+   */
   function end(): void {
-    if (isEnded) return;
+    if (isEnded || isStopping) return;
     isEnded = true;
+    if (isReplaced()) {
+      for (const line of lines) line.suspend(phrases.enrolledAnew(config.language));
+      return over.resolve(new OperatorError('key', phrases.enrolledAnew(config.language)));
+    }
     log('error', 'this device is revoked: it is wiped when what it sent is answered');
     for (const line of lines) line.suspend(phrases.ended(config.language));
     void wipeWhenAnswered();
@@ -303,7 +309,18 @@ export function startDevice(
     isWiping = true;
     await wipeDevice({ config, at, files }, keys);
     outbox.clear();
-    tellWiped(new OperatorError('key', phrases.wiped(config.language)));
+    over.resolve(new OperatorError('key', phrases.wiped(config.language)));
+  }
+
+  /** Read anew: another program has done it. */
+  function isReplaced(): boolean {
+    try {
+      const current = openKeyStore(config, at, ports).current();
+      return current !== undefined && current.key.name !== signer!.key.name;
+    } catch (error) {
+      if (!(error instanceof OperatorError)) throw error;
+      return false; // A token that is away, or no key that can be read: there is no other one.
+    }
   }
 
   function isReady(): boolean {
@@ -321,7 +338,7 @@ export function startDevice(
     statement,
     outbox,
     setAside,
-    failed: Promise.race([failed, wiped]),
+    failed: Promise.race([failed, over.promise]),
     time,
     link,
     onReceipt: (hear) => void listeners.add(hear),
@@ -329,6 +346,8 @@ export function startDevice(
     stored: device.stored,
     updates,
     hearRefusal(refusal) {
+      // A key that was succeeded is retired: the answer to its last question is not about this one.
+      if (refusal.key !== signer.key.name) return;
       if (isEnd(trust, refusal)) return end();
       const { reason } = refusal;
       log('warn', 'the bridge gives this key nothing new; its operator knows why', { reason });

@@ -111,7 +111,7 @@ export async function contactBridge(
   if (answer?.state === 'refused') {
     const { reason = '', receipt = '' } = answer;
     const { id } = identify(envelope, realmOf(config), enrolKind.name);
-    return { subject: id, reason, receipt: fromBase64url(receipt) };
+    return { key: signer.key.name, subject: id, reason, receipt: fromBase64url(receipt) };
   }
   if (answer?.bundle === undefined) return undefined;
   const text = new TextDecoder().decode(fromBase64url(answer.bundle));
@@ -120,11 +120,16 @@ export async function contactBridge(
   return { isNews, isRenewed: before?.nbf === statement.nbf && before.exp < statement.exp };
 }
 
-/** What the bridge says to a key that counts no more; only the receipt is signed. */
-export type Refusal = Readonly<{ subject: string; reason: string; receipt: Uint8Array }>;
+/** What the bridge says to a key (`key`) that counts no more; only the receipt is signed. */
+export type Refusal = Readonly<{
+  key: string;
+  subject: string;
+  reason: string;
+  receipt: Uint8Array;
+}>;
 
 /**
- * Whether the bridge has signed that this key is revoked, which is for good. What anybody else may
+ * Whether the bridge has signed that its key is revoked, which is for good. What anybody else may
  * have said over HTTPS ends no device.
  */
 export function isEnd(trust: Pick<Trust, 'openFromBridge'>, refusal: Refusal): boolean {

@@ -465,6 +465,15 @@ export const phrases = {
       ],
       language,
     ),
+  /** The key that is over is not the device's any more. */
+  enrolledAnew: (language: Language) =>
+    pick(
+      [
+        'this device was enrolled anew while it ran; start it again: it goes on with its new key',
+        '本设备在运行期间已重新登记，请重新启动，以使用新的密钥',
+      ],
+      language,
+    ),
   /** At the start, when the outbox was damaged; `open` entries without an end were found in it. */
   setAside: (open: number, language: Language) =>
     pick(

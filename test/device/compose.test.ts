@@ -7,6 +7,7 @@ import { expect, onTestFinished, test } from 'vitest';
 import { type RunningGlasses, type RunningKiosk, startDevice } from '../../device/compose.ts';
 import { deviceConfig } from '../../device/config.ts';
 import { openKeyStore } from '../../device/keys/choice.ts';
+import { phrases } from '../../device/phrases.ts';
 import type { SpeakerMatcher } from '../../device/speaker.ts';
 import { identify, payloadOf } from '../../src/cose.ts';
 import { parseConfig } from '../../src/config.ts';
@@ -147,8 +148,21 @@ async function open({ profile, hardware, speakerMatcher }: Options) {
   const { id } = identify(mandate, REALM, mandateKind.name);
   await receipt({ subject: id, outcome: 'granted' });
   return {
-    ...{ running, time, wire, asked, said, logged, receipt, mandate: id },
+    ...{ running, time, wire, asked, said, logged, receipt, mandate: id, key: key.name },
     left: () => readdirSync(at('own')).sort(),
+    /** What `saytap device enrol --again` does to the keys, beside the running device. */
+    async enrolAnew() {
+      const beside = openKeyStore(config, at, { files, random, loadTokens });
+      await beside.prepare();
+      await beside.promote();
+    },
+    /** What the bridge says over HTTPS to a key that is revoked or retired. */
+    async refusal(of: string) {
+      const subject = 'ab'.repeat(16);
+      const value = { iat: START_S, subject, outcome: 'refused', reason: REASONS.revoked } as const;
+      const signed = await seal(receiptKind, value, REALM, bridge);
+      return { key: of, subject, reason: 'revoked', receipt: signed };
+    },
     /** Connects anew, and answers that the key is revoked. */
     async revoke() {
       wire.down();
@@ -234,6 +248,31 @@ test('what was confirmed is answered before a revoked kiosk is wiped', async () 
   expect((await kiosk.failed).exit).toBe(6);
   expect(left()).not.toContain('device.key.pem');
   expect(kiosk.outbox.recent(9), 'and nothing of it is kept').toEqual([]);
+});
+
+test('an answer to the key before, which is retired, does not end the next key', async () => {
+  const { kiosk, said, left, key, refusal } = await openKiosk();
+  kiosk.hearRefusal(await refusal(stranger.key.name));
+  await settle();
+  expect([said, left().includes('device.key.pem')]).toEqual([[], true]);
+  kiosk.hearRefusal(await refusal(key));
+  expect((await kiosk.failed).exit).toBe(6);
+  expect(left()).not.toContain('device.key.pem');
+});
+
+test('a device that is enrolled anew while it runs ends, and keeps its new key', async () => {
+  const { kiosk, said, revoke, left, enrolAnew, mandate } = await openKiosk();
+  await enrolAnew();
+  await revoke();
+  const { exit, message } = await kiosk.failed;
+  expect([exit, message]).toEqual([6, phrases.enrolledAnew('en')]);
+  expect(left()).toContain('device.key.pem');
+  expect(said, 'once, by the terminal’s own line').toEqual([message]);
+  expect(kiosk.device.bill({ currency: 'CNY', minor: 5_00n })).toBe(true);
+  expect(await kiosk.device.sense({ kind: 'link', text: `saytap://payer/${mandate}` })).toEqual({
+    kind: 'not_sent',
+    reason: 'suspended',
+  });
 });
 
 /** Asks for an amount of P3, with the press and whatever phrase is then asked for. */
