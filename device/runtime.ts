@@ -174,7 +174,7 @@ export function createDevice(parts: Parts): Device {
     if (typeof confirmed === 'string') return notSent(confirmed);
     const transcript = shown?.bytes();
 
-    const isMeant = () => stopped === undefined;
+    const isMeant = () => stopped === undefined && !isSuspended;
     const stored = (id: string) => void (underWay = id);
     const write = (nextCounter: number) => {
       const able = requireAble(terms.amount, terms.payee, held);
@@ -197,7 +197,7 @@ export function createDevice(parts: Parts): Device {
       if (error instanceof KeyFailure && !counter && isMeant()) proposals.keep(proposal);
       throw error;
     });
-    if (!added) return notSent(stopped!);
+    if (!added) return notSent(stopped ?? 'suspended');
 
     const { entry, draft, isStored } = added;
     const answer = answers.to(entry.id);

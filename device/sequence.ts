@@ -33,10 +33,10 @@ export type Added<D extends Draft = Draft> = Readonly<{
 
 /** What whoever adds a request has to say while it is made. */
 export type Meanwhile = Readonly<{
-  /** Asked once it is signed: a person may call it off while a token signs. */
+  /** Asked once it is signed: it may be called off, or its key be over, while a token signs. */
   isMeant: () => boolean;
   /** Called in the same breath as it is stored. */
-  stored: (id: string) => void;
+  stored?: (id: string) => void;
 }>;
 
 export type Sequence = Readonly<{
@@ -79,7 +79,7 @@ export function createSequence(
         if (meanwhile?.isMeant() === false) return undefined;
         const entry = { id, kind: 'request', envelope, storedMs: nowMs, transcript } as const;
         const isStored = putConfirmed(outbox, entry, { key, counter }, log, spends);
-        meanwhile?.stored(id);
+        meanwhile?.stored?.(id);
         return { draft, entry, isStored };
       } finally {
         waiting--;

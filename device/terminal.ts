@@ -215,7 +215,7 @@ export function createTerminal(
     const confirmed = await question.answer(2);
     if (typeof confirmed === 'string') return notSent(confirmed);
 
-    const added = await parts.sequence.add((counter) => {
+    const write = (counter: number) => {
       const { nonce, nowMs } = requireAble();
       const payload = requestKind.encode({
         ...asked,
@@ -230,8 +230,9 @@ export function createTerminal(
       const again = draw(requestKind.decode(decodeCbor(payload)), about);
       assert.deepEqual(again, shown, 'what would be signed is not what was shown');
       return { payload, nowMs };
-    });
-    assert(added);
+    };
+    const added = await parts.sequence.add(write, { isMeant: () => !isSuspended });
+    if (!added) return notSent('suspended');
     const { entry, isStored } = added;
     const { id } = entry;
     const answer = answers.to(id);

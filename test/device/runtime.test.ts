@@ -654,6 +654,30 @@ test('suspended while the confirmation is open: not signed', async () => {
   expect(stage.left()).toEqual(NOTHING);
 });
 
+test('suspended while its key signs: nothing is stored, and the person is told', async () => {
+  const signing = Promise.withResolvers<void>();
+  let isSlow = false;
+  const stage = await readyStage({
+    async sign(bytes) {
+      if (isSlow) await signing.promise;
+      return wearer.sign(bytes);
+    },
+  });
+  isSlow = true;
+  const told = stage.say(PAY);
+  await settle();
+  await stage.say('confirm payment');
+  await settle();
+  stage.device.suspend(phrases.ended('en'));
+  signing.resolve();
+  expect(await told).toEqual({ kind: 'not_sent', reason: 'suspended' });
+  expect(stage.left()).toEqual(NOTHING);
+  expect(stage.said.map(({ sentence }) => sentence)).toEqual([
+    phrases.ended('en'),
+    expect.stringMatching(/^Nothing was sent/),
+  ]);
+});
+
 test('after a power cut the open payment is sent again and its end is told', async () => {
   const database = openDatabase(':memory:');
   const before = await readyStage({ database });

@@ -1,7 +1,7 @@
 // Method: the kiosk's lines with the real outbox, link and keys; receipts arrive signed, through
 // the link. Read is what is in the outbox (decoded), what was sent, and what the clerk was told.
 import { describe, expect, test } from 'vitest';
-import { payloadOf } from '../../src/cose.ts';
+import { type Signer, payloadOf } from '../../src/cose.ts';
 import { PaymentError, REASONS, type Reason } from '../../src/errors.ts';
 import {
   CONFIRM_MS,
@@ -70,6 +70,8 @@ async function createKiosk(
     wrap?: (outbox: Outbox) => Outbox;
     /** What the shop is called, whenever somebody looks. */
     name?: () => string;
+    /** In place of the till's own signing. */
+    sign?: Signer['sign'];
   }> = {},
 ) {
   const fakeTime = createFakeTime();
@@ -91,7 +93,8 @@ async function createKiosk(
   const said: { sentence: string; mood: Mood }[] = [];
   let filled = 0;
   const random = (count: number) => new Uint8Array(count).fill(++filled);
-  const shared = { realm: REALM, signer: till, trust, time, outbox, random, clock, timers };
+  const signer = { key: till.key, sign: options.sign ?? till.sign };
+  const shared = { realm: REALM, signer, trust, time, outbox, random, clock, timers };
   const log = () => {};
   const terminal = createTerminal({
     ...shared,
@@ -718,6 +721,26 @@ describe('a refund, a capture, a void', () => {
       reason: 'suspended',
     });
     expect(await reasonOfAsync(() => kiosk.terminal.order(LINES, 'CNY'))).toBe('accepted');
+  });
+
+  test('suspended while its key signs: no refund is stored or sent', async () => {
+    const signing = Promise.withResolvers<void>();
+    let isSlow = false;
+    const { kiosk } = await soldAt({
+      async sign(bytes) {
+        if (isSlow) await signing.promise;
+        return till.sign(bytes);
+      },
+    });
+    isSlow = true;
+    const acted = kiosk.terminal.act(deed('refund'));
+    await settle();
+    await kiosk.press();
+    await settle();
+    kiosk.terminal.suspend(phrases.ended('en'));
+    signing.resolve();
+    expect(await acted).toEqual({ kind: 'not_sent', reason: 'suspended' });
+    expect([kiosk.outbox.open(), kiosk.outbox.counter(till.key.name)]).toEqual([[], 0]);
   });
 
   test('what is sent no more is told: refund and order', async () => {
