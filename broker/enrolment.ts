@@ -103,6 +103,14 @@ export type EnrolmentParts = Readonly<{
 export function createEnrolments(parts: EnrolmentParts): Enrolments {
   const { realm, store, identities, root, rootSigner, clock, log } = parts;
   const noise = createNoise(clock);
+  let last: Promise<unknown> = Promise.resolve();
+
+  /** One after the other, so that each counts what the one before it has added to a limit. */
+  function inTurn<T>(decision: () => Promise<T>): Promise<T> {
+    const turn = last.then(decision);
+    last = turn.catch(() => {});
+    return turn;
+  }
 
   // ── what a device asks ─────────────────────────────────────────────────────────────────────
 
@@ -137,7 +145,8 @@ export function createEnrolments(parts: EnrolmentParts): Enrolments {
     if (value.role === 'bridge') throw new PaymentError('role_forbidden', 'no bridge enrols here');
 
     const old = await endorserOf(value, nowMs);
-    if (old && (await succeed(old, key, value, envelope, address, nowMs))) {
+    const isNamed = old && inTurn(() => succeed(old, key, value, envelope, address, nowMs));
+    if (await isNamed) {
       return granted((await store.identity(key.name))!, value, nowMs);
     }
     const code = shortCode(key.thumbprint);
@@ -395,7 +404,7 @@ export function createEnrolments(parts: EnrolmentParts): Enrolments {
     route,
     list: async () => Promise.all((await store.enrolments(clock.nowMs())).map(viewOf)),
     find: async (named) => viewOf(await find(named)),
-    approve,
+    approve: (...asked) => inTurn(() => approve(...asked)),
     refuse,
   };
 }

@@ -572,6 +572,24 @@ test('one person has so many devices and no more; one that is ended makes room',
   expect((await approve()).state).toBe('enrolled');
 });
 
+test('of two that are approved at once for a person’s last place, one is enrolled', async () => {
+  const payer = new Uint8Array(16).fill(0x0d);
+  const first = makeSigner();
+  await fill(payer, first);
+  await stage.store.setIdentityStatus(first.key.name, 'revoked', stage.clock.nowMs());
+  const two = [makeSigner(), makeSigner()];
+  for (const [i, one] of two.entries()) {
+    await post(await enrolOf(one, { role: 'device', device: `late-${i}` }));
+  }
+  const approved = await Promise.allSettled(
+    two.map((one) => enrolments.approve(codeOf(one), { payer: toHex(payer) }, BY)),
+  );
+  expect(approved).toMatchObject([
+    { value: { state: 'enrolled' } },
+    { reason: { reason: 'rate_limited' } },
+  ]);
+});
+
 test('a successor needs no room: it takes the place of one that is there', async () => {
   const [old, next] = [makeSigner(), makeSigner()];
   await fill(new Uint8Array(16).fill(0x0d), old);
@@ -609,4 +627,14 @@ test('of the successors that one key names while the root is away, one waits for
   expect(await ask(next)).toBe('unsigned');
   expect(await ask(another)).toBe('waiting');
   expect(await ask(next)).toBe('unsigned');
+});
+
+test('nor do more wait for it when the key names several at once', async () => {
+  enrolments = await desk({ rootSigner: undefined });
+  const named = Array.from({ length: 4 }, makeSigner);
+  const envelopes = await Promise.all(named.map((one) => successionOf(CAST.glasses, one)));
+  const told = await Promise.all(envelopes.map((envelope) => post(envelope)));
+  expect(told.map(({ body }) => body['state'])).toEqual([
+    ...['unsigned', 'waiting', 'waiting', 'waiting'],
+  ]);
 });
