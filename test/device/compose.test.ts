@@ -138,7 +138,10 @@ async function open({ profile, hardware, speakerMatcher }: Options) {
   }
   async function boot() {
     wire.up();
-    await settle();
+    // A token signs in its own time.
+    await expect
+      .poll(() => settle().then(() => wire.sent('query').length), { timeout: 30_000 })
+      .toBeGreaterThan(0);
     const { echo } = queryKind.decode(payloadOf(wire.sent('query').at(-1)!.payload));
     const tick = { iat: START_S, nonce: NONCE, audience: key.name, echo: echo!, counter: 0 };
     wire.deliver(downTopic(KIOSK, 'tick'), await seal(tickKind, tick, REALM, bridge));
@@ -291,7 +294,9 @@ async function payByVoice(options: Omit<Options, 'profile'>) {
   const text = /“([^”]*)”/.exec(opened.asked.at(-1) ?? '')?.[1] ?? 'confirm payment';
   void device.sense({ kind: 'utterance', text, recording: 'r1' });
   await expect
-    .poll(() => settle().then(() => opened.wire.sent('request').length + opened.said.length))
+    .poll(() => settle().then(() => opened.wire.sent('request').length + opened.said.length), {
+      timeout: 30_000,
+    })
     .toBeGreaterThan(0);
   return { ...opened, told, judged };
 }
