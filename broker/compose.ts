@@ -20,6 +20,8 @@ import type {
   Database,
   Files,
   Http,
+  HttpQuestion,
+  HttpReply,
   Link,
   Log,
   Metrics,
@@ -31,10 +33,11 @@ import { readTls } from '../src/tls.ts';
 import { BRIDGE_CLIENT, STATE_FILTER, UP_FILTER } from '../src/topics.ts';
 import { createAccounts } from './accounts.ts';
 import { createLedgerBackend } from './backends/ledger.ts';
-import { createBridge } from './bridge.ts';
+import { type Bridge, createBridge } from './bridge.ts';
 import { type CertificateAuthority, openCertificateAuthority } from './ca.ts';
 import type { BridgeConfig } from './config.ts';
 import { createEnrolments } from './enrolment.ts';
+import { toBody } from './hmac.ts';
 import { type Identities, createIdentities } from './identities.ts';
 import { measureStore } from './metrics.ts';
 import type { OperatorParts } from './operator.ts';
@@ -261,7 +264,9 @@ export async function openBridge(
     };
   } catch (error) {
     database.close();
-    throw error;
+    // Nothing of a payment: whoever watches over the program starts it again.
+    if (!(error instanceof PaymentError) || error.reason !== 'unavailable') throw error;
+    throw new OperatorError('storage', error.message, { cause: error });
   }
 }
 
@@ -272,6 +277,22 @@ export function every(timers: Timers, ms: number, run: () => void): () => void {
     cancel = timers.after(ms, again);
   });
   return () => cancel();
+}
+
+/** Answers a backend that tells an outcome by itself: POST /v1/notifications/NAME. */
+export async function takeNotice(bridge: Bridge, question: HttpQuestion): Promise<HttpReply> {
+  const name = /^\/v1\/notifications\/([\w-]{1,64})$/.exec(question.path)?.[1];
+  if (question.method !== 'POST' || name === undefined) {
+    return { status: 404, body: toBody({ error: 'There is no such call.' }) };
+  }
+  try {
+    await bridge.notified(name, question);
+    return { status: 200, body: toBody({ taken: true }) };
+  } catch (error) {
+    if (!(error instanceof PaymentError)) throw error;
+    const status = error.reason === 'unavailable' ? 503 : 400;
+    return { status, body: toBody({ error: error.reason }) };
+  }
 }
 
 /**

@@ -8,7 +8,6 @@ import { OperatorError, PaymentError, type Reason } from '../src/errors.ts';
 import { requireFolder, requireText } from '../src/files.ts';
 import { openKeyFile, readSecretText } from '../src/keyfile.ts';
 import { CERTIFICATE_DAYS, CERTIFY_MS, HTTP_BYTES_MAX, OPERATOR_PAGE_ROWS } from '../src/limits.ts';
-import type { HttpQuestion, HttpReply } from '../src/platform.ts';
 import { nodeSigner, readPublicPem } from '../src/signer.ts';
 import { startBroker } from '../src/node/broker.ts';
 import { gzip } from '../src/node/compress.ts';
@@ -31,12 +30,10 @@ import {
 import { findSupervisor } from '../src/node/supervisor.ts';
 import { approvalVerbs } from './approvals.ts';
 import { type Place, makeBackup, restoreBackup } from './backup.ts';
-import type { Bridge } from './bridge.ts';
 import type { CertificateAuthority } from './ca.ts';
 import { type BridgeConfig, bridgeConfig } from './config.ts';
-import { brokerOf, every, openBridge } from './compose.ts';
+import { brokerOf, every, openBridge, takeNotice } from './compose.ts';
 import { bridgeChecks, countsOf } from './doctor.ts';
-import { toBody } from './hmac.ts';
 import { type KeyView, type OperatorParts, operate as answer } from './operator.ts';
 import { type Route, answerBy } from './routes.ts';
 import { rotate as rotateKey } from './rotation.ts';
@@ -259,7 +256,7 @@ export async function startBridge(
     (await serveHttp({
       ...listen,
       bytesMax: HTTP_BYTES_MAX,
-      answer: (question) => notified(bridge, question),
+      answer: (question) => takeNotice(bridge, question),
     }));
   const pages = openPages();
   const desk = {
@@ -372,19 +369,4 @@ function fromWire(text: string): unknown {
   if (told.reason !== undefined) throw new PaymentError(told.reason, told.why ?? '');
   if (told.why !== undefined) throw new OperatorError('failed', told.why);
   return told.answer;
-}
-
-async function notified(bridge: Bridge, question: HttpQuestion): Promise<HttpReply> {
-  const name = /^\/v1\/notifications\/([\w-]{1,64})$/.exec(question.path)?.[1];
-  if (question.method !== 'POST' || name === undefined) {
-    return { status: 404, body: toBody({ error: 'There is no such call.' }) };
-  }
-  try {
-    await bridge.notified(name, question);
-    return { status: 200, body: toBody({ taken: true }) };
-  } catch (error) {
-    if (!(error instanceof PaymentError)) throw error;
-    const status = error.reason === 'unavailable' ? 503 : 400;
-    return { status, body: toBody({ error: error.reason }) };
-  }
 }

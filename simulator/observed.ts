@@ -25,12 +25,20 @@ export type Sight =
       device: string;
       person: string;
       needs: 1 | 2 | 3;
+      /** What a clerk is asked for instead of a payment. */
+      deed?: 'refund' | 'capture' | 'void';
       lines: readonly string[];
       sentence: string;
     }> &
       Seen)
   /** The person gave the answer that was asked for, after reading the last question. */
-  | (Readonly<{ what: 'confirmed'; device: string; person: string }> & Seen)
+  | (Readonly<{
+      what: 'confirmed';
+      device: string;
+      person: string;
+      deed?: 'refund' | 'capture' | 'void';
+    }> &
+      Seen)
   /** The person did not want it, went away, or let it run out. */
   | Readonly<{ what: 'voided'; device: string; person: string; why: string }>
   /** A sentence to whoever stands there, or to the staff of a kiosk. */

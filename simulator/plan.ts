@@ -7,6 +7,94 @@
  * remain in a shrunk plan go on as they did.
  */
 import type { Fault as LedgerFault } from '../broker/ledger/service.ts';
+import type { Algorithm } from '../src/keys.ts';
+import type { SiteShape } from './site.ts';
+
+export type Plan = Readonly<{
+  /** Everything that is still left to chance is drawn from it. */
+  seed: string;
+  algorithm: Algorithm;
+  site: SiteShape;
+  acts: readonly Act[];
+  faults: readonly Fault[];
+  /** Until here things break; from here on all is whole. */
+  healMs: number;
+  /** By now everything has to have come to its end. */
+  endMs: number;
+}>;
+
+/** How somebody answers what a device asks. */
+export type Mood =
+  | 'sure'
+  /** Presses at once, twice, before anything can have been read; then reads. */
+  | 'hasty'
+  /** Says yes where a press is needed, is told so, and presses. */
+  | 'speaks first'
+  | 'cancels'
+  /** Confirms, and a moment later asks to cancel. */
+  | 'regrets'
+  /** Goes away without a word. */
+  | 'walks off'
+  | 'takes it off'
+  /** Confirms, and when the end is not known soon pays the same again. */
+  | 'impatient';
+
+/** Something that people or agents do at `atMs`. Amounts are minor units of the site's currency. */
+export type Act = Readonly<{ name: string; atMs: number }> & ActKind;
+
+export type ActKind =
+  /** `heard` is what the device understood instead; who notices says no. */
+  | Readonly<{
+      act: 'pay';
+      device: string;
+      payee: string;
+      minor: number;
+      how: 'voice' | 'two sentences' | 'tag';
+      heard?: number;
+      isAttentive: boolean;
+      mood: Mood;
+      thinkMs: number;
+    }>
+  /** An order, and who looks at it: more than one person may pay it. */
+  | Readonly<{
+      act: 'order';
+      kiosk: string;
+      prices: readonly number[];
+      customers: readonly Readonly<{
+        device: string;
+        afterMs: number;
+        mood: Mood;
+        thinkMs: number;
+      }>[];
+    }>
+  /** The clerk enters a bill and somebody holds a tag to the kiosk. */
+  | Readonly<{
+      act: 'collect';
+      kiosk: string;
+      wallet: string;
+      minor: number;
+      mood: Mood;
+      thinkMs: number;
+    }>
+  /** The clerk does it to the newest order that it can be done to; to all without `minor`. */
+  | Readonly<{
+      act: 'clerk';
+      kiosk: string;
+      deed: 'refund' | 'capture' | 'void';
+      minor?: number;
+      mood: Mood;
+      thinkMs: number;
+    }>
+  /** An agent pays, or holds and captures or voids `afterMs` later. */
+  | Readonly<{
+      act: 'agent';
+      agent: string;
+      payee: string;
+      minor: number;
+      then?: Readonly<{ deed: 'capture' | 'void'; afterMs: number }>;
+    }>
+  /** A wallet ends one of its mandates, or with `all` every one. */
+  | Readonly<{ act: 'revoke'; wallet: string; holder: string; all?: true }>;
 
 /** Shares are of all messages or calls that it concerns, from 0 to 1. */
 export type NetworkTrouble =
@@ -73,3 +161,21 @@ export type FaultKind =
 export function faultName(fault: FaultKind): string {
   return 'trouble' in fault ? `${fault.fault} ${fault.trouble}` : fault.fault;
 }
+
+/** Names of all kinds of acts, as coverage counts them: "pay sure", "clerk refund", "agent". */
+export function actName(act: ActKind): string {
+  switch (act.act) {
+    case 'pay':
+    case 'collect':
+      return `${act.act} ${act.mood}`;
+    case 'clerk':
+      return `${act.act} ${act.deed}`;
+    case 'order':
+    case 'agent':
+    case 'revoke':
+      return act.act;
+  }
+}
+
+/** A plan as text, and back; throws what JSON.parse throws. A plan is not checked: it is ours. */
+export const planText = (plan: Plan): string => `${JSON.stringify(plan, undefined, 1)}\n`;

@@ -84,7 +84,7 @@ export function createMachineClock(
     nowMs: () => Math.floor(wallMs + monotonicMs()),
     monotonicMs,
     timers: Object.freeze({
-      after: (ms: number, run: () => void) => timeline.after(ms / rate, run),
+      after: (ms: number, run: () => void) => timeline.after(asTaken(ms) / rate, run),
       soon: timeline.soon,
     }),
     jump: (ms: number) => void (wallMs += ms),
@@ -94,6 +94,11 @@ export function createMachineClock(
       rate = 1 + next / 1e6;
     },
   });
+}
+
+/** As Node's timers take a time: whole milliseconds, and 1 for what is less or does not fit. */
+function asTaken(ms: number): number {
+  return ms >= 1 && ms <= 2 ** 31 - 1 ? Math.trunc(ms) : 1;
 }
 
 /** `run` is undefined once it was called off. */

@@ -57,6 +57,11 @@ const GROUPS: Readonly<Record<string, Readonly<Record<string, Load>>>> = {
       broker: () => import('./commands/broker.ts'),
     },
   }),
+  ...(typeof SAYTAP_SIDE === 'undefined' && {
+    'Try it in a world': {
+      storm: () => import('./commands/storm.ts'),
+    },
+  }),
   'Look and check': {
     config: () => import('./commands/config.ts'),
     doctor: () => import('./commands/doctor.ts'),
@@ -71,6 +76,7 @@ const GROUPS: Readonly<Record<string, Readonly<Record<string, Load>>>> = {
 const PROGRAMS: Partial<{ [Name in keyof Programs]: () => Promise<Programs[Name]> }> = {
   ...(typeof SAYTAP_SIDE === 'undefined' && {
     start: () => import('../simulator/main.ts'),
+    storm: () => import('../simulator/storm/main.ts'),
   }),
   ...((typeof SAYTAP_SIDE === 'undefined' || SAYTAP_SIDE === 'bridge') && {
     bridge: () => import('../broker/main.ts'),
@@ -143,7 +149,7 @@ ${(await Promise.all(groups)).join('\n\n')}
 ${CALLED}
 
 Exit codes: 0 done · 1 failed · 2 wrong usage · 3 configuration · 4 address in use or not
-reachable · 5 storage · 6 key`;
+reachable · 5 storage · 6 key · 7 a storm found a crash · 8 money gone wrong · 9 no end`;
 }
 
 /** How this program is called, which a page of help cannot know. */

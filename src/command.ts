@@ -70,6 +70,10 @@ export type Programs = Readonly<{
       write: Write,
     ) => Promise<void>;
   }>;
+  storm: Readonly<{
+    /** Throws OperatorError `crash`, `safety` or `liveness` for what storms found. */
+    main: (options: StormOptions, write: Write) => Promise<void>;
+  }>;
   bridge: Program &
     Examined &
     Readonly<{
@@ -128,6 +132,23 @@ export type Programs = Readonly<{
       /** Writes the books as a journal, line by line. */
       exportJournal: (configFile: string, write: Write) => Promise<void>;
     }>;
+}>;
+/** Which storms, and what is wanted of them. */
+export type StormOptions = Readonly<{
+  /** Seeds from the first to the last, or one saved plan. */
+  storms: Readonly<{ from: number; to: number }> | Readonly<{ planFile: string }>;
+  /** Processes at once; undefined for one per processor. */
+  jobs: number | undefined;
+  /** Tell the hash of all that was seen. */
+  hash: boolean;
+  /** Take out of the first failure what it does not need. */
+  shrink: boolean;
+  /** Keep the plan of the first failure, shrunk or not. */
+  out: string | undefined;
+  /** One line of JSON for each storm, and no summary. */
+  json: boolean;
+  /** Whether a person looks at standard output. */
+  isTerminal: boolean;
 }>;
 type Program = Readonly<{
   main: (configFile: string, write: Write) => Promise<void>;

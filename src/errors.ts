@@ -109,6 +109,10 @@ export const EXITS = Object.freeze({
   address: 4,
   storage: 5,
   key: 6,
+  /** What a storm found: a program crashed, money went wrong, or something never ended. */
+  crash: 7,
+  safety: 8,
+  liveness: 9,
 });
 
 /** A failure that a person at the machine must mend: one line that says what to do. */

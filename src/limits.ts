@@ -428,6 +428,10 @@ export const SCENARIO_FAULTS_SHOWN = 50;
 export const SCENARIO_WITHIN_MS = 15_000;
 export const SCENARIO_WITHIN_MS_MAX = 48 * 3_600_000;
 
+/** `saytap storm`: processes at once, and seeds that one of them gets at a time. */
+export const STORM_JOBS_MAX = 256;
+export const STORM_CHUNK = 50;
+
 /** A program that says nothing for this long after its start has failed (a Pi is slow). */
 export const CHILD_START_MS = 60_000;
 /** Devices of a fresh start reach their bridge within this time. */

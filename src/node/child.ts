@@ -63,3 +63,26 @@ export function startChild(script: string, args: readonly string[]): Promise<Chi
 function wordsIn(chunk: string): string {
   return chunk.replace(/.+/g, wordsOf);
 }
+
+/**
+ * Runs `node script ...args` and calls `hear` with every line of its standard output; resolves with
+ * its exit code. Its errors go where ours go. Rejects with OperatorError when it was killed.
+ */
+export function readLines(
+  script: string,
+  args: readonly string[],
+  hear: (line: string) => void,
+): Promise<number> {
+  const child = spawn(process.execPath, [script, ...args], { stdio: ['ignore', 'pipe', 'pipe'] });
+  createInterface({ input: child.stdout }).on('line', hear);
+  let errors = '';
+  child.stderr.setEncoding('utf8');
+  child.stderr.on('data', (chunk: string) => (errors = (errors + chunk).slice(-4096)));
+  return new Promise((resolve, reject) => {
+    child.once('error', reject);
+    child.once('close', (code) => {
+      if (code !== null && (code === 0 || code > 6)) return resolve(code);
+      reject(new OperatorError('failed', `${args[0]} ended with ${code}: ${errors.trim()}`));
+    });
+  });
+}

@@ -1,0 +1,356 @@
+/**
+ * Draws the plan of a seed: who is there, a crowded quarter of an hour, and everything that breaks
+ * in it.
+ *
+ * Every kind of act and of fault can come up in every seed, and what comes up together is left to
+ * chance: a storm is to find what nobody thought of. The weights say how much of each it takes to
+ * see it meet the others, not how often it happens in the field.
+ */
+import { FAULTS as LEDGER_FAULTS } from '../broker/ledger/service.ts';
+import { type Chance, createChance } from './chance.ts';
+import type { Act, ActKind, Fault, FaultKind, Mood, NetworkTrouble, Plan } from './plan.ts';
+import type { SiteShape } from './site.ts';
+
+/** The plan of a seed; the same for ever, as long as this file is. */
+export function planOf(seed: number): Plan {
+  const chance = createChance(`storm ${seed}`);
+  const own = chance.fork('site');
+  const site: SiteShape = {
+    wallets: own.between(5, 9),
+    glasses: own.between(12, 18),
+    kiosks: own.between(5, 8),
+    agents: own.between(3, 6),
+    ledgers: own.happens(0.5) ? 2 : 1,
+  };
+  const healMs = FIRST_ACT_MS + own.between(600_000, 1_200_000);
+  return Object.freeze({
+    seed: String(seed),
+    // Every hundredth world signs as most of the field does, which costs ten times as much.
+    algorithm: seed % 100 === 0 ? 'ES256' : 'EdDSA',
+    site,
+    acts: actsOf(site, healMs, chance.fork('acts')),
+    faults: faultsOf(site, healMs, chance.fork('faults')),
+    healMs,
+    endMs: healMs + HEALTHY_MS,
+  });
+}
+
+/** Everybody has started and knows the time. */
+const FIRST_ACT_MS = 15_000;
+/** After the healing everything ends within this, or it is an error. */
+const HEALTHY_MS = 3_600_000;
+
+// ── people ───────────────────────────────────────────────────────────────────────────────────────
+
+function actsOf(site: SiteShape, healMs: number, chance: Chance): readonly Act[] {
+  const count = chance.between(180, 320);
+  const acts = Array.from({ length: count }, (_, n): Act => {
+    const own = chance.fork(String(n));
+    const atMs = own.between(FIRST_ACT_MS, healMs - 5_000);
+    const kind = own.weigh(ACTS);
+    return { name: `${kind}-${n}`, atMs, ...actOf(kind, site, own) };
+  });
+  return acts.sort((a, b) => a.atMs - b.atMs);
+}
+
+const ACTS = { pay: 100, order: 40, collect: 40, clerk: 14, agent: 50, revoke: 3 };
+
+function actOf(kind: keyof typeof ACTS, site: SiteShape, own: Chance): ActKind {
+  const kiosk = one('kiosk', site.kiosks, own);
+  switch (kind) {
+    case 'pay': {
+      const minor = amountOf(own);
+      return {
+        act: 'pay',
+        device: one('glasses', site.glasses, own),
+        payee: one('shop', Math.max(1, site.kiosks - 1), own),
+        minor,
+        how: own.weigh({ voice: 6, 'two sentences': 2, tag: 3 }),
+        ...(own.happens(0.08) && { heard: own.pick([minor * 10, minor + 100, amountOf(own)]) }),
+        isAttentive: own.happens(0.8),
+        mood: moodOf(own),
+        thinkMs: thoughtOf(own),
+      };
+    }
+    case 'order':
+      return {
+        act: 'order',
+        kiosk,
+        prices: Array.from({ length: own.between(1, 4) }, () => own.between(1_00, 15_00)),
+        customers: Array.from({ length: own.weigh({ 1: 8, 2: 3, 3: 1 }) === '1' ? 1 : 2 }, () => ({
+          device: one('glasses', site.glasses, own),
+          afterMs: own.between(200, 8_000),
+          mood: moodOf(own),
+          thinkMs: thoughtOf(own),
+        })),
+      };
+    case 'collect':
+      return {
+        act: 'collect',
+        kiosk,
+        wallet: one('wallet', site.wallets, own),
+        minor: own.between(50, 45_00),
+        mood: moodOf(own),
+        thinkMs: thoughtOf(own),
+      };
+    case 'clerk':
+      return {
+        act: 'clerk',
+        kiosk,
+        deed: own.weigh({ refund: 8, capture: 1, void: 1 }),
+        ...(own.happens(0.5) && { minor: own.between(1, 10_00) }),
+        mood: own.weigh({ sure: 6, cancels: 1, 'walks off': 1 }),
+        thinkMs: thoughtOf(own),
+      };
+    case 'agent':
+      return {
+        act: 'agent',
+        agent: one('agent', site.agents, own),
+        payee: one('shop', Math.max(1, site.kiosks - 1), own),
+        minor: own.between(10, 5_20),
+        ...(own.happens(0.3) && {
+          then: { deed: own.pick(['capture', 'void']), afterMs: own.between(500, 60_000) },
+        }),
+      };
+    case 'revoke': {
+      const n = own.below(site.glasses);
+      const wallet = `wallet-${(n % site.wallets) + 1}`;
+      return {
+        act: 'revoke',
+        wallet,
+        holder: `glasses-${n + 1}`,
+        ...(own.happens(0.2) && { all: true }),
+      };
+    }
+  }
+}
+
+function moodOf(own: Chance): Mood {
+  return own.weigh({
+    sure: 60,
+    hasty: 6,
+    'speaks first': 6,
+    cancels: 5,
+    regrets: 8,
+    'walks off': 3,
+    'takes it off': 3,
+    impatient: 8,
+  });
+}
+
+/** Minor units: mostly what a lunch costs, rarely more than is allowed. */
+function amountOf(own: Chance): number {
+  return own.weigh({ small: 6, lunch: 10, dear: 2 }) === 'dear'
+    ? own.between(50_00, 400_00)
+    : own.between(80, 60_00);
+}
+
+/** Most answer soon; some just before, or after, the question is over. */
+function thoughtOf(own: Chance): number {
+  return own.happens(0.04) ? own.between(19_900, 20_100) : own.between(500, 4_000);
+}
+
+// ── what breaks ──────────────────────────────────────────────────────────────────────────────────
+
+function faultsOf(site: SiteShape, healMs: number, chance: Chance): readonly Fault[] {
+  const count = chance.between(24, 60);
+  const faults = Array.from({ length: count }, (_, n): Fault => {
+    const own = chance.fork(String(n));
+    const atMs = own.between(FIRST_ACT_MS, healMs - 20_000);
+    const kind = own.weigh(FAULTS);
+    const fault = faultOf(kind, site, own);
+    const lengthMs = lastsFor(fault, own);
+    return {
+      name: `${kind}-${n}`.replaceAll(' ', '-'),
+      atMs,
+      ...(lengthMs !== undefined && { untilMs: Math.min(atMs + lengthMs, healMs) }),
+      ...fault,
+    };
+  });
+  return faults.sort((a, b) => a.atMs - b.atMs);
+}
+
+const FAULTS: Readonly<Record<FaultKind['fault'], number>> = {
+  kill: 14,
+  'power cut': 14,
+  'die at call': 30,
+  'replace bridge': 3,
+  'back up bridge': 5,
+  'restore bridge': 2,
+  'restore device': 3,
+  'clone device': 3,
+  'clock jump': 5,
+  'clock drift': 4,
+  disk: 16,
+  network: 40,
+  partition: 8,
+  'broker restart': 8,
+  risk: 14,
+  ledger: 30,
+};
+
+const DISK_TROUBLES = { full: 3, 'failing write': 3, 'failing sync': 3, slow: 4 };
+const NETWORK_TROUBLES = { lose: 3, delay: 3, repeat: 3, cut: 6, 'half-open': 2 };
+const RISK_TROUBLES = ['away', 'slow', 'garbage', 'error', 'deny', 'step-up'] as const;
+const LEDGER_TROUBLES = ['away', 'slow', 'garbage', 'error', 'refuses'] as const;
+
+/** Every kind of fault there is, by the name under which it is counted. */
+export const FAULT_NAMES: readonly string[] = Object.freeze(
+  Object.keys(FAULTS).flatMap((kind) => {
+    switch (kind) {
+      case 'disk':
+        return Object.keys(DISK_TROUBLES).map((trouble) => `${kind} ${trouble}`);
+      case 'network':
+        return Object.keys(NETWORK_TROUBLES).map((trouble) => `${kind} ${trouble}`);
+      case 'risk':
+        return RISK_TROUBLES.map((trouble) => `${kind} ${trouble}`);
+      case 'ledger':
+        return [...LEDGER_TROUBLES, ...LEDGER_FAULTS].map((trouble) => `${kind} ${trouble}`);
+      default:
+        return [kind];
+    }
+  }),
+);
+
+function faultOf(kind: keyof typeof FAULTS, site: SiteShape, own: Chance): FaultKind {
+  const downMs =
+    own.weigh({ short: 3, long: 1 }) === 'short'
+      ? own.between(200, 6_000)
+      : own.between(6_000, 90_000);
+  switch (kind) {
+    case 'kill':
+    case 'power cut':
+      return { fault: kind, machine: anyMachine(site, own), downMs };
+    case 'die at call':
+      return {
+        fault: kind,
+        machine: anyMachine(site, own),
+        call: own.between(1, 400),
+        side: own.pick(['before', 'after']),
+        how: own.pick(['kill', 'power cut']),
+        downMs,
+      };
+    case 'replace bridge':
+    case 'restore bridge':
+      return { fault: kind, downMs };
+    case 'back up bridge':
+      return { fault: kind };
+    case 'restore device':
+      return { fault: kind, machine: anyDevice(site, own), ageMs: own.between(5_000, 300_000) };
+    case 'clone device':
+      return { fault: kind, machine: one('glasses', site.glasses, own) };
+    case 'clock jump': {
+      const far = own.weigh({ little: 4, much: 2, epoch: 1 });
+      const most = { little: 5_000, much: 7_200_000, epoch: 40 * 365 * 86_400_000 }[far];
+      const ms = far === 'epoch' ? -most : own.between(-most, most);
+      return { fault: kind, machine: anyDevice(site, own), ms };
+    }
+    case 'clock drift':
+      return { fault: kind, machine: anyDevice(site, own), ppm: own.between(-400, 400) };
+    case 'disk':
+      return {
+        fault: kind,
+        machine: anyMachine(site, own),
+        trouble: own.weigh(DISK_TROUBLES),
+      };
+    case 'network':
+      return { fault: kind, ...hostsOf(site, own), ...troubleOf(own) };
+    case 'partition':
+      return {
+        fault: kind,
+        hosts: own
+          .shuffle([...devicesOf(site), 'bridge', 'risk', 'ledger'])
+          .slice(0, own.between(1, 12)),
+      };
+    case 'broker restart':
+      return { fault: kind, downMs };
+    case 'risk':
+      return {
+        fault: kind,
+        trouble: own.pick(RISK_TROUBLES),
+        share: own.pick([0.1, 0.5, 1]),
+      };
+    case 'ledger':
+      return {
+        fault: kind,
+        ledger: site.ledgers === 2 && own.happens(0.3) ? 'ledger-2' : 'ledger',
+        trouble: own.happens(0.3) ? own.pick(LEDGER_TROUBLES) : own.pick(LEDGER_FAULTS),
+        share: own.pick([0.1, 0.3, 1]),
+      };
+  }
+}
+
+function troubleOf(own: Chance): NetworkTrouble {
+  const share = own.pick([0.05, 0.2, 0.5]);
+  switch (own.weigh(NETWORK_TROUBLES)) {
+    case 'lose':
+      return { trouble: 'lose', share };
+    case 'delay':
+      return { trouble: 'delay', share, ms: own.pick([50, 1_000, 9_000]) };
+    case 'repeat':
+      return { trouble: 'repeat', share, ms: own.pick([5, 500, 20_000]) };
+    case 'cut':
+      return { trouble: 'cut' };
+    case 'half-open':
+      return { trouble: 'half-open', way: own.pick(['up', 'down']) };
+  }
+}
+
+/** Mostly one host, often a kiosk, which is then to go on without; sometimes everywhere. */
+function hostsOf(site: SiteShape, own: Chance): Readonly<{ hosts?: readonly string[] }> {
+  switch (own.weigh({ device: 5, kiosk: 6, bridge: 3, ledger: 3, everywhere: 2 })) {
+    case 'device':
+      return { hosts: [anyDevice(site, own)] };
+    case 'kiosk':
+      return { hosts: [one('kiosk', site.kiosks, own)] };
+    case 'bridge':
+      return { hosts: ['bridge'] };
+    case 'ledger':
+      return { hosts: ['ledger'] };
+    case 'everywhere':
+      return {};
+  }
+}
+
+/** How long it lasts, ms; undefined for what is over by itself. */
+function lastsFor(fault: FaultKind, own: Chance): number | undefined {
+  switch (fault.fault) {
+    case 'clock jump':
+    case 'clock drift':
+    case 'clone device':
+      return own.between(20_000, 400_000);
+    case 'disk':
+    case 'risk':
+    case 'ledger':
+      return own.between(2_000, 60_000);
+    case 'network':
+    case 'partition':
+      return own.weigh({ short: 3, long: 2 }) === 'short'
+        ? own.between(500, 20_000)
+        : own.between(20_000, 400_000);
+    default:
+      return undefined;
+  }
+}
+
+function anyMachine(site: SiteShape, own: Chance): string {
+  return own.happens(0.45) ? own.weigh({ bridge: 6, ledger: 2, risk: 1 }) : anyDevice(site, own);
+}
+
+function anyDevice(site: SiteShape, own: Chance): string {
+  return own.pick(devicesOf(site));
+}
+
+function devicesOf(site: SiteShape): readonly string[] {
+  const all = (what: string, count: number) =>
+    Array.from({ length: count }, (_, n) => `${what}-${n + 1}`);
+  return [
+    ...all('glasses', site.glasses),
+    ...all('kiosk', site.kiosks),
+    ...all('agent', site.agents),
+  ];
+}
+
+function one(what: string, count: number, own: Chance): string {
+  return `${what}-${own.between(1, count)}`;
+}
