@@ -39,7 +39,12 @@ export function overdrawn(
     const usages = accepted.under(id).flatMap((run) => usageOf(run, moved) ?? []);
     const held = pools.filter(({ chain }) => chain.some((one) => one.id === id));
     return link.mandate.windows.flatMap((window, place) => {
-      const nowMs = Math.max(0, ...usages.map(({ run }) => run.admittedMs));
+      // A pool counts from when it was last filled; what had left the window by then is over.
+      const nowMs = Math.max(
+        0,
+        ...usages.map(({ run }) => run.admittedMs),
+        ...held.map(({ atMs }) => atMs),
+      );
       const slot = (atMs: number) => {
         const at = slotOf(window, atMs);
         return at.kind === 'label' ? at.label : undefined;
