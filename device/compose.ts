@@ -307,9 +307,28 @@ export function startDevice(
   async function wipeWhenAnswered(): Promise<void> {
     if (!isEnded || isWiping || outbox.open().some(({ kind }) => kind === 'request')) return;
     isWiping = true;
-    await wipeDevice({ config, at, files }, keys);
-    outbox.clear();
-    over.resolve(new OperatorError('key', phrases.wiped(config.language)));
+    try {
+      forgetPayments();
+      await wipeDevice({ config, at, files }, keys);
+      over.resolve(new OperatorError('key', phrases.wiped(config.language)));
+    } catch (cause) {
+      if (!(cause instanceof Error)) throw cause;
+      const what = `this device is not wiped yet, and goes on with it when it is started again`;
+      over.resolve(new OperatorError('key', `${what}: ${cause.message}`, { cause }));
+    }
+  }
+
+  /**
+   * Before the keys go, since a start without any opens no outbox; but a disk that refuses this
+   * must not keep the keys.
+   */
+  function forgetPayments(): void {
+    try {
+      outbox.clear();
+    } catch (error) {
+      if (!(error instanceof PaymentError)) throw error;
+      log('error', 'what was paid is not wiped', { why: error.message });
+    }
   }
 
   /** Read anew: another program has done it. */

@@ -41,6 +41,7 @@ import { type DeviceConfig, ENROLLED_BROKER } from './config.ts';
 import type { KeyStore } from './keys/store.ts';
 import { enrolPhrases } from './phrases.ts';
 import type { Trust } from './trust.ts';
+import { finishWipe } from './wipe.ts';
 
 /** What an enrolment needs; `at` resolves a path of the configuration. */
 export type EnrolmentParts = Readonly<{
@@ -66,6 +67,7 @@ export async function enrolDevice(parts: EnrolmentParts, isAgain: boolean): Prom
   const { language } = config;
   const words = enrolPhrases;
   const { url } = requireEnrol(config);
+  await finishWipe(parts, () => keys);
   requireTrusted(parts); // Before anybody scans a code for nothing.
   requireFolder(files, at(config.folder));
   await settleEnrolment({ ...parts, keys: () => keys });

@@ -26,6 +26,7 @@ import { type Receipt, receipt as receiptKind } from '../../src/objects/receipt.
 import { request as requestKind } from '../../src/objects/request.ts';
 import { tick as tickKind } from '../../src/objects/tick.ts';
 import type { Band } from '../../src/objects/policy.ts';
+import type { Files } from '../../src/platform.ts';
 import { publicPem } from '../../src/signer.ts';
 import { downTopic } from '../../src/topics.ts';
 import {
@@ -67,10 +68,12 @@ type Options = Readonly<{
   profile: 'kiosk' | 'glasses';
   hardware?: Hardware;
   speakerMatcher?: SpeakerMatcher;
+  /** In place of the real disk, for the running device. */
+  disk?: Files;
 }>;
 
 /** A device that is connected, with one mandate by which it may pay or collect. */
-async function open({ profile, hardware, speakerMatcher }: Options) {
+async function open({ profile, hardware, speakerMatcher, disk = files }: Options) {
   const folder = mkdtempSync(join(tmpdir(), 'saytap-compose-'));
   const at = (path: string) => resolve(folder, path);
   for (const name of ['own', 'statements', 'mandates']) files.folder(at(name));
@@ -116,7 +119,7 @@ async function open({ profile, hardware, speakerMatcher }: Options) {
     config,
     at,
     {
-      ...{ clock, timers, random, files, archive, loadTokens, connect: wire.connect },
+      ...{ clock, timers, random, archive, loadTokens, files: disk, connect: wire.connect },
       ...{ openDatabase, codeWasm, machine: { ...PLACE, node: '24.0.0' } },
       log: (_level, event) => void logged.push(event),
       ...(speakerMatcher && { speakerMatcher }),
@@ -179,8 +182,8 @@ async function open({ profile, hardware, speakerMatcher }: Options) {
 }
 
 /** As `open`, of a kiosk. */
-async function openKiosk() {
-  const opened = await open({ profile: 'kiosk' });
+async function openKiosk(disk?: Files) {
+  const opened = await open({ profile: 'kiosk', ...(disk && { disk }) });
   const kiosk = opened.running as RunningKiosk;
   return {
     ...opened,
@@ -251,6 +254,23 @@ test('what was confirmed is answered before a revoked kiosk is wiped', async () 
   expect((await kiosk.failed).exit).toBe(6);
   expect(left()).not.toContain('device.key.pem');
   expect(kiosk.outbox.recent(9), 'and nothing of it is kept').toEqual([]);
+});
+
+test('a wipe that the disk stops keeps no payment, and ends in words', async () => {
+  const erase = (path: string) => {
+    if (path.endsWith('device.pin')) throw new Error('EIO: i/o error');
+    files.erase(path);
+  };
+  const { kiosk, paidOrder, revoke, left } = await openKiosk({ ...files, erase });
+  await paidOrder();
+  await revoke();
+  const { exit, message } = await kiosk.failed;
+  expect([exit, message]).toEqual([
+    6,
+    'this device is not wiped yet, and goes on with it when it is started again: EIO: i/o error',
+  ]);
+  expect(left(), 'the mark by which it goes on').toContain('wiping');
+  expect(kiosk.outbox.orders('', 9)).toEqual([]);
 });
 
 test('an answer to the key before, which is retired, does not end the next key', async () => {

@@ -15,6 +15,7 @@ import {
 import { openFileKeys } from '../../device/keys/file.ts';
 import { settings } from '../../device/main.ts';
 import { createTrust } from '../../device/trust.ts';
+import { finishWipe } from '../../device/wipe.ts';
 import { fromHex, toBase64url, utf8 } from '../../src/bytes.ts';
 import { parseConfig } from '../../src/config.ts';
 import { type Signer, identify, payloadOf } from '../../src/cose.ts';
@@ -258,6 +259,18 @@ test('again: the old key is not needed, and gone when the new one counts', async
   const again = device(granting());
   await again.enrol(true);
   expect(again.keys.current()!.key.name).not.toBe(before);
+});
+
+test('an interrupted wipe is finished first, and takes nothing of what is given then', async () => {
+  await device(granting()).enrol();
+  writeFileSync(at('kiosk/wiping'), 'x');
+  const anew = device(granting());
+  await anew.enrol();
+  expect(anew.told.at(-1)).toBe('Enrolled as kiosk-9.');
+  const { config, keys } = device(granting()).parts;
+  await finishWipe({ config, at, files }, () => keys);
+  expect(keys.current()?.key.name).toBe(anew.keys.current()?.key.name);
+  expect(keys.current()).toBeDefined();
 });
 
 test('at contact it gets what has changed, without a code, and takes no other root', async () => {
