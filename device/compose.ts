@@ -291,13 +291,15 @@ export function startDevice(
   function end(): void {
     if (isEnded || isStopping) return;
     isEnded = true;
-    if (isReplaced()) {
-      for (const line of lines) line.suspend(phrases.enrolledAnew(config.language));
-      return over.resolve(new OperatorError('key', phrases.enrolledAnew(config.language)));
-    }
+    if (isReplaced()) return giveWay();
     log('error', 'this device is revoked: it is wiped when what it sent is answered');
     for (const line of lines) line.suspend(phrases.ended(config.language));
     void wipeWhenAnswered();
+  }
+
+  function giveWay(): void {
+    for (const line of lines) line.suspend(phrases.enrolledAnew(config.language));
+    over.resolve(new OperatorError('key', phrases.enrolledAnew(config.language)));
   }
 
   /**
@@ -307,6 +309,7 @@ export function startDevice(
   async function wipeWhenAnswered(): Promise<void> {
     if (!isEnded || isWiping || outbox.open().some(({ kind }) => kind === 'request')) return;
     isWiping = true;
+    if (isReplaced()) return giveWay();
     try {
       forgetPayments();
       await wipeDevice({ config, at, files }, keys);

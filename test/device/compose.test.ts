@@ -298,6 +298,22 @@ test('a device that is enrolled anew while it runs ends, and keeps its new key',
   });
 });
 
+test('nor is it wiped when what the old key sent is answered after that', async () => {
+  const { kiosk, time, wire, receipt, revoke, left, paidOrder, enrolAnew } = await openKiosk();
+  await paidOrder();
+  void kiosk.terminal.act({ action: 'refund', order: 'last', amount: undefined });
+  await settle();
+  await time.pass(CONFIRM_READ_MS);
+  kiosk.terminal.answer({ kind: 'press' });
+  await settle();
+  await revoke();
+  await enrolAnew();
+  const { id } = identify(wire.sent('request')[0]!.payload, REALM, requestKind.name);
+  await receipt({ subject: id, outcome: 'refused', reason: REASONS.revoked });
+  expect((await kiosk.failed).message).toBe(phrases.enrolledAnew('en'));
+  expect(left()).toContain('device.key.pem');
+});
+
 /** Asks for an amount of P3, with the press and whatever phrase is then asked for. */
 async function payByVoice(options: Omit<Options, 'profile'>) {
   const judged: string[] = [];
