@@ -23,13 +23,16 @@ export function planOf(seed: number): Plan {
     ledgers: own.happens(0.5) ? 2 : 1,
   };
   const healMs = FIRST_ACT_MS + own.between(600_000, 1_200_000);
+  const acts = actsOf(site, healMs, chance.fork('acts'));
+  const faults = faultsOf(site, healMs, chance.fork('faults'));
+  const together = togetherOf(site, healMs, acts, chance.fork('together'));
   return Object.freeze({
     seed: String(seed),
     // Every hundredth world signs as most of the field does, which costs ten times as much.
     algorithm: seed % 100 === 0 ? 'ES256' : 'EdDSA',
     site,
-    acts: actsOf(site, healMs, chance.fork('acts')),
-    faults: faultsOf(site, healMs, chance.fork('faults')),
+    acts: byTime([...acts, ...together.acts]),
+    faults: byTime([...faults, ...together.faults]),
     healMs,
     endMs: healMs + HEALTHY_MS,
   });
@@ -44,13 +47,12 @@ const HEALTHY_MS = 3_600_000;
 
 function actsOf(site: SiteShape, healMs: number, chance: Chance): readonly Act[] {
   const count = chance.between(180, 320);
-  const acts = Array.from({ length: count }, (_, n): Act => {
+  return Array.from({ length: count }, (_, n): Act => {
     const own = chance.fork(String(n));
     const atMs = own.between(FIRST_ACT_MS, healMs - 5_000);
     const kind = own.weigh(ACTS);
     return { name: `${kind}-${n}`, atMs, ...actOf(kind, site, own) };
   });
-  return acts.sort((a, b) => a.atMs - b.atMs);
 }
 
 const ACTS = { pay: 100, order: 40, collect: 40, clerk: 14, agent: 50, revoke: 3 };
@@ -154,7 +156,7 @@ function thoughtOf(own: Chance): number {
 
 function faultsOf(site: SiteShape, healMs: number, chance: Chance): readonly Fault[] {
   const count = chance.between(24, 60);
-  const faults = Array.from({ length: count }, (_, n): Fault => {
+  return Array.from({ length: count }, (_, n): Fault => {
     const own = chance.fork(String(n));
     const atMs = own.between(FIRST_ACT_MS, healMs - 20_000);
     const kind = own.weigh(FAULTS);
@@ -167,7 +169,6 @@ function faultsOf(site: SiteShape, healMs: number, chance: Chance): readonly Fau
       ...fault,
     };
   });
-  return faults.sort((a, b) => a.atMs - b.atMs);
 }
 
 const FAULTS: Readonly<Record<FaultKind['fault'], number>> = {
@@ -331,6 +332,94 @@ function lastsFor(fault: FaultKind, own: Chance): number | undefined {
     default:
       return undefined;
   }
+}
+
+// ── what breaks together ─────────────────────────────────────────────────────────────────────────
+
+type Together = Readonly<{ acts: readonly Act[]; faults: readonly Fault[] }>;
+
+/**
+ * Moments that take several things at once, and would hardly ever come about by chance alone. They
+ * are acts and faults like all others, so shrinking takes them apart.
+ */
+function togetherOf(
+  site: SiteShape,
+  healMs: number,
+  acts: readonly Act[],
+  chance: Chance,
+): Together {
+  const parts = [
+    ...Array.from({ length: RUSHES }, (_, n) => rush(site, healMs, n, chance.fork(`rush ${n}`))),
+    ...Array.from({ length: SNAPS }, (_, n) => snap(acts, n, chance.fork(`snap ${n}`))),
+    ...(chance.fork('hush?').happens(0.1) ? [hush(healMs, chance.fork('hush'))] : []),
+  ];
+  return {
+    acts: parts.flatMap((part) => part.acts),
+    faults: parts.flatMap((part) => part.faults),
+  };
+}
+
+const RUSHES = 2;
+const SNAPS = 2;
+
+/** Payments under one mandate crowd while the bridge's disk makes them wait for each other. */
+function rush(site: SiteShape, healMs: number, n: number, own: Chance): Together {
+  const atMs = own.between(120_000, healMs - 20_000);
+  const agent = one('agent', site.agents, own);
+  const payee = one('shop', Math.max(1, site.kiosks - 1), own);
+  const acts = Array.from({ length: own.between(4, 12) }, (_, m): Act => {
+    const minor = own.between(50, 5_20);
+    return {
+      act: 'agent',
+      name: `rush-${n}-${m}`,
+      atMs: atMs + own.below(400),
+      ...{ agent, payee, minor },
+    };
+  });
+  const trouble = { fault: 'disk', machine: 'bridge', trouble: 'slow' } as const;
+  const fault = { name: `rush-${n}`, atMs: atMs - 1_000, untilMs: atMs + 5_000, ...trouble };
+  return { acts, faults: [fault] };
+}
+
+/** A device with a slow card loses power about when somebody has confirmed. */
+function snap(acts: readonly Act[], n: number, own: Chance): Together {
+  const paying = acts.filter((one) => one.act === 'pay' && one.mood === 'sure');
+  if (paying.length === 0) return { acts: [], faults: [] };
+  const act = own.pick(paying);
+  if (act.act !== 'pay') return { acts: [], faults: [] };
+  const { device: machine, thinkMs } = act;
+  const atMs = act.atMs + thinkMs;
+  const slow = { fault: 'disk', machine, trouble: 'slow' } as const;
+  const death = {
+    ...({ fault: 'die at call', machine, call: own.between(1, 30), side: 'after' } as const),
+    ...({ how: 'power cut', downMs: own.between(500, 8_000) } as const),
+  };
+  return {
+    acts: [],
+    faults: [
+      { name: `snap-card-${n}`, atMs: Math.max(0, atMs - 3_000), untilMs: atMs + 8_000, ...slow },
+      { name: `snap-power-${n}`, atMs, ...death },
+    ],
+  };
+}
+
+/** A ledger does what it is asked, its answers are lost, and then nothing is heard of it at all. */
+function hush(healMs: number, own: Chance): Together {
+  const atMs = own.between(FIRST_ACT_MS, healMs - 500_000);
+  const trouble = { fault: 'ledger', ledger: 'ledger', trouble: 'loseAfter', share: 1 } as const;
+  const cut = { fault: 'network', trouble: 'cut', hosts: ['ledger'] } as const;
+  const cutMs = atMs + own.between(2_000, 12_000);
+  return {
+    acts: [],
+    faults: [
+      { name: 'hush-answers', atMs, untilMs: cutMs + 1_000, ...trouble },
+      { name: 'hush-all', atMs: cutMs, untilMs: cutMs + own.between(330_000, 450_000), ...cut },
+    ],
+  };
+}
+
+function byTime<T extends Readonly<{ atMs: number }>>(entries: readonly T[]): readonly T[] {
+  return entries.toSorted((a, b) => a.atMs - b.atMs);
 }
 
 function anyMachine(site: SiteShape, own: Chance): string {

@@ -181,7 +181,8 @@ export const TWELVE = Object.freeze({
       {
         file: '/broker/bridge.ts',
         from: `if (attempt.state === 'done') return conclude(run, movedBy(attempt));`,
-        to: `const isMissing = attempt.state === 'unknown' || attempt.state === 'cancelling';
+        to: `const isFresh = isFirst && attempt.state === 'submitting';
+      const isMissing = !isFresh && !isOver(attempt.state);
       if (isMissing && clock.nowMs() >= run.request.exp * 1000) {
         return conclude(run, refusedAs('expired'));
       }

@@ -29,7 +29,7 @@ export type People = Readonly<{
   sent: (one: Asked, device: string) => void;
   /** Looks again whether all that was told is so. */
   check: (one: Asked) => void;
-  /** Payments that somebody was promised the end of, with their devices. */
+  /** Payments that were accepted without the bridge, with their devices. */
   promised: () => ReadonlyMap<string, string>;
   /** Whether its disk was copied or put back: what it knows and signs then counts for nothing. */
   isCopied: (device: string) => boolean;
@@ -70,7 +70,8 @@ export function createPeople(
 
   function hearTold({ device, id, kind }: Extract<Sight, { what: 'told' }>): void {
     if (id === undefined) return;
-    if (kind === 'accepted' || kind === 'unconfirmed') promised.set(id, device);
+    // What is only "not confirmed yet" may be lost with the disk that failed to keep it.
+    if (kind === 'accepted') promised.set(id, device);
     if (kind !== 'paid' && kind !== 'refused') return;
     const one = asked(id);
     // What was called off before it was ever sent is refused, too.
@@ -101,7 +102,9 @@ export function createPeople(
   }
 
   function checkConfirmed({ id, request }: Asked, device: string): void {
-    if (request.action !== 'pay' || signed.has(id)) return;
+    // A key that acts alone needs nobody; it may die before it is known what it signed.
+    const isAlone = signed.has(id) || request.channel === 'autonomous';
+    if (request.action !== 'pay' || isAlone) return;
     const { payee, amount } = request;
     const name = nameOf({ device, payee, amount: amount! });
     const ids = made.get(name) ?? new Set();

@@ -335,6 +335,22 @@ test('I1: a window of the parent counts what the child spends', async () => {
   expect(world.call()).toMatchObject({ invariant: 'I1' });
 });
 
+test('I1: what a rolling window has forgotten when a lease is given does not count', async () => {
+  for (const [beforeMs, invariant] of [
+    [HOUR_MS - 1, 'I1'],
+    [HOUR_MS, undefined],
+  ] as const) {
+    const world = createWorld();
+    const windows = [{ kind: 'rolling', seconds: 3_600, max: 25_00n, count: 9 }] as const;
+    const mandate = await world.grant({ windows, nbf: NOW_S - 9_000 });
+    const one = await world.request({ mandate });
+    world.confirm(one);
+    world.send(one);
+    world.accept(one, { atMs: NOW_MS - beforeMs });
+    expect((await lend(world, mandate))?.invariant).toBe(invariant);
+  }
+});
+
 /** A lease of 20 yuan in two payments, and the pool that it is drawn from. */
 async function lend(world: ReturnType<typeof createWorld>, mandate: string) {
   const since = world.store.prepare('SELECT coalesce(max(rowid), 0) AS n FROM runs').get()!['n']!;
@@ -654,9 +670,11 @@ test('confirmed: asked for without a confirmation, and twice for one', async () 
 
 test('confirmed: a key that acts alone needs nobody', async () => {
   const world = createWorld();
-  const one = await world.request({ mandate: await world.grant() });
+  const mandate = await world.grant();
+  const one = await world.request({ mandate });
   world.see({ what: 'signed', agent: 'glasses', id: one.id, envelope: one.envelope });
   expect(world.send(one)).toBeUndefined();
+  expect(world.send(await world.request({ mandate, channel: 'autonomous' }))).toBeUndefined();
 });
 
 test('told: paid of what did not move, and not paid of what did, then or later', async () => {
