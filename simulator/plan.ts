@@ -179,3 +179,27 @@ export function actName(act: ActKind): string {
 
 /** A plan as text, and back; throws what JSON.parse throws. A plan is not checked: it is ours. */
 export const planText = (plan: Plan): string => `${JSON.stringify(plan, undefined, 1)}\n`;
+
+/** The same without those at the end of each list who have nothing to do in it. */
+export function withoutIdle(plan: Plan): readonly Plan[] {
+  const text = JSON.stringify([plan.acts, plan.faults]);
+  const last = (what: string) =>
+    Math.max(
+      1,
+      ...[...text.matchAll(new RegExp(`"${what}-(\\d+)"`, 'g'))].map(([, n]) => Number(n)),
+    );
+  const { site } = plan;
+  const glasses = Math.min(site.glasses, last('glasses'));
+  const agents = Math.min(site.agents, last('agent'));
+  const ledgers = text.includes('"ledger-2"') ? site.ledgers : 1;
+  const kiosks = Math.min(site.kiosks, Math.max(last('kiosk'), last('shop') + 1));
+  const shapes: readonly SiteShape[] = [
+    { ...site, glasses, agents },
+    { ...site, glasses, agents, ledgers },
+    { ...site, glasses, agents, ledgers, kiosks },
+  ];
+  const known = new Set([JSON.stringify(site)]);
+  return shapes
+    .filter((shape) => known.size < known.add(JSON.stringify(shape)).size)
+    .map((shape) => ({ ...plan, site: shape }));
+}

@@ -18,7 +18,7 @@ import { openDatabase } from '../../src/node/sqlite.ts';
 import { hearUnhandled } from '../../src/node/unhandled.ts';
 import { createDisks } from '../disk.ts';
 import { planOf } from '../forecast.ts';
-import { type Plan, planText } from '../plan.ts';
+import { type Plan, planText, withoutIdle } from '../plan.ts';
 import { shrink } from '../shrink.ts';
 import { runStorm } from '../storm.ts';
 import type { WorldPorts } from '../world.ts';
@@ -124,9 +124,8 @@ async function shrunk(
   ports: WorldPorts,
   write: (line: string) => void,
 ): Promise<Plan> {
-  const found = await shrink(plan, violations[0]!, async (smaller) => {
-    return (await runStorm(smaller, ports)).violations[0];
-  });
+  const run = async (less: Plan) => (await runStorm(less, ports)).violations[0];
+  const found = await shrink(plan, violations[0]!, run, { smaller: withoutIdle });
   const { acts, faults } = found.plan;
   write(`shrunk to ${acts.length} acts and ${faults.length} faults in ${found.runs} worlds`);
   return found.plan;

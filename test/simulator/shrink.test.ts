@@ -108,3 +108,13 @@ test('it stops at its limit, with what it has by then', async () => {
   expect([runs, shrunk.runs, shrunk.isMinimal]).toEqual([10, 10, false]);
   expect(needs('a0', 'a30', 'f9')(shrunk.plan)).toBeDefined();
 });
+
+test('what is around the entries gets smaller, too, where the failure stays', async () => {
+  type Wide = Plan & Readonly<{ people: number }>;
+  const smaller = (plan: Wide): readonly Wide[] =>
+    [10, 3, 1].filter((people) => people < plan.people).map((people) => ({ ...plan, people }));
+  const run = (plan: Wide) => (plan.people >= 3 ? needs('a4')(plan) : undefined);
+  const wide: Wide = { ...planOf(20, 5), people: 40 };
+  const { plan, isMinimal } = await shrink(wide, broken('I2'), run, { smaller });
+  expect([names(plan), plan.people, isMinimal]).toEqual([['a4'], 3, true]);
+});
