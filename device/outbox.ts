@@ -164,7 +164,7 @@ export function createOutbox(database: Database, age: 'any' | 'old' = 'any'): Ou
           if (spends) leases.spend(spends.lease.mandate, spends.amount.minor);
         });
       } catch (error) {
-        if (error instanceof PaymentError && error.reason === 'unavailable') exorcise(database);
+        if (error instanceof PaymentError && error.reason === 'unavailable') requireKnown(database);
         throw error;
       }
       emptyLog(database);
@@ -402,21 +402,13 @@ function accepted(database: Database): readonly Accepted[] {
 }
 
 /**
- * A commit whose sync failed may stand whole in the log and come back when the file is opened
- * again. A commit that succeeds after it overwrites that part of the log; only then was nothing
- * stored.
+ * After a write that failed nothing has changed, and what is there can be read. After a sync that
+ * failed everything is refused, because the commit may stand whole in the log and come back when
+ * the file is opened again: nobody may say then that it was not stored.
  */
-function exorcise(database: Database): void {
+function requireKnown(database: Database): void {
   try {
-    database.transaction(() => {
-      database
-        .prepare(
-          `INSERT INTO counters (key, last) VALUES ('', 1)
-           ON CONFLICT (key) DO UPDATE SET last = last + 1`,
-        )
-        .run();
-      sealRow(database, 'counters', '');
-    });
+    database.prepare('SELECT 1').get();
   } catch (cause) {
     throw new PaymentError('in_progress', 'the disk failed in the middle of a commit', { cause });
   }

@@ -166,22 +166,25 @@ test('an outbox of another version is not touched', () => {
   expect((failure as OperatorError).exit).toBe(EXITS.storage);
 });
 
-test('a commit that fails is not stored only when a later commit says so', () => {
+test('a full disk stores nothing and says so; after a failed sync nobody knows', () => {
   const database = openDatabase(':memory:');
-  let failures = 0;
+  let trouble: 'none' | 'full' | 'failed sync' = 'none';
   const outbox = createOutbox({
     ...database,
     transaction(run) {
-      if (failures-- > 0) throw new PaymentError('unavailable', 'the sync failed');
+      if (trouble !== 'none') throw new PaymentError('unavailable', trouble);
       return database.transaction(run);
     },
     prepare(sql) {
       const statement = database.prepare(sql);
       return {
         ...statement,
-        run(...values) {
-          if (failures > 0) throw new PaymentError('unavailable', 'the sync failed');
-          return statement.run(...values);
+        get(...values) {
+          // The real port refuses everything then: see Database in src/platform.ts.
+          if (trouble === 'failed sync' && sql === 'SELECT 1') {
+            throw new PaymentError('unavailable', trouble);
+          }
+          return statement.get(...values);
         },
       };
     },
@@ -194,11 +197,12 @@ test('a commit that fails is not stored only when a later commit says so', () =>
     }
     return undefined;
   };
-  failures = 1;
+  trouble = 'full';
   expect(reason(() => outbox.put(entry(1)))).toBe('unavailable');
-  failures = 2;
+  expect(outbox.open()).toEqual([]);
+  trouble = 'failed sync';
   expect(reason(() => outbox.put(entry(2)))).toBe('in_progress');
-  failures = 0;
+  trouble = 'none';
   expect(reason(() => outbox.put(entry(3)))).toBeUndefined();
   expect(outbox.open().map((one) => one.id)).toEqual([id(3)]);
 });
