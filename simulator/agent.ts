@@ -4,9 +4,11 @@
  * It has a device's outbox, link and time, because whoever holds a key has to keep what it signed
  * until the end is known; what it lacks is everything that concerns a person.
  */
+import { hash } from 'node:crypto';
 import type { RunningGlasses } from '../device/compose.ts';
 import { onlineNow } from '../device/link.ts';
 import { type Sequence, createSequence } from '../device/sequence.ts';
+import { toHex } from '../src/bytes.ts';
 import type { Realm, Signer } from '../src/cose.ts';
 import { PaymentError, reasonName } from '../src/errors.ts';
 import { REQUEST_VALID_S } from '../src/limits.ts';
@@ -43,7 +45,16 @@ export function createAgent(
 ): Agent {
   const { name, realm, signer, running, log, observe } = parts;
   const { outbox, link, time } = running;
-  const sequence: Sequence = createSequence({ realm, signer, outbox, log });
+  // Taken down before it is on disk: whoever dies in between has signed it all the same.
+  const noting: Signer = {
+    key: signer.key,
+    sign(toBeSigned) {
+      const id = toHex(hash('sha256', toBeSigned, 'buffer').subarray(0, 16));
+      observe({ what: 'signed', agent: name, id });
+      return signer.sign(toBeSigned);
+    },
+  };
+  const sequence: Sequence = createSequence({ realm, signer: noting, outbox, log });
 
   running.onReceipt((id, { outcome, reason }, _envelope, isFirst) => {
     if (!isFirst || !isFinal(outcome) || outbox.get(id)?.kind !== 'request') return;
@@ -77,7 +88,6 @@ export function createAgent(
           return { payload, nowMs };
         });
         const { entry, isStored } = added!;
-        observe({ what: 'signed', agent: name, id: entry.id, envelope: entry.envelope });
         if (isStored) link.send(entry);
         return entry.id;
       } catch (error) {

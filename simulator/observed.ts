@@ -56,8 +56,8 @@ export type Sight =
       reason?: string;
       isLate?: true;
     }>
-  /** A key that acts alone has signed this; it sends it until it hears the end. */
-  | Readonly<{ what: 'signed'; agent: string; id: string; envelope: Uint8Array }>
+  /** A key that acts alone signs a request; it sends it until it hears the end. */
+  | Readonly<{ what: 'signed'; agent: string; id: string }>
   /** A wallet has signed this for a device, an agent or the bridge. */
   | Readonly<{ what: 'granted' | 'revoked'; wallet: string; id: string; envelope: Uint8Array }>
   /** An MQTT message; `to` is a client's name. */

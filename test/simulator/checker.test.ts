@@ -672,7 +672,7 @@ test('confirmed: a key that acts alone needs nobody', async () => {
   const world = createWorld();
   const mandate = await world.grant();
   const one = await world.request({ mandate });
-  world.see({ what: 'signed', agent: 'glasses', id: one.id, envelope: one.envelope });
+  world.see({ what: 'signed', agent: 'glasses', id: one.id });
   expect(world.send(one)).toBeUndefined();
   expect(world.send(await world.request({ mandate, channel: 'autonomous' }))).toBeUndefined();
 });
