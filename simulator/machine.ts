@@ -8,7 +8,7 @@
  * program has nothing left to do. Whoever watches over the program starts it again, on what its
  * disk has kept.
  */
-import { OperatorError } from '../src/errors.ts';
+import { OperatorError, PaymentError } from '../src/errors.ts';
 import type {
   Archive,
   Clock,
@@ -57,7 +57,7 @@ export type Ports = Readonly<{
 /** A program that runs: `failed` resolves when it ends by itself, with the reason. */
 export type Running = Readonly<{ failed?: Promise<Error> }>;
 
-/** Starts a program. Rejects with OperatorError when it cannot run now. */
+/** Starts a program. Rejects with what `isTold` when it cannot run now. */
 export type Program = (ports: Ports) => Running | Promise<Running>;
 
 /** How a life ends from outside: kill -9, or the power of the whole machine. */
@@ -193,7 +193,7 @@ export function createMachine(
 
     function exit(error: unknown): void {
       if (isDead || error instanceof Died) return;
-      if (!(error instanceof OperatorError)) crash(error);
+      if (!isTold(error)) crash(error);
       end!('exit');
       const why = error instanceof Error ? error.message : String(error);
       observe({ what: 'life', machine: name, event: 'exit', why });
@@ -247,6 +247,13 @@ export function createMachine(
       fatal = { calls, side, how, downMs };
     },
   });
+}
+
+/** What a command tells in one line (src/cli.ts); every other error is a mistake. */
+export function isTold(error: unknown): boolean {
+  if (error instanceof OperatorError || error instanceof PaymentError) return true;
+  // The system's own refusal: ENOSPC, EIO.
+  return error instanceof Error && 'code' in error && /^E[A-Z]+$/.test(String(error.code));
 }
 
 /** An error with where it comes from, without the paths of this machine. */

@@ -15,7 +15,6 @@ import { type RunningGlasses, type RunningKiosk, startDevice } from '../device/c
 import { OUTBOX_FILE } from '../device/salvage.ts';
 import { toHex } from '../src/bytes.ts';
 import { payloadOf } from '../src/cose.ts';
-import { OperatorError } from '../src/errors.ts';
 import { receipt as receiptKind } from '../src/objects/receipt.ts';
 import { revoke as revokeKind } from '../src/objects/revoke.ts';
 import { seal } from '../src/objects/kind.ts';
@@ -27,7 +26,7 @@ import type { Chance } from './chance.ts';
 import type { DiskFaults, Life } from './database.ts';
 import { type Disks, type Snapshot } from './disk.ts';
 import { type Machine, type Ports, type Program, createMachine, describe } from './machine.ts';
-import { Died } from './machine.ts';
+import { Died, isTold } from './machine.ts';
 import type { Attached } from './ways.ts';
 import { createNetwork } from './network.ts';
 import type { Observed, Sight } from './observed.ts';
@@ -378,7 +377,7 @@ export function createWorld(site: Site, chance: Chance, ports: WorldPorts): Worl
       await makeBackup(parts, PLACE(site), folder, () => {});
       newest = folder;
     } catch (error) {
-      if (!(error instanceof Died) && !(error instanceof OperatorError)) crash('bridge', error);
+      if (!(error instanceof Died) && !isTold(error)) crash('bridge', error);
     }
   }
 
@@ -448,7 +447,9 @@ export function createWorld(site: Site, chance: Chance, ports: WorldPorts): Worl
       if (!store || store.prepare(OPEN_RUNS).get() !== undefined) return false;
       return site.devices.every(({ name }) => {
         const running = bodies.get(name)?.running();
-        return running?.link.state() === 'ready' && running.outbox.open().length === 0;
+        // An order that nobody pays ends by itself, in ten minutes.
+        const isOver = () => running!.outbox.open().every(({ kind }) => kind === 'order');
+        return running?.link.state() === 'ready' && isOver();
       });
     },
     bridge: bridgeNow,

@@ -7,7 +7,7 @@ import { Died } from '../../simulator/machine.ts';
 import { createNetwork } from '../../simulator/network.ts';
 import type { Sight } from '../../simulator/observed.ts';
 import { type Timeline, createMachineClock, createTimeline } from '../../simulator/time.ts';
-import { OperatorError } from '../../src/errors.ts';
+import { OperatorError, PaymentError } from '../../src/errors.ts';
 import { timers } from '../../src/node/platform.ts';
 import { openDatabase } from '../../src/node/sqlite.ts';
 import { hearUnhandled } from '../../src/node/unhandled.ts';
@@ -127,4 +127,18 @@ test('a program that cannot run, or ends by itself, is started again', async () 
   const whys = seen.flatMap((one) => (one.what === 'life' && one.why ? [one.why] : []));
   expect(whys).toEqual(['the disk is gone', 'the disk has failed']);
   expect(crashes()).toEqual([]);
+});
+
+test('what the system refuses is told and tried again; a mistake is a crash', async () => {
+  const refusals = [
+    Object.assign(new Error('ENOSPC: no space left on device'), { code: 'ENOSPC' }),
+    new PaymentError('unavailable', 'The disk failed.'),
+    new TypeError('a mistake'),
+  ];
+  machine.run(() => Promise.reject(refusals.shift()!));
+  await timeline.settle();
+  await timeline.run(RESTART_MS + 1);
+  expect(crashes()).toEqual([]);
+  await timeline.run(2 * RESTART_MS + 1);
+  expect(crashes()).toEqual([expect.stringContaining('a mistake')]);
 });
