@@ -351,7 +351,7 @@ function togetherOf(
   const parts = [
     ...Array.from({ length: RUSHES }, (_, n) => rush(site, healMs, n, chance.fork(`rush ${n}`))),
     ...Array.from({ length: SNAPS }, (_, n) => snap(acts, n, chance.fork(`snap ${n}`))),
-    ...(chance.fork('hush?').happens(0.1) ? [hush(healMs, chance.fork('hush'))] : []),
+    ...(chance.fork('hush?').happens(0.15) ? [hush(healMs, acts, chance.fork('hush'))] : []),
   ];
   return {
     acts: parts.flatMap((part) => part.acts),
@@ -403,17 +403,22 @@ function snap(acts: readonly Act[], n: number, own: Chance): Together {
   };
 }
 
-/** A ledger does what it is asked, its answers are lost, and then nothing is heard of it at all. */
-function hush(healMs: number, own: Chance): Together {
-  const atMs = own.between(FIRST_ACT_MS, healMs - 500_000);
-  const trouble = { fault: 'ledger', ledger: 'ledger', trouble: 'loseAfter', share: 1 } as const;
+/**
+ * A ledger says that it is at it, and is then not heard for longer than a request is valid: what it
+ * did meanwhile nobody knows.
+ */
+function hush(healMs: number, acts: readonly Act[], own: Chance): Together {
+  const early = acts.filter(({ act, atMs }) => act === 'agent' && atMs < healMs - 500_000);
+  if (early.length === 0) return { acts: [], faults: [] };
+  const atMs = own.pick(early).atMs - 2_000;
+  const cutMs = atMs + own.between(2_500, 5_000);
+  const slow = { fault: 'ledger', ledger: 'ledger', trouble: 'later', share: 1 } as const;
   const cut = { fault: 'network', trouble: 'cut', hosts: ['ledger'] } as const;
-  const cutMs = atMs + own.between(2_000, 12_000);
   return {
     acts: [],
     faults: [
-      { name: 'hush-answers', atMs, untilMs: cutMs + 1_000, ...trouble },
-      { name: 'hush-all', atMs: cutMs, untilMs: cutMs + own.between(330_000, 450_000), ...cut },
+      { name: 'hush-later', atMs, untilMs: cutMs, ...slow },
+      { name: 'hush-cut', atMs: cutMs, untilMs: cutMs + own.between(330_000, 450_000), ...cut },
     ],
   };
 }
