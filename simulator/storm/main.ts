@@ -14,6 +14,7 @@ import type { StormOptions } from '../../src/command.ts';
 import { STORM_CHUNK, STORM_JOBS_MAX } from '../../src/limits.ts';
 import { readLines } from '../../src/node/child.ts';
 import { clock, files, timers } from '../../src/node/platform.ts';
+import { rememberSignatures } from '../../src/node/signatures.ts';
 import { openDatabase } from '../../src/node/sqlite.ts';
 import { hearUnhandled } from '../../src/node/unhandled.ts';
 import { createDisks } from '../disk.ts';
@@ -40,6 +41,7 @@ export async function main(options: StormOptions, write: (line: string) => void)
     if (!('planFile' in storms)) progress.show(tally.storms, storms.to - storms.from + 1);
   };
 
+  rememberSignatures();
   const ports: WorldPorts = { turn: timers.soon, disks: createDisks(openDatabase), hearUnhandled };
   if ('planFile' in storms) {
     const plan = JSON.parse(requireText(files, storms.planFile)) as Plan;
