@@ -9,7 +9,7 @@
 import { FAULTS as LEDGER_FAULTS } from '../broker/ledger/service.ts';
 import { type Chance, createChance } from './chance.ts';
 import type { Act, ActKind, Fault, FaultKind, Mood, NetworkTrouble, Plan } from './plan.ts';
-import type { SiteShape } from './site.ts';
+import type { SiteShape } from './census.ts';
 
 /** The plan of a seed; the same for ever, as long as this file is. */
 export function planOf(seed: number): Plan {

@@ -8,7 +8,7 @@
  */
 import type { Fault as LedgerFault } from '../broker/ledger/service.ts';
 import type { Algorithm } from '../src/keys.ts';
-import type { SiteShape } from './site.ts';
+import type { SiteShape } from './census.ts';
 
 export type Plan = Readonly<{
   /** Everything that is still left to chance is drawn from it. */

@@ -16,23 +16,45 @@ import type { Realm, Signer } from '../src/cose.ts';
 import type { Algorithm } from '../src/keys.ts';
 import type { KeyStatement } from '../src/objects/key.ts';
 import { seal } from '../src/objects/kind.ts';
-import type { Mandate, Window } from '../src/objects/mandate.ts';
+import type { Mandate } from '../src/objects/mandate.ts';
 import { type Policy, policy as policyKind } from '../src/objects/policy.ts';
-import { CHANNELS } from '../src/objects/request.ts';
 import { type Asked, signStatement, statementOf } from '../src/root.ts';
 import { nodeSigner, privatePem, publicPem } from '../src/signer.ts';
 import { type Grant, grantText, signMandate } from '../src/wallet.ts';
 import type { Chance } from './chance.ts';
 import type { Snapshot } from './disk.ts';
 
-/** How many of each; every kiosk is a shop of its own but the last, which shares the first's. */
-export type SiteShape = Readonly<{
-  wallets: number;
-  glasses: number;
-  kiosks: number;
-  agents: number;
-  ledgers: 1 | 2;
+/** Who is to be in a world, before there are keys. */
+export type SiteCast = Readonly<{
+  /** Wall time at which the world begins, on a clock that is right. */
+  startMs: number;
+  currency: string;
+  /** `balance` is what an account holds at the beginning, minor units, at every ledger. */
+  wallets: readonly Readonly<{
+    name: string;
+    payer: Uint8Array;
+    funding: string;
+    balance: bigint;
+  }>[];
+  shops: readonly (Payee & Readonly<{ category: number }>)[];
+  kiosks: readonly Readonly<{ name: string; shop: string; terminal: string; language: Language }>[];
+  /** With a PIN they can prove P3. */
+  glasses: readonly Readonly<{ name: string; wallet: string; language: Language; pin?: string }>[];
+  agents: readonly Readonly<{ name: string; wallet: string }>[];
+  ledgers: readonly string[];
+  policy: Policy;
+  /** Mandates in the order in which they are signed. */
+  grants: readonly Readonly<{
+    wallet: string;
+    /** The device or agent that may ask. */
+    holder: string;
+    says: (cnf: string) => Grant;
+    /** Handed on by the holder of this one (counted from 0), not granted by the wallet. */
+    parent?: number;
+  }>[];
 }>;
+
+type Language = 'en' | 'zh';
 
 /** A mandate of this world, and whose it is. */
 export type Granted = Readonly<{
@@ -93,21 +115,21 @@ export type Site = Readonly<{
 /** Where a program's files lie on its disk; paths of its configuration are relative to it. */
 export const HOME = '/saytap';
 
-/** The site of a seed: the same shape and chance give the same bytes. */
-export async function createSite(
-  shape: SiteShape,
+/** The site of a cast: the same cast and chance give the same bytes. */
+export async function buildSite(
+  cast: SiteCast,
   algorithm: Algorithm,
   chance: Chance,
 ): Promise<Site> {
   const realm: Realm = { environment: 'sim', ledger: 'demo' };
+  const { startMs, currency, ledgers } = cast;
   const signerOf =
     algorithm === 'ES256' ? (handle: KeyObject) => nobleSigner(handle, undefined) : nodeSigner;
   const keyOf = (name: string) => {
     const handle = privateKey(algorithm, chance.fork(`key ${name}`));
     return { handle, signer: signerOf(handle) };
   };
-  const startMs = Date.UTC(2026, 9, 14) + chance.fork('start').below(24 * 3600) * 1000;
-  const startS = startMs / 1000;
+  const startS = Math.floor(startMs / 1000);
   const valid = { nbf: startS - DAY_S, exp: startS + 300 * DAY_S };
   const root = keyOf('root');
   const state = (key: Signer, asked: Omit<Asked, 'key' | 'nbf' | 'exp'>) =>
@@ -116,28 +138,15 @@ export async function createSite(
       realm,
       root.signer,
     );
-
-  const ledgers = ['ledger', 'ledger-2'].slice(0, shape.ledgers);
   const secrets = {
     risk: chance.fork('risk secret').bytes(32),
     ledger: chance.fork('ledger secret').bytes(32),
   };
-  const wallets = many(shape.wallets, 'wallet', (name) => {
-    const own = chance.fork(name);
-    return {
-      name,
-      signer: keyOf(name).signer,
-      payer: own.bytes(16),
-      funding: `acct-${name}`,
-      balance: BigInt(own.happens(0.1) ? own.between(10_00, 100_00) : 50_000_00),
-    };
-  });
-  const shops = many(Math.max(1, shape.kiosks - 1), 'shop', (id, n) => ({
-    id,
-    names: NAMES[n % NAMES.length]!.map(([language, text]) =>
-      n < NAMES.length ? ([language, text] as const) : ([language, `${text} ${n + 1}`] as const),
-    ),
+  const wallets = cast.wallets.map((wallet) => ({
+    ...wallet,
+    signer: keyOf(wallet.name).signer,
   }));
+  const walletOf = (name: string) => wallets.find((wallet) => wallet.name === name)!;
 
   const statements = new Map<string, Uint8Array>();
   const bridgeKey = keyOf('bridge');
@@ -145,134 +154,47 @@ export async function createSite(
   for (const { name, signer, payer } of wallets) {
     statements.set(name, await state(signer, { role: 'wallet', payer }));
   }
-  const kiosks = await Promise.all(
-    many(shape.kiosks, 'kiosk', async (name, n) => {
-      const payee = shops[n % shops.length]!;
-      const terminal = `till-${n + 1}`;
-      const key = keyOf(name);
-      const { id, names } = payee;
-      statements.set(
-        name,
-        await state(key.signer, {
-          role: 'terminal',
-          device: name,
-          payee: id,
-          terminal,
-          names,
-          category: 5814,
-          presence: 1,
-        }),
-      );
-      return { name, key, payee, terminal };
-    }),
-  );
-  const glasses = await Promise.all(
-    many(shape.glasses, 'glasses', async (name, n) => {
-      const wallet = wallets[n % wallets.length]!;
-      const key = keyOf(name);
-      const { payer } = wallet;
-      statements.set(name, await state(key.signer, { role: 'device', device: name, payer }));
-      return { name, key, wallet };
-    }),
-  );
-  const agents = await Promise.all(
-    many(shape.agents, 'agent', async (name, n) => {
-      const wallet = wallets[n % wallets.length]!;
-      const key = keyOf(name);
-      const { payer } = wallet;
-      statements.set(name, await state(key.signer, { role: 'agent', device: name, payer }));
-      return { name, key, wallet };
-    }),
-  );
+  const keys = new Map<string, ReturnType<typeof keyOf>>();
+  const keyFor = (name: string) => {
+    const key = keys.get(name) ?? keyOf(name);
+    keys.set(name, key);
+    return key;
+  };
+  for (const { name, shop, terminal } of cast.kiosks) {
+    const { id, names, category } = cast.shops.find((one) => one.id === shop)!;
+    const place = { device: name, payee: id, terminal, names, category };
+    const { signer } = keyFor(name);
+    statements.set(name, await state(signer, { role: 'terminal', ...place, presence: 1 }));
+  }
+  for (const { name, wallet, pin } of cast.glasses) {
+    const own = { device: name, payer: walletOf(wallet).payer };
+    const strong = pin !== undefined && ({ presence: 3 } as const);
+    statements.set(name, await state(keyFor(name).signer, { role: 'device', ...own, ...strong }));
+  }
+  for (const { name, wallet } of cast.agents) {
+    const own = { device: name, payer: walletOf(wallet).payer };
+    statements.set(name, await state(keyFor(name).signer, { role: 'agent', ...own }));
+  }
 
   const mandates: Granted[] = [];
-  const nameOf = (id: string) => shops.find((shop) => shop.id === id)!.names[0]![1];
-  const grant = async (
-    wallet: Wallet,
-    holder: Readonly<{ name: string; key: Signer }>,
-    says: Partial<Grant>,
-    signer: Signer = wallet.signer,
-  ): Promise<Granted> => {
-    const terms: Grant = {
-      nbf: startS - 60,
-      exp: startS + 90 * DAY_S,
-      iat: startS - mandates.length,
-      cnf: holder.key.key.name,
-      funding: wallet.funding,
-      currency: CURRENCY,
-      perPaymentMax: 200_00n,
-      channels: CHANNELS.voice | CHANNELS.tap | CHANNELS.look,
-      windows: [{ kind: 'total', max: 5_000_00n, count: 500 }],
-      allow: [{ kind: 'any' }],
-      bands: [
-        { ceiling: 20_00n, level: 1 },
-        { ceiling: 1_000_00n, level: 2 },
-      ],
-      epoch: 1,
-      ...says,
+  const nameOf = (id: string) => cast.shops.find((shop) => shop.id === id)!.names[0]![1];
+  for (const { wallet, holder, says, parent } of cast.grants) {
+    const handedOn = parent === undefined ? undefined : mandates[parent]!;
+    const terms = {
+      ...says(keyFor(holder).signer.key.name),
+      ...(handedOn && { parent: handedOn.id }),
     };
+    const signer = handedOn ? keyFor(handedOn.holder).signer : walletOf(wallet).signer;
     const text = grantText(terms, 'en', nameOf);
-    const { id, envelope, mandate } = await signMandate(terms, text, realm, signer);
-    const granted = { id, envelope, mandate, wallet: wallet.name, holder: holder.name };
-    mandates.push(granted);
-    return granted;
-  };
-
-  for (const { name, key, wallet } of glasses) {
-    const own = chance.fork(`mandates of ${name}`);
-    const count = own.happens(0.2) ? 2 : 1;
-    for (let n = 0; n < count; n++) {
-      await grant(wallet, { name, key: key.signer }, grantOf(own, shops, startMs));
-    }
-  }
-  for (const [n, { name, key }] of kiosks.entries()) {
-    const own = chance.fork(`tags at ${name}`);
-    for (const wallet of wallets.filter((_, i) => (i + n) % 2 === 0).slice(0, TAGS_MAX)) {
-      await grant(
-        wallet,
-        { name, key: key.signer },
-        {
-          perPaymentMax: 50_00n,
-          windows: [
-            { kind: 'total', max: BigInt(own.between(100_00, 400_00)), count: own.between(8, 40) },
-          ],
-          bands: [{ ceiling: 50_00n, level: 1 }],
-        },
-      );
-    }
-  }
-  for (const [n, { name, key, wallet }] of agents.entries()) {
-    const own = chance.fork(`mandates of ${name}`);
-    const alone = {
-      channels: CHANNELS.autonomous,
-      perPaymentMax: BigInt(own.between(2_00, 5_00)),
-      windows: windowsOf(own, 10_00, 150_00),
-      bands: [{ ceiling: 5_00n, level: 0 }],
-    } as const;
-    const first = await grant(wallet, { name, key: key.signer }, alone);
-    // Every other agent hands a part of what it may do on to the next one.
-    const next = agents[n + 1];
-    if (n % 2 === 0 && next) {
-      await grant(
-        wallet,
-        { name: next.name, key: next.key.signer },
-        { ...alone, windows: windowsOf(own, 10_00, 100_00), parent: first.id },
-        key.signer,
-      );
-    }
+    mandates.push({ ...(await signMandate(terms, text, realm, signer)), wallet, holder });
   }
 
-  const policy = await seal(
-    policyKind,
-    policyOf(startS, chance.fork('policy')),
-    realm,
-    root.signer,
-  );
+  const policy = await seal(policyKind, cast.policy, realm, root.signer);
   const shared = new Map<string, Uint8Array>([
     ['root.pub.pem', utf8(publicPem(root.signer.key))],
     ['policies/platform.policy', policy],
   ]);
-  const terminals = kiosks.map(({ name }) => name);
+  const terminals = cast.kiosks.map(({ name }) => name);
   const diskOf = (names: readonly string[], more: ReadonlyMap<string, Uint8Array>): Snapshot => {
     const files = new Map([...shared, ...more]);
     for (const name of names) files.set(`statements/${name}.key`, statements.get(name)!);
@@ -284,43 +206,35 @@ export async function createSite(
     statements: 'statements',
     policy: 'policies',
   };
-  const deviceOf = (
-    name: string,
-    kind: SiteDevice['kind'],
-    { handle, signer }: Readonly<{ handle: KeyObject; signer: Signer }>,
-    language: 'en' | 'zh',
-  ) => ({
-    ...{ name, kind, signer },
-    config: {
-      ...settings,
-      device: name,
-      profile: kind === 'kiosk' ? 'kiosk' : 'glasses',
-      language,
-      folder: 'data',
-      mandates: 'mandates',
-      mqtt: { url: 'mqtt://broker' },
-      keys: { store: 'file' },
-      prompt: false,
-      log: 'info',
-    } as DeviceConfig,
-    disk: diskOf(
-      [...new Set(['bridge', name, ...terminals])],
-      new Map([
-        ['data/device.key.pem', utf8(privatePem(handle))],
-        ...mandates
-          .filter(({ holder }) => holder === name)
-          .map(({ id, envelope }) => [`mandates/${id}.mandate`, envelope] as const),
-      ]),
-    ),
-  });
+  const deviceOf = (name: string, kind: SiteDevice['kind'], language: Language) => {
+    const { handle, signer } = keyFor(name);
+    const own = mandates.filter(({ holder }) => holder === name);
+    return {
+      ...{ name, kind, signer },
+      config: {
+        ...settings,
+        device: name,
+        profile: kind === 'kiosk' ? 'kiosk' : 'glasses',
+        language,
+        folder: 'data',
+        mandates: 'mandates',
+        mqtt: { url: 'mqtt://broker' },
+        keys: { store: 'file' },
+        prompt: false,
+        log: 'info',
+      } as DeviceConfig,
+      disk: diskOf(
+        [...new Set(['bridge', name, ...terminals])],
+        new Map([
+          ['data/device.key.pem', utf8(privatePem(handle))],
+          ...own.map(({ id, envelope }) => [`mandates/${id}.mandate`, envelope] as const),
+        ]),
+      ),
+    };
+  };
 
   return Object.freeze({
-    realm,
-    algorithm,
-    currency: CURRENCY,
-    startMs,
-    root: root.signer,
-    signerOf,
+    ...{ realm, algorithm, currency, startMs, root: root.signer, signerOf },
     bridge: {
       signer: bridgeKey.signer,
       config: {
@@ -345,60 +259,25 @@ export async function createSite(
         ]),
       ),
     },
-    secrets,
-    ledgers,
-    wallets,
-    payees: shops,
+    ...{ secrets, ledgers, wallets },
+    payees: cast.shops,
     devices: [
-      ...glasses.map(({ name, key, wallet }, n) => ({
-        ...deviceOf(name, 'glasses', key, n % 4 === 3 ? 'zh' : 'en'),
-        wallet: wallet.name,
+      ...cast.glasses.map(({ name, wallet, language }) => ({
+        ...deviceOf(name, 'glasses', language),
+        wallet,
       })),
-      ...kiosks.map(({ name, key, payee, terminal }) => ({
-        ...deviceOf(name, 'kiosk', key, 'en'),
-        payee,
+      ...cast.kiosks.map(({ name, shop, terminal, language }) => ({
+        ...deviceOf(name, 'kiosk', language),
+        payee: cast.shops.find(({ id }) => id === shop)!,
         terminal,
       })),
-      ...agents.map(({ name, key, wallet }) => ({
-        ...deviceOf(name, 'agent', key, 'en'),
-        wallet: wallet.name,
-      })),
+      ...cast.agents.map(({ name, wallet }) => ({ ...deviceOf(name, 'agent', 'en'), wallet })),
     ],
     mandates,
   });
 }
 
-const CURRENCY = 'CNY';
 const DAY_S = 86_400;
-/** Payers whose tags one kiosk takes. */
-const TAGS_MAX = 6;
-
-const NAMES = [
-  [
-    ['en', 'Luckin Coffee'],
-    ['zh', '瑞幸咖啡'],
-  ],
-  [
-    ['en', 'Lotus Bakery'],
-    ['zh', '莲花面包'],
-  ],
-  [
-    ['en', 'Corner Books'],
-    ['zh', '街角书店'],
-  ],
-  [
-    ['en', 'Green Grocer'],
-    ['zh', '绿色果蔬'],
-  ],
-  [
-    ['en', 'River Noodles'],
-    ['zh', '河畔面馆'],
-  ],
-  [
-    ['en', 'Night Pharmacy'],
-    ['zh', '夜间药房'],
-  ],
-] as const satisfies readonly (readonly (readonly [string, string])[])[];
 
 /** A private key out of chance. */
 export function privateKey(algorithm: Algorithm, chance: Chance): KeyObject {
@@ -424,67 +303,6 @@ export function privateKey(algorithm: Algorithm, chance: Chance): KeyObject {
 /** PKCS #8 around an Ed25519 seed (RFC 8410 §7). */
 const ED25519_HEAD = fromHex('302e020100300506032b657004220420');
 
-/** What a wallet lets glasses do: mostly plenty, sometimes so little that it is used up. */
-function grantOf(chance: Chance, shops: readonly Payee[], startMs: number): Partial<Grant> {
-  const some = chance.shuffle(shops).slice(0, chance.between(1, shops.length));
-  const payees = some.map(({ id }) => ({ kind: 'payee', payee: id }) as const);
-  return {
-    perPaymentMax: BigInt(chance.between(60_00, 300_00)),
-    ...(chance.happens(0.1) && { perPaymentMin: 2_00n }),
-    windows: windowsOf(chance, 100_00, 2_000_00),
-    allow: chance.happens(0.6) ? [{ kind: 'any' }] : payees,
-    ...(chance.happens(0.1) && { deny: [payees[0]!] }),
-    ...(chance.happens(0.1) && { gap: chance.between(5, 60) }),
-    ...(chance.happens(0.05) && { exp: startMs / 1000 + chance.between(300, 1_800) }),
-    ...(chance.happens(0.15) && { channels: CHANNELS.voice | CHANNELS.look }),
-  };
-}
-
-function windowsOf(chance: Chance, least: number, most: number): readonly Window[] {
-  const max = () => BigInt(chance.between(least, most));
-  const total: Window = { kind: 'total', max: max(), count: chance.between(10, 300) };
-  const kind = chance.weigh({ total: 2, calendar: 2, rolling: 2 });
-  if (kind === 'total') return [total];
-  if (kind === 'rolling') {
-    const seconds = chance.between(120, 3_600);
-    return [total, { kind, seconds, max: max(), count: chance.between(3, 40) }];
-  }
-  const zone = chance.pick(['Asia/Shanghai', 'Europe/Berlin', 'America/New_York', 'UTC']);
-  return [total, { kind, period: 'day', zone, max: max(), count: chance.between(5, 60) }];
-}
-
-/** 5 yuan without anybody, 20 by voice, 1,000 by a physical act; and offline what is usual. */
-function policyOf(startS: number, chance: Chance): Policy {
-  return {
-    iat: startS - DAY_S,
-    version: 1,
-    scope: { kind: 'platform' },
-    ladders: [
-      {
-        currency: CURRENCY,
-        bands: [
-          { ceiling: 5_00n, level: 0 },
-          { ceiling: 50_00n, level: 1 },
-          { ceiling: 1_000_00n, level: 2 },
-        ],
-      },
-    ],
-    offline: {
-      behaviour: 'prefer_online',
-      currency: CURRENCY,
-      floorLimit: BigInt(chance.between(20_00, 50_00)),
-      storedAmountMax: BigInt(chance.between(200_00, 800_00)),
-      storedCountMax: chance.between(6, 40),
-      acceptWindow: chance.between(600, 7_200),
-      uploadWindow: chance.between(7_200, 14_400),
-      goOnlineEvery: [4, chance.between(8, 20)],
-      payerCountMax: chance.between(3, 8),
-      payerAmountMax: BigInt(chance.between(50_00, 150_00)),
-      policyAgeMax: 90 * DAY_S,
-    },
-  };
-}
-
 /** Files under HOME, as an operator puts them there. */
 function snapshotOf(files: ReadonlyMap<string, Uint8Array>): Snapshot {
   const folders = new Set(['/', HOME, `${HOME}/data`, `${HOME}/mandates`]);
@@ -494,8 +312,4 @@ function snapshotOf(files: ReadonlyMap<string, Uint8Array>): Snapshot {
     return [`${HOME}/${path}`, { mode: 0o600, content }] as const;
   });
   return { files: new Map(entries), folders: [...folders] };
-}
-
-function many<T>(count: number, what: string, make: (name: string, n: number) => T): T[] {
-  return Array.from({ length: count }, (_, n) => make(`${what}-${n + 1}`, n));
 }

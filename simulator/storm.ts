@@ -4,10 +4,10 @@
  */
 import { audit } from '../broker/audit.ts';
 import { type Checker, createChecker } from './checker.ts';
+import { createSite } from './census.ts';
 import { createChance } from './chance.ts';
 import type { Observed, Violation } from './observed.ts';
 import { type Plan, actName, faultName } from './plan.ts';
-import { createSite } from './site.ts';
 import { type World, type WorldPorts, createWorld } from './world.ts';
 
 /** How often each kind of act, fault and reason code was met. */
@@ -153,6 +153,8 @@ export function sentenceOf(one: Observed): string {
   switch (one.what) {
     case 'shown':
       return `${at}  ${one.device} asks ${one.person}: ${one.sentence}`;
+    case 'sensed':
+      return `${at}  ${one.person} does at ${one.device}: ${one.kind} ${one.text}`;
     case 'confirmed':
       return `${at}  ${one.person} confirms ${one.amount.minor} to ${one.payee}`;
     case 'voided':

@@ -1,7 +1,8 @@
 // Who is in a world comes from the seed alone, private keys and signatures too.
 import { expect, test } from 'vitest';
 import { createChance } from '../../simulator/chance.ts';
-import { type Site, createSite } from '../../simulator/site.ts';
+import { createSite } from '../../simulator/census.ts';
+import type { Site } from '../../simulator/site.ts';
 import { toHex } from '../../src/bytes.ts';
 import type { Algorithm } from '../../src/keys.ts';
 import { mandate as mandateKind } from '../../src/objects/mandate.ts';

@@ -4,7 +4,7 @@ import { describe, expect, test } from 'vitest';
 import { createChance } from '../../simulator/chance.ts';
 import { createDisks } from '../../simulator/disk.ts';
 import type { ActKind } from '../../simulator/plan.ts';
-import { createSite } from '../../simulator/site.ts';
+import { createSite } from '../../simulator/census.ts';
 import { type World, createWorld } from '../../simulator/world.ts';
 import type { Algorithm } from '../../src/keys.ts';
 import { timers } from '../../src/node/platform.ts';

@@ -1,0 +1,212 @@
+/**
+ * Who is in the world of a seed: how much they have, what their wallets let them do, and what the
+ * platform allows. Mostly plenty, sometimes so little that it is used up.
+ */
+import type { Window } from '../src/objects/mandate.ts';
+import type { Algorithm } from '../src/keys.ts';
+import type { Policy } from '../src/objects/policy.ts';
+import { CHANNELS } from '../src/objects/request.ts';
+import type { Grant } from '../src/wallet.ts';
+import type { Chance } from './chance.ts';
+import { type Payee, type Site, type SiteCast, buildSite } from './site.ts';
+
+/** How many of each; every kiosk is a shop of its own but the last, which shares the first's. */
+export type SiteShape = Readonly<{
+  wallets: number;
+  glasses: number;
+  kiosks: number;
+  agents: number;
+  ledgers: 1 | 2;
+}>;
+
+/** The site of a seed: the same shape and chance give the same bytes. */
+export function createSite(shape: SiteShape, algorithm: Algorithm, chance: Chance): Promise<Site> {
+  return buildSite(drawCast(shape, chance), algorithm, chance);
+}
+
+/** Who is in the world of a seed: the same shape and chance give the same. */
+function drawCast(shape: SiteShape, chance: Chance): SiteCast {
+  const startMs = Date.UTC(2026, 9, 14) + chance.fork('start').below(24 * 3600) * 1000;
+  const startS = startMs / 1000;
+  const wallets = many(shape.wallets, 'wallet', (name) => {
+    const own = chance.fork(name);
+    const payer = own.bytes(16);
+    const balance = BigInt(own.happens(0.1) ? own.between(10_00, 100_00) : 50_000_00);
+    return { name, payer, funding: `acct-${name}`, balance };
+  });
+  const shops = many(Math.max(1, shape.kiosks - 1), 'shop', (id, n) => ({
+    id,
+    category: 5814,
+    names: NAMES[n % NAMES.length]!.map(([language, text]) =>
+      n < NAMES.length ? ([language, text] as const) : ([language, `${text} ${n + 1}`] as const),
+    ),
+  }));
+  const kiosks = many(shape.kiosks, 'kiosk', (name, n) => {
+    const shop = shops[n % shops.length]!.id;
+    return { name, shop, terminal: `till-${n + 1}`, language: 'en' as const };
+  });
+  const walletOf = (n: number) => wallets[n % wallets.length]!.name;
+  const glasses = many(shape.glasses, 'glasses', (name, n) => {
+    return { name, wallet: walletOf(n), language: n % 4 === 3 ? ('zh' as const) : ('en' as const) };
+  });
+  const agents = many(shape.agents, 'agent', (name, n) => ({ name, wallet: walletOf(n) }));
+
+  const grants: SiteCast['grants'][number][] = [];
+  const grant = (wallet: string, holder: string, says: Partial<Grant>, parent?: number): number => {
+    const terms = {
+      nbf: startS - 60,
+      exp: startS + 90 * DAY_S,
+      iat: startS - grants.length,
+      funding: wallets.find(({ name }) => name === wallet)!.funding,
+      currency: CURRENCY,
+      perPaymentMax: 200_00n,
+      channels: CHANNELS.voice | CHANNELS.tap | CHANNELS.look,
+      windows: [{ kind: 'total', max: 5_000_00n, count: 500 }],
+      allow: [{ kind: 'any' }],
+      bands: [
+        { ceiling: 20_00n, level: 1 },
+        { ceiling: 1_000_00n, level: 2 },
+      ],
+      epoch: 1,
+      ...says,
+    } as const;
+    const handed = parent !== undefined && { parent };
+    grants.push({ wallet, holder, says: (cnf) => ({ ...terms, cnf }), ...handed });
+    return grants.length - 1;
+  };
+  for (const { name, wallet } of glasses) {
+    const own = chance.fork(`mandates of ${name}`);
+    const count = own.happens(0.2) ? 2 : 1;
+    for (let n = 0; n < count; n++) grant(wallet, name, grantOf(own, shops, startMs));
+  }
+  for (const [n, { name }] of kiosks.entries()) {
+    const own = chance.fork(`tags at ${name}`);
+    for (const wallet of wallets.filter((_, i) => (i + n) % 2 === 0).slice(0, TAGS_MAX)) {
+      grant(wallet.name, name, {
+        perPaymentMax: 50_00n,
+        windows: [
+          { kind: 'total', max: BigInt(own.between(100_00, 400_00)), count: own.between(8, 40) },
+        ],
+        bands: [{ ceiling: 50_00n, level: 1 }],
+      });
+    }
+  }
+  for (const [n, { name, wallet }] of agents.entries()) {
+    const own = chance.fork(`mandates of ${name}`);
+    const alone = {
+      channels: CHANNELS.autonomous,
+      perPaymentMax: BigInt(own.between(2_00, 5_00)),
+      windows: windowsOf(own, 10_00, 150_00),
+      bands: [{ ceiling: 5_00n, level: 0 }],
+    } as const;
+    const first = grant(wallet, name, alone);
+    // Every other agent hands a part of what it may do on to the next one.
+    const next = agents[n + 1];
+    if (n % 2 === 0 && next) {
+      grant(wallet, next.name, { ...alone, windows: windowsOf(own, 10_00, 100_00) }, first);
+    }
+  }
+  const ledgers = ['ledger', 'ledger-2'].slice(0, shape.ledgers);
+  const policy = policyOf(startS, chance.fork('policy'));
+  return {
+    ...{ startMs, currency: CURRENCY, wallets, shops, kiosks, glasses, agents },
+    ...{ ledgers, policy, grants },
+  };
+}
+
+const CURRENCY = 'CNY';
+const DAY_S = 86_400;
+/** Payers whose tags one kiosk takes. */
+const TAGS_MAX = 6;
+
+const NAMES = [
+  [
+    ['en', 'Luckin Coffee'],
+    ['zh', '瑞幸咖啡'],
+  ],
+  [
+    ['en', 'Lotus Bakery'],
+    ['zh', '莲花面包'],
+  ],
+  [
+    ['en', 'Corner Books'],
+    ['zh', '街角书店'],
+  ],
+  [
+    ['en', 'Green Grocer'],
+    ['zh', '绿色果蔬'],
+  ],
+  [
+    ['en', 'River Noodles'],
+    ['zh', '河畔面馆'],
+  ],
+  [
+    ['en', 'Night Pharmacy'],
+    ['zh', '夜间药房'],
+  ],
+] as const satisfies readonly (readonly (readonly [string, string])[])[];
+
+/** What a wallet lets glasses do: mostly plenty, sometimes so little that it is used up. */
+function grantOf(chance: Chance, shops: readonly Payee[], startMs: number): Partial<Grant> {
+  const some = chance.shuffle(shops).slice(0, chance.between(1, shops.length));
+  const payees = some.map(({ id }) => ({ kind: 'payee', payee: id }) as const);
+  return {
+    perPaymentMax: BigInt(chance.between(60_00, 300_00)),
+    ...(chance.happens(0.1) && { perPaymentMin: 2_00n }),
+    windows: windowsOf(chance, 100_00, 2_000_00),
+    allow: chance.happens(0.6) ? [{ kind: 'any' }] : payees,
+    ...(chance.happens(0.1) && { deny: [payees[0]!] }),
+    ...(chance.happens(0.1) && { gap: chance.between(5, 60) }),
+    ...(chance.happens(0.05) && { exp: startMs / 1000 + chance.between(300, 1_800) }),
+    ...(chance.happens(0.15) && { channels: CHANNELS.voice | CHANNELS.look }),
+  };
+}
+
+function windowsOf(chance: Chance, least: number, most: number): readonly Window[] {
+  const max = () => BigInt(chance.between(least, most));
+  const total: Window = { kind: 'total', max: max(), count: chance.between(10, 300) };
+  const kind = chance.weigh({ total: 2, calendar: 2, rolling: 2 });
+  if (kind === 'total') return [total];
+  if (kind === 'rolling') {
+    const seconds = chance.between(120, 3_600);
+    return [total, { kind, seconds, max: max(), count: chance.between(3, 40) }];
+  }
+  const zone = chance.pick(['Asia/Shanghai', 'Europe/Berlin', 'America/New_York', 'UTC']);
+  return [total, { kind, period: 'day', zone, max: max(), count: chance.between(5, 60) }];
+}
+
+/** 5 yuan without anybody, 20 by voice, 1,000 by a physical act; and offline what is usual. */
+function policyOf(startS: number, chance: Chance): Policy {
+  return {
+    iat: startS - DAY_S,
+    version: 1,
+    scope: { kind: 'platform' },
+    ladders: [
+      {
+        currency: CURRENCY,
+        bands: [
+          { ceiling: 5_00n, level: 0 },
+          { ceiling: 50_00n, level: 1 },
+          { ceiling: 1_000_00n, level: 2 },
+        ],
+      },
+    ],
+    offline: {
+      behaviour: 'prefer_online',
+      currency: CURRENCY,
+      floorLimit: BigInt(chance.between(20_00, 50_00)),
+      storedAmountMax: BigInt(chance.between(200_00, 800_00)),
+      storedCountMax: chance.between(6, 40),
+      acceptWindow: chance.between(600, 7_200),
+      uploadWindow: chance.between(7_200, 14_400),
+      goOnlineEvery: [4, chance.between(8, 20)],
+      payerCountMax: chance.between(3, 8),
+      payerAmountMax: BigInt(chance.between(50_00, 150_00)),
+      policyAgeMax: 90 * DAY_S,
+    },
+  };
+}
+
+function many<T>(count: number, what: string, make: (name: string, n: number) => T): T[] {
+  return Array.from({ length: count }, (_, n) => make(`${what}-${n + 1}`, n));
+}
