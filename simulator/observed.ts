@@ -19,6 +19,8 @@ export type Fate = 'delivered' | 'lost' | 'delayed' | 'repeated';
 export type Seen = Readonly<{ payee: string; amount: Money }>;
 
 export type Sight =
+  /** What a person did before a device; `text` is the sentence or link, empty for an act. */
+  | Readonly<{ what: 'sensed'; device: string; person: string; kind: string; text: string }>
   /** A question on a device's surface, with what it needs as an answer. */
   | (Readonly<{
       what: 'shown';

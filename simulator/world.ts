@@ -11,6 +11,7 @@ import { makeBackup, restoreBackup } from '../broker/backup.ts';
 import { type OpenBridge, openBridge, takeNotice } from '../broker/compose.ts';
 import { openBooks } from '../broker/ledger/books.ts';
 import { operate } from '../broker/operator.ts';
+import type { Frame } from '../device/confirm.ts';
 import { type RunningGlasses, type RunningKiosk, startDevice } from '../device/compose.ts';
 import { OUTBOX_FILE } from '../device/salvage.ts';
 import { toHex } from '../src/bytes.ts';
@@ -29,7 +30,7 @@ import { type Machine, type Ports, type Program, createMachine, describe } from 
 import { Died, isTold } from './machine.ts';
 import type { Attached } from './ways.ts';
 import { createNetwork } from './network.ts';
-import type { Observed, Sight } from './observed.ts';
+import type { Observe, Observed, Sight } from './observed.ts';
 import { type Body, createPeople } from './person.ts';
 import type { Act, DiskTrouble, Fault } from './plan.ts';
 import { LEDGER_DATABASE, createLedger, createRisk } from './services.ts';
@@ -42,14 +43,32 @@ export type WorldPorts = Readonly<{
   turn: Timers['soon'];
   /** Made once for all worlds of a process. */
   disks: Disks;
+  /** Told of everything that a device shows and says, with the machine that it runs on. */
+  hears?: (machine: string, heard: Heard) => void;
   /** Calls back for errors that nobody handled, until the returned function is called. */
   hearUnhandled: (hear: (error: unknown) => void) => () => void;
 }>;
+
+/** What a device showed, or said to whoever stands there or to its staff. */
+export type Heard =
+  | Readonly<{ what: 'asked'; frame: Frame; sentence: string; wants: string }>
+  | Readonly<{ what: 'said'; to: 'person' | 'staff'; sentence: string }>;
 
 export type World = Readonly<{
   site: Site;
   nowMs: () => number;
   observed: readonly Observed[];
+  /** Takes down what somebody did who is none of its people. */
+  observe: Observe;
+  /** The running program of a device; undefined while it is dark. */
+  device: (machine: string) => RunningGlasses | RunningKiosk | undefined;
+  /** The key that acts alone on a machine that runs. */
+  agent: (name: string) => Agent | undefined;
+  machine: (name: string) => Machine;
+  /** Runs a copy of a device's disk beside it; returns the copy's machine. */
+  clone: (machine: string) => Machine;
+  /** Ends one fault. */
+  mend: (fault: string) => void;
   /** The next event until then; false when there is none. */
   step: (untilMs: number) => Promise<boolean>;
   /** Calls back at a moment. */
@@ -172,6 +191,23 @@ export function createWorld(site: Site, chance: Chance, ports: WorldPorts): Worl
     crash,
   });
 
+  /** A surface that whoever listens hears too. */
+  function listened(machine: string, surface: ReturnType<typeof people.surfaceOf>) {
+    const { hears } = ports;
+    if (!hears) return surface;
+    const said =
+      (to: 'person' | 'staff', say: typeof surface.say): typeof surface.say =>
+      (sentence, mood) => {
+        hears(machine, { what: 'said', to, sentence });
+        say(sentence, mood);
+      };
+    const asked: typeof surface.ask = (frame, sentence, wants) => {
+      hears(machine, { what: 'asked', frame, sentence, wants });
+      surface.ask(frame, sentence, wants);
+    };
+    return { say: said('person', surface.say), staff: said('staff', surface.staff), ask: asked };
+  }
+
   function runDevice(device: SiteDevice, machine: Machine): void {
     let running: RunningGlasses | RunningKiosk | undefined;
     let agent: Agent | undefined;
@@ -179,7 +215,7 @@ export function createWorld(site: Site, chance: Chance, ports: WorldPorts): Worl
     const { name } = machine;
     const body: Body = { name, device, running: () => (isAlive() ? running : undefined) };
     bodies.set(name, body);
-    const { say, ask, staff } = people.surfaceOf(body);
+    const { say, ask, staff } = listened(name, people.surfaceOf(body));
     const program: Program = (own) => {
       running = undefined;
       people.dark(name);
@@ -324,7 +360,7 @@ export function createWorld(site: Site, chance: Chance, ports: WorldPorts): Worl
         return nothing;
       }
       case 'clone device':
-        return clone(one.machine, own);
+        return steal(one.machine, own);
       case 'clock jump': {
         const { clock } = machines.get(one.machine)!;
         clock.jump(one.ms);
@@ -395,15 +431,22 @@ export function createWorld(site: Site, chance: Chance, ports: WorldPorts): Worl
     );
   }
 
-  /** Somebody runs a copy beside the original, and tries to pay with it. */
-  function clone(name: string, own: Chance): () => void {
+  /** A copy of a device's disk runs beside it. */
+  function clone(name: string): Machine {
     const { device } = bodies.get(name)!;
     const copy = `${name}-clone-${clones.size + 1}`;
     const machine = machineOf(copy, machines.get(name)!.disk.snapshot());
     clones.add(machine);
     observe({ what: 'life', machine: copy, event: 'cloned' });
     runDevice(device, machine);
-    if (device.kind === 'glasses') {
+    return machine;
+  }
+
+  /** Somebody runs a copy, and tries to pay with it. */
+  function steal(name: string, own: Chance): () => void {
+    const machine = clone(name);
+    const copy = machine.name;
+    if (bodies.get(name)!.device.kind === 'glasses') {
       for (const afterMs of [6_000, 20_000]) {
         timeline.after(afterMs, () =>
           people.act({
@@ -424,6 +467,15 @@ export function createWorld(site: Site, chance: Chance, ports: WorldPorts): Worl
     site,
     nowMs: timeline.nowMs,
     observed,
+    observe,
+    device: (name: string) => bodies.get(name)?.running(),
+    agent: (name: string) => agents.get(name)?.(),
+    machine: (name: string) => machines.get(name)!,
+    clone,
+    mend(name: string) {
+      const one = observed.findLast((seen) => seen.what === 'fault' && seen.fault.name === name);
+      if (one?.what === 'fault') heal(one.fault);
+    },
     step: timeline.step,
     at: (ms: number, run: () => void) => void timeline.after(ms - timeline.nowMs(), run),
     act,

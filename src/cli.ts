@@ -59,7 +59,9 @@ const GROUPS: Readonly<Record<string, Readonly<Record<string, Load>>>> = {
   }),
   ...(typeof SAYTAP_SIDE === 'undefined' && {
     'Try it in a world': {
+      scenario: () => import('./commands/scenario.ts'),
       storm: () => import('./commands/storm.ts'),
+      trace: () => import('./commands/trace.ts'),
     },
   }),
   'Look and check': {
@@ -76,7 +78,9 @@ const GROUPS: Readonly<Record<string, Readonly<Record<string, Load>>>> = {
 const PROGRAMS: Partial<{ [Name in keyof Programs]: () => Promise<Programs[Name]> }> = {
   ...(typeof SAYTAP_SIDE === 'undefined' && {
     start: () => import('../simulator/main.ts'),
+    scenario: () => import('../simulator/scenario/main.ts'),
     storm: () => import('../simulator/storm/main.ts'),
+    trace: () => import('../simulator/trace/main.ts'),
   }),
   ...((typeof SAYTAP_SIDE === 'undefined' || SAYTAP_SIDE === 'bridge') && {
     bridge: () => import('../broker/main.ts'),

@@ -28,7 +28,14 @@ export type Option = Readonly<{
 export type Options = Readonly<Record<string, Option>>;
 
 /** An argument without a name; `needs` completes the sentence "inspect needs …". */
-export type Input = Readonly<{ value: string; says: string; needs: string; optional?: true }>;
+export type Input = Readonly<{
+  value: string;
+  says: string;
+  needs: string;
+  optional?: true;
+  /** Of the last input: as many as are given. */
+  many?: true;
+}>;
 
 /** The values of an option table after the check; an absent switch is false. */
 export type Values<O extends Options> = {
@@ -69,6 +76,19 @@ export type Programs = Readonly<{
       options: Readonly<{ folder: string; once: boolean; language: 'en' | 'zh' }>,
       write: Write,
     ) => Promise<void>;
+  }>;
+  scenario: Readonly<{
+    /** Plays scenarios. Throws OperatorError `failed`, or `config` with a line for each fault. */
+    run: (options: ScenarioOptions, write: Write) => Promise<void>;
+    /** Names are files or shipped scenarios; undefined for all of those. */
+    check: (names: readonly string[] | undefined, write: Write) => void;
+    list: (write: Write) => void;
+  }>;
+  trace: Readonly<{
+    /** Throws OperatorError `config` for what is no trace. */
+    show: (file: string, isTerminal: boolean, write: Write) => void;
+    /** Throws OperatorError `failed` when a verdict differs. */
+    replayAll: (names: readonly string[], isTerminal: boolean, write: Write) => Promise<void>;
   }>;
   storm: Readonly<{
     /** Throws OperatorError `crash`, `safety` or `liveness` for what storms found. */
@@ -132,6 +152,25 @@ export type Programs = Readonly<{
       /** Writes the books as a journal, line by line. */
       exportJournal: (configFile: string, write: Write) => Promise<void>;
     }>;
+}>;
+/** Which scenarios, and how they are played. */
+export type ScenarioOptions = Readonly<{
+  /** Files or shipped ones; undefined for all of those. */
+  names: readonly string[] | undefined;
+  /** On real programs, in real time. */
+  real: boolean;
+  /** Where the installation of real programs is kept; undefined for a folder that goes again. */
+  data: string | undefined;
+  /** What is left to chance in virtual time. */
+  seed: string;
+  /** The folder where each payment is kept as a trace; undefined for none. */
+  trace: string | undefined;
+  /** Traces with names and amounts as they are. */
+  full: boolean;
+  /** One line for each scenario. */
+  quiet: boolean;
+  /** Whether a person looks at standard output. */
+  isTerminal: boolean;
 }>;
 /** Which storms, and what is wanted of them. */
 export type StormOptions = Readonly<{
@@ -343,7 +382,7 @@ function read(command: Command, path: string, args: readonly string[]): Given<Op
   const missing = expected.find(({ optional }, at) => !optional && inputs[at] === undefined);
   if (missing) throw new UsageError(`${path} needs ${missing.needs}`);
   const extra = inputs[expected.length];
-  if (extra !== undefined) {
+  if (extra !== undefined && !expected.at(-1)?.many) {
     throw new UsageError(
       command.commands && expected.length === 0
         ? `there is no command ${path} ${extra}`

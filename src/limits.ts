@@ -422,6 +422,11 @@ export const SCENARIO_BYTES_MAX = 262_144;
 export const SCENARIO_DEPTH_MAX = 12;
 export const SCENARIO_STEPS_MAX = 2_000;
 export const SCENARIO_CAST_MAX = 64;
+/** Between two steps of which nothing is said people take a breath, so that both do not meet. */
+export const SCENARIO_BREATH_MS = 300;
+/** Real programs: how old a day may become, and how often it is looked whether something is so. */
+export const SCENARIO_REAL_MS_MAX = 5 * 60_000;
+export const SCENARIO_LOOK_MS = 25;
 /** Of more faults in one file the first ones are told. */
 export const SCENARIO_FAULTS_SHOWN = 50;
 /** An expectation may come true so much later, unless it says how long; and at most. */
@@ -434,6 +439,10 @@ export const STORM_CHUNK = 50;
 /** What a process that runs worlds remembers of signatures: those of some worlds, some 20 MB. */
 export const REMEMBERED_SIGNATURES_MAX = 30_000;
 export const REMEMBERED_KEYS_MAX = 3_000;
+
+/** A trace file; and how long a replay waits for the last word after the last message. */
+export const TRACE_BYTES_MAX = 16 * 1024 * 1024;
+export const TRACE_SETTLE_MS = 120_000;
 
 /** A program that says nothing for this long after its start has failed (a Pi is slow). */
 export const CHILD_START_MS = 60_000;

@@ -1,0 +1,400 @@
+/**
+ * A trace: one payment as a file, from what the person said to the bridge's last word.
+ *
+ * It holds what was seen from outside, and the very bytes that reached the bridge, so that
+ * trace/replay.ts can put them to the code of today. Of the bridge's other messages only those are
+ * kept that can bear on the payment: of the same mandates, the same device, the same order.
+ */
+import { toHex } from '../src/bytes.ts';
+import { type Realm, identify, payloadOf } from '../src/cose.ts';
+import { OperatorError, PaymentError, reasonName } from '../src/errors.ts';
+import { TRACE_BYTES_MAX } from '../src/limits.ts';
+import { query as queryKind } from '../src/objects/query.ts';
+import { isFinal, receipt as receiptKind } from '../src/objects/receipt.ts';
+import { request as requestKind } from '../src/objects/request.ts';
+import { revoke as revokeKind } from '../src/objects/revoke.ts';
+import { tick as tickKind } from '../src/objects/tick.ts';
+import { publicPem } from '../src/signer.ts';
+import { parseTopic } from '../src/topics.ts';
+import type { Fate, Observed } from './observed.ts';
+import { HOME, type Site } from './site.ts';
+
+/** What a person did, saw and heard. Times are ms since the beginning. */
+export type Moment = Readonly<{ atMs: number }> &
+  (
+    | Readonly<{ what: 'sensed'; kind: string; text: string }>
+    | Readonly<{ what: 'shown'; needs: number; lines: readonly string[]; sentence: string }>
+    | Readonly<{ what: 'confirmed' }>
+    | Readonly<{ what: 'said'; to: 'person' | 'staff'; sentence: string }>
+    | Readonly<{ what: 'told'; kind: string; reason: string | undefined }>
+  );
+
+/** What reached the bridge: a message, or an operator's word on a key (hex of its thumbprint). */
+export type Input = Readonly<{ atMs: number }> &
+  (
+    | Readonly<{ what: 'message'; topic: string; bytes: string }>
+    | Readonly<{ what: 'key'; name: string; status: 'revoked' | 'suspended' | 'active' }>
+  );
+
+/** One leg of the way of the payment's own messages. */
+export type Hop = Readonly<{
+  atMs: number;
+  from: string;
+  to: string;
+  topic: string;
+  bytes: number;
+  fate: Fate;
+}>;
+
+/** The bridge's last word about something. */
+export type Verdict = Readonly<{
+  atMs: number;
+  /** Id of what it is about. */
+  subject: string;
+  outcome: string;
+  reason: string | undefined;
+}>;
+
+export type Trace = Readonly<{
+  format: typeof FORMAT;
+  /** Whether names and amounts are replaced, and everything signed anew. */
+  isRedacted: boolean;
+  realm: Realm;
+  /** Wall time at which the times of this file begin, ms since 1970. */
+  startMs: number;
+  /** The request's id; undefined when nothing was signed. */
+  id: string | undefined;
+  device: string;
+  language: 'en' | 'zh';
+  moments: readonly Moment[];
+  hops: readonly Hop[];
+  /** Public key of the root (PEM), what it signed, and what the bridge was given (hex). */
+  root: string;
+  statements: readonly string[];
+  policies: readonly string[];
+  inputs: readonly Input[];
+  /** Nonces of ticks that were used, with when they were first told; and of leases, in order. */
+  ticks: readonly Readonly<{ atMs: number; nonce: string }>[];
+  leases: readonly Readonly<{ mandate: string; nonce: string }>[];
+  verdicts: readonly Verdict[];
+  /** Why a replay cannot come to the same: the bridge forgot something meanwhile. */
+  obstacle: string | undefined;
+}>;
+
+const FORMAT = 'saytap trace 1';
+
+/** Every payment that was seen, each as a trace with names and amounts as they are. */
+export function tracesIn(observed: readonly Observed[], site: Site): readonly Trace[] {
+  const scenes = scenesIn(observed, site);
+  return scenes.map((scene) => traceOf(scene, observed, site));
+}
+
+/** As it stands in a file. */
+export function traceText(trace: Trace): string {
+  return `${JSON.stringify(trace, undefined, 1)}\n`;
+}
+
+/** A trace from a file's text. Throws OperatorError `config` for what is none. */
+export function readTrace(text: string, file: string): Trace {
+  if (text.length > TRACE_BYTES_MAX) {
+    throw new OperatorError('config', `${file}: longer than ${TRACE_BYTES_MAX} characters`);
+  }
+  try {
+    const trace = JSON.parse(text) as Partial<Trace> | null;
+    if (trace?.format === FORMAT && isWhole(trace)) return trace;
+  } catch (cause) {
+    if (!(cause instanceof SyntaxError)) throw cause;
+  }
+  throw new OperatorError('config', `${file} is no trace: saytap scenario run --trace makes them`);
+}
+
+/** What its fields are; the objects inside are judged by whoever opens them. */
+function isWhole(trace: Partial<Trace>): trace is Trace {
+  const lists = ['moments', 'hops', 'statements', 'policies', 'inputs', 'ticks', 'leases'] as const;
+  const isListed = [...lists, 'verdicts' as const].every((name) => Array.isArray(trace[name]));
+  const { realm, startMs, root, device } = trace;
+  const isNamed = typeof root === 'string' && typeof device === 'string';
+  const isTimed = Number.isSafeInteger(startMs);
+  return isListed && isNamed && isTimed && typeof realm?.ledger === 'string';
+}
+
+/** Something that somebody asked of a device, from the first word to the last. */
+type Scene = Readonly<{
+  device: string;
+  id: string | undefined;
+  fromMs: number;
+  untilMs: number;
+}>;
+
+/** One for each payment that was told of or signed, from the question before it. */
+function scenesIn(observed: readonly Observed[], site: Site): readonly Scene[] {
+  const scenes = new Map<string, Scene>();
+  const from = new Map<string, number>();
+  const devices = new Set(site.devices.map(({ name }) => name));
+  for (const one of observed) {
+    if (one.what === 'sensed') from.set(one.device, one.atMs);
+    if (one.what === 'shown' && !from.has(one.device)) from.set(one.device, one.atMs);
+    if (one.what === 'wire' && one.to === BRIDGE && one.topic.endsWith('/up/request')) {
+      const device = parseTopic(one.topic)?.device ?? '';
+      const id = idOf(one.bytes, site.realm, requestKind.name);
+      if (id === undefined || scenes.has(id) || !devices.has(device)) continue;
+      const fromMs = from.get(device) ?? one.atMs;
+      from.delete(device);
+      scenes.set(id, { device, id, fromMs, untilMs: Infinity });
+    }
+    if (one.what === 'told' && one.kind === 'not_sent') {
+      const fromMs = from.get(one.device) ?? one.atMs;
+      from.delete(one.device);
+      const scene = { device: one.device, id: undefined, fromMs, untilMs: one.atMs };
+      scenes.set(`${one.device} ${one.sequence}`, scene);
+    }
+  }
+  return [...scenes.values()];
+}
+
+function traceOf(scene: Scene, observed: readonly Observed[], site: Site): Trace {
+  const { device, id } = scene;
+  const untilMs = id === undefined ? scene.untilMs : endOf(id, observed, site);
+  const before = observed.filter(({ atMs }) => atMs <= untilMs);
+  const own = site.devices.find(({ name }) => name === device)!;
+  const family = familyOf(scene, before, site);
+  const under = (folder: string) =>
+    [...site.bridge.disk.files].flatMap(([path, { content }]) =>
+      path.startsWith(`${HOME}/${folder}/`) && content instanceof Uint8Array
+        ? [toHex(content)]
+        : [],
+    );
+  return Object.freeze({
+    format: FORMAT,
+    isRedacted: false,
+    realm: site.realm,
+    startMs: site.startMs,
+    ...{ id, device },
+    language: own.config.language,
+    moments: momentsIn(observed, scene, untilMs + AFTERWARDS_MS),
+    hops: id === undefined ? [] : hopsOf(id, before, site),
+    root: publicPem(site.root.key),
+    statements: under('statements'),
+    policies: under('policies'),
+    inputs: inputsIn(before, family),
+    ...noncesIn(before, family),
+    verdicts: verdictsIn(before, family),
+    obstacle: before.some(
+      (one) => one.what === 'life' && one.machine === BRIDGE && one.event === 'restored',
+    )
+      ? 'the bridge was restored from a backup, and forgot what it had decided since'
+      : undefined,
+  });
+}
+
+/** When the bridge said its last word; the end of everything when it never did. */
+function endOf(id: string, observed: readonly Observed[], site: Site): number {
+  for (const one of observed) {
+    if (one.what !== 'wire' || !one.topic.endsWith('/down/receipt')) continue;
+    const receipt = decoded(receiptKind, one.bytes);
+    if (receipt?.subject === id && isFinal(receipt.outcome)) return one.atMs + site.devices.length;
+  }
+  return Infinity;
+}
+
+/** What bears on a payment. */
+type Family = Readonly<{ isIn: (topic: string, bytes: Uint8Array) => boolean; ids: Set<string> }>;
+
+function familyOf({ device, id }: Scene, observed: readonly Observed[], site: Site): Family {
+  const { mandates, realm } = site;
+  const rootOf = (one: string): string => {
+    const parent = mandates.find((mandate) => mandate.id === one)?.mandate.parent;
+    return parent === undefined ? one : rootOf(parent);
+  };
+  const messages = observed.flatMap((one) =>
+    one.what === 'wire' && one.to === BRIDGE ? [one] : [],
+  );
+  const requests = messages.flatMap(({ topic, bytes }) => {
+    const value = topic.endsWith('/up/request') ? decoded(requestKind, bytes) : undefined;
+    const name = value && idOf(bytes, realm, requestKind.name);
+    return value && name !== undefined ? [{ id: name, value }] : [];
+  });
+  const own = requests.find((one) => one.id === id)?.value;
+  const roots = new Set(
+    mandates
+      .filter((one) => one.holder === device || one.id === own?.mandate)
+      .map((one) => rootOf(one.id)),
+  );
+  const isTree = (mandate: string) => roots.has(rootOf(mandate));
+  /** Orders, and requests that others act upon. */
+  const originals = new Set([own?.order, own?.original].filter((one) => one !== undefined));
+  // Whoever pays an order that bears on it bears on it too, and so does the mandate.
+  for (let size = -1; size !== originals.size + roots.size;) {
+    size = originals.size + roots.size;
+    for (const { id: name, value } of requests) {
+      const { order, original, mandate } = value;
+      const isAbout = [order, original, name].some((one) => one && originals.has(one));
+      if (!isAbout && !isTree(mandate)) continue;
+      if (mandates.some((one) => one.id === mandate)) roots.add(rootOf(mandate));
+      for (const one of [order, original]) if (one !== undefined) originals.add(one);
+    }
+  }
+  const ids = new Set<string>(id === undefined ? [] : [id]);
+  const isIn = (topic: string, bytes: Uint8Array): boolean => {
+    const to = parseTopic(topic);
+    switch (to?.tail) {
+      case 'mandate': {
+        const name = idOf(bytes, realm, 'mandate');
+        return name !== undefined && isTree(name);
+      }
+      case 'request': {
+        const value = decoded(requestKind, bytes);
+        const isAbout = [value?.order, value?.original].some((one) => one && originals.has(one));
+        return to.device === device || (value !== undefined && isTree(value.mandate)) || isAbout;
+      }
+      case 'order': {
+        const name = idOf(bytes, realm, 'order');
+        return to.device === device || (name !== undefined && originals.has(name));
+      }
+      case 'revoke':
+        return decoded(revokeKind, bytes) !== undefined;
+      case 'query': {
+        const { question, subject } = decoded(queryKind, bytes) ?? {};
+        return to.device === device || (question === 'cancel' && ids.has(subject ?? ''));
+      }
+      default:
+        return false;
+    }
+  };
+  for (const { topic, bytes } of messages) {
+    const tail = parseTopic(topic)?.tail;
+    if (!isIn(topic, bytes) || (tail !== 'request' && tail !== 'order' && tail !== 'mandate')) {
+      continue;
+    }
+    const name = idOf(bytes, realm, tail);
+    if (name !== undefined) ids.add(name);
+  }
+  return { isIn, ids };
+}
+
+/** Until that time, or until somebody does something else there. */
+function momentsIn(
+  observed: readonly Observed[],
+  { device, id, fromMs }: Scene,
+  untilMs: number,
+): Moment[] {
+  const next = observed.find(
+    (one) => one.what === 'sensed' && one.device === device && one.atMs > fromMs,
+  );
+  const endMs = Math.min(untilMs, next?.atMs ?? Infinity);
+  return observed.flatMap((one): readonly Moment[] => {
+    if (one.atMs < fromMs || one.atMs > endMs) return [];
+    if (!('device' in one) || one.device !== device) return [];
+    const { atMs } = one;
+    switch (one.what) {
+      case 'sensed':
+        return [{ atMs, what: one.what, kind: one.kind, text: one.text }];
+      case 'shown':
+        return [
+          { atMs, what: one.what, needs: one.needs, lines: one.lines, sentence: one.sentence },
+        ];
+      case 'confirmed':
+        return [{ atMs, what: one.what }];
+      case 'said':
+        return [{ atMs, what: one.what, to: one.to, sentence: one.sentence }];
+      case 'told':
+        if (one.id !== undefined && one.id !== id) return [];
+        return [{ atMs, what: one.what, kind: one.kind, reason: one.reason }];
+      default:
+        return [];
+    }
+  });
+}
+
+function hopsOf(id: string, observed: readonly Observed[], { realm }: Site): Hop[] {
+  return observed.flatMap((one): readonly Hop[] => {
+    if (one.what !== 'wire') return [];
+    const tail = parseTopic(one.topic)?.tail;
+    const about =
+      tail === 'request'
+        ? idOf(one.bytes, realm, 'request')
+        : tail === 'receipt'
+          ? decoded(receiptKind, one.bytes)?.subject
+          : tail === 'query'
+            ? decoded(queryKind, one.bytes)?.subject
+            : undefined;
+    const { atMs, from, to, topic, fate } = one;
+    return about === id ? [{ atMs, from, to, topic, bytes: one.bytes.length, fate }] : [];
+  });
+}
+
+function inputsIn(observed: readonly Observed[], { isIn }: Family): Input[] {
+  return observed.flatMap((one): readonly Input[] => {
+    const { atMs } = one;
+    if (one.what === 'logged' && one.machine === 'operator') {
+      const { name, status } = one.fields ?? {};
+      if (typeof name !== 'string' || status !== 'revoked') return [];
+      return [{ atMs, what: 'key', name, status }];
+    }
+    const hasArrived = one.what === 'wire' && one.to === BRIDGE && one.fate !== 'lost';
+    if (!hasArrived || !isIn(one.topic, one.bytes)) return [];
+    return [{ atMs, what: 'message', topic: one.topic, bytes: toHex(one.bytes) }];
+  });
+}
+
+function noncesIn(observed: readonly Observed[], { ids, isIn }: Family) {
+  const used = new Set(
+    observed.flatMap((one) => {
+      if (one.what !== 'wire' || one.to !== BRIDGE || !isIn(one.topic, one.bytes)) return [];
+      const request = decoded(requestKind, one.bytes);
+      return request ? [toHex(request.nonce)] : [];
+    }),
+  );
+  const ticks = new Map<string, number>();
+  const leases = new Map<string, string>();
+  for (const one of observed) {
+    if (one.what !== 'wire' || one.from !== BRIDGE) continue;
+    const tick = one.topic.endsWith('/tick') ? decoded(tickKind, one.bytes) : undefined;
+    if (!tick) continue;
+    const nonce = toHex(tick.nonce);
+    if (tick.lease) {
+      if (ids.has(tick.lease.mandate)) leases.set(nonce, tick.lease.mandate);
+    } else if (used.has(nonce)) ticks.set(nonce, ticks.get(nonce) ?? one.atMs);
+  }
+  return {
+    ticks: [...ticks].map(([nonce, atMs]) => ({ atMs, nonce })),
+    leases: [...leases].map(([nonce, mandate]) => ({ mandate, nonce })),
+  };
+}
+
+function verdictsIn(observed: readonly Observed[], { ids }: Family): Verdict[] {
+  const found = new Map<string, Verdict>();
+  for (const one of observed) {
+    if (one.what !== 'wire' || one.from !== BRIDGE || !one.topic.endsWith('/down/receipt'))
+      continue;
+    const receipt = decoded(receiptKind, one.bytes);
+    if (!receipt || !isFinal(receipt.outcome)) continue;
+    const { subject, outcome, reason } = receipt;
+    if (!ids.has(subject) || found.has(`${subject} ${outcome}`)) continue;
+    const why = reason === undefined ? undefined : (reasonName(reason) ?? String(reason));
+    found.set(`${subject} ${outcome}`, { atMs: one.atMs, subject, outcome, reason: why });
+  }
+  return [...found.values()];
+}
+
+function decoded<T>(kind: { decode: (value: never) => T }, bytes: Uint8Array): T | undefined {
+  try {
+    return kind.decode(payloadOf(bytes) as never);
+  } catch (error) {
+    if (error instanceof PaymentError) return undefined;
+    throw error;
+  }
+}
+
+function idOf(bytes: Uint8Array, realm: Realm, kind: Parameters<typeof identify>[2]) {
+  try {
+    return identify(bytes, realm, kind).id;
+  } catch (error) {
+    if (error instanceof PaymentError) return undefined;
+    throw error;
+  }
+}
+
+const BRIDGE = 'bridge';
+/** So long after the bridge's last word a device has told it. */
+const AFTERWARDS_MS = 10_000;
