@@ -72,14 +72,15 @@ export const pinVerb: Verb = {
 };
 
 export const revokeVerb: Verb = {
-  says: 'revokes with the wallet: the own glasses, their mandate, an agent, or a tag at a kiosk',
-  example: 'wang: { revoke: glasses }',
+  says: 'revokes with the wallet: the mandate of the own glasses, an agent, a tag, or everything',
+  example: 'wang: { revoke: mandate }',
   read(value, { cast, actor, faults }) {
     const own = cast.people.find(({ name }) => name === actor);
     const known = [
-      ...(own?.glasses === undefined ? [] : ['glasses', 'mandate']),
+      ...(own?.glasses === undefined ? [] : ['mandate']),
       ...cast.agents.filter(({ of }) => of === actor).map(({ name }) => name),
       ...Object.keys(own?.tags ?? {}),
+      'everything',
     ];
     const what = wordOf(value, known, `something that ${actor} can revoke`, faults);
     return what === undefined ? undefined : { does: 'revoke', what };

@@ -39,7 +39,14 @@ export const FACTS = [
 export type Expected = Readonly<{ place: Place; withinMs: number }> & Fact;
 
 export type Fact =
-  | Readonly<{ about: 'result'; name: string; outcome: Outcome; reason: string | undefined }>
+  /** `isPassing`: it may have become something else by the time that it is looked at. */
+  | Readonly<{
+      about: 'result';
+      name: string;
+      outcome: Outcome;
+      reason: string | undefined;
+      isPassing: boolean;
+    }>
   /** What an account of a person or a shop holds. */
   | Readonly<{ about: 'account'; of: string; minor: bigint }>
   | Readonly<{ about: 'balanced' }>
@@ -80,7 +87,8 @@ export function readStepExpectation(
       return [];
     }
     const fact = readOutcome(written.text, undefined, written.place, result, faults);
-    return fact ? [{ ...fact, place: written.place, withinMs: SCENARIO_WITHIN_MS }] : [];
+    const { place } = written;
+    return fact ? [{ ...fact, isPassing: true, place, withinMs: SCENARIO_WITHIN_MS }] : [];
   }
   if (written.kind !== 'fields') {
     faults.tell(written.place, `what is expected is missing: ${outcomes.join(', ')}, told, shown`);
@@ -101,7 +109,7 @@ export function readStepExpectation(
       const reason = value.kind === 'nothing' ? undefined : textOf(value, 'a reason', faults);
       const at = reason?.place ?? place;
       const fact = readOutcome(name, reason?.text, at, result, faults);
-      if (fact) facts.push({ ...fact, place, withinMs });
+      if (fact) facts.push({ ...fact, isPassing: true, place, withinMs });
     } else {
       const what = result ? `how ${named(result.gives)} stands` : 'anything to expect here';
       faults.tell(place, unknown(name, what, [...outcomes, 'told', 'shown', 'within']));
@@ -286,7 +294,7 @@ function readOutcome(
       return undefined;
     }
   }
-  return { about: 'result', name, outcome, reason };
+  return { about: 'result', name, outcome, reason, isPassing: false };
 }
 
 /** Why this outcome never comes with this reason; undefined when it can. */

@@ -86,6 +86,10 @@ export function readSteps(written: Written, cast: Cast, faults: Faults): readonl
     const gives: Gives[] = [];
     const does = doer && actor ? readDoings(doer, actor, gives) : [];
     const result = readResult(other.as, gives[0], place, doer);
+    if (result) {
+      results.set(result.name, result.gives);
+      lines.set(result.name, place.line);
+    }
     if (!doer && !other.expect && !other.wait && !other.at && !other.note) {
       faults.tell(place, 'an empty step');
     }
@@ -95,10 +99,6 @@ export function readSteps(written: Written, cast: Cast, faults: Faults): readonl
         : readWorldExpectation(other.expect.value, known())
       : [];
     checkReferences(expects);
-    if (result) {
-      results.set(result.name, result.gives);
-      lines.set(result.name, place.line);
-    }
     const note = other.note && textOf(other.note.value, 'a headline', faults)?.text;
     const lastsMs = readLasts(other.for, does);
     return { place, note, atMs, waitMs, actor, does, result, lastsMs, expects };

@@ -8,16 +8,19 @@ export const USUAL_MANDATE: Terms = Object.freeze({
   perPayment: '200',
   perDay: '500/50',
   total: '2000/200',
+  days: 30,
   band: ['20=P1', '1000=P2'],
 });
 export const USUAL_TAG: Terms = Object.freeze({
   perPayment: '50',
   total: '300/20',
+  days: 30,
   band: ['50=P1'],
 });
 export const USUAL_AGENT: Terms = Object.freeze({
   perPayment: '50',
   perDay: '100/10',
+  days: 30,
   band: ['50=P0'],
   channel: ['autonomous'],
 });

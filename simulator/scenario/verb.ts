@@ -57,7 +57,7 @@ export type Doing =
   | Readonly<{ does: 'confirm'; how: 'by voice' | 'by press' | 'with PIN' | undefined }>
   | Readonly<{ does: 'cancel' | 'press' | 'take off' | 'put on' }>
   | Readonly<{ does: 'pin'; digits: string }>
-  /** `what` is a machine, an agent, a kiosk (its tag), or `mandate` for that of the own glasses. */
+  /** `what`: a machine, an agent, a kiosk (its tag), `mandate` (own glasses), or `everything`. */
   | Readonly<{ does: 'revoke'; what: string }>
   | Readonly<{ does: 'clone'; machine: string }>
   | Readonly<{ does: 'order'; lines: readonly OrderLine[]; currency: string }>

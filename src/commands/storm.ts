@@ -3,7 +3,7 @@ import { UsageError, defineCommand } from '../command.ts';
 import { STORM_JOBS_MAX } from '../limits.ts';
 
 export const command = defineCommand({
-  summary: 'whole worlds under faults, each from one seed, checked after every event',
+  summary: 'whole worlds under faults, each from one seed, checked all the time',
   about:
     'Devices, a bridge and people in a simulated network, with everything that breaks in a plan ' +
     'drawn from the seed: first it breaks, then all is whole and everything has to end. The same ' +

@@ -11,6 +11,8 @@ export type Child = Readonly<{
   said: string;
   /** Asks it to stop, and kills it after STOP_MS. */
   stop: () => Promise<void>;
+  /** Ends it in the middle of whatever it does (kill -9). */
+  kill: () => Promise<void>;
 }>;
 
 /**
@@ -38,6 +40,11 @@ export function startChild(script: string, args: readonly string[]): Promise<Chi
     clearTimeout(kill);
   }
 
+  async function kill(): Promise<void> {
+    child.kill('SIGKILL');
+    await ended;
+  }
+
   return new Promise((resolve, reject) => {
     const fail = (why: string) => {
       reject(new OperatorError('failed', `${args[0]} did not start: ${why}`));
@@ -54,7 +61,7 @@ export function startChild(script: string, args: readonly string[]): Promise<Chi
       clearTimeout(late);
       isRunning = true;
       if (errors) process.stderr.write(errors);
-      resolve({ pid: child.pid!, said, stop });
+      resolve({ pid: child.pid!, said, stop, kill });
     });
   });
 }

@@ -1,0 +1,157 @@
+// A saved payment: whole, shown to anybody, and decided again by the code of today.
+import { readFileSync } from 'node:fs';
+import { join } from 'node:path';
+import { describe, expect, test } from 'vitest';
+import { type Trace, readTrace, traceText } from '../../simulator/trace.ts';
+import { redact } from '../../simulator/trace/redaction.ts';
+import { replay } from '../../simulator/trace/replay.ts';
+import { replayLines, sheetOf } from '../../simulator/trace/sheet.ts';
+import { timers } from '../../src/node/platform.ts';
+import { openDatabase } from '../../src/node/sqlite.ts';
+import { playText } from './scenario/worlds.ts';
+
+const PORTS = { turn: timers.soon, openDatabase };
+const FOLDER = join(import.meta.dirname, '../../simulator/scenarios');
+const played = async (name: string) =>
+  (await playText(readFileSync(join(FOLDER, `${name}.yaml`), 'utf8'))).traces;
+
+async function differing(trace: Trace): Promise<readonly string[]> {
+  const { verdicts } = await replay(trace, PORTS);
+  return replayLines(trace, verdicts)
+    .filter(({ tone }) => tone === 'bad')
+    .map(({ text }) => text);
+}
+
+describe('a replay', () => {
+  /** Voice, tags, orders, offline, refunds, agents, revokes, an operator, a clone, risk. */
+  const NAMES = [
+    ...['clone-of-a-device', 'lost-phone', 'lunch-rush-offline', 'midnight-window'],
+    ...['one-order-two-people', 'refund-twice', 'revoke-in-flight', 'rogue-agent'],
+    ...['step-up-by-risk', 'stolen-kiosk', 'power-cut-while-confirming', 'currency-mix-up'],
+  ];
+  test.each(NAMES)('comes to the same verdicts: %s', async (name) => {
+    const traces = await played(name);
+    expect(traces.length).toBeGreaterThan(0);
+    for (const trace of traces) {
+      const hidden = await redact(trace, `test ${name}`);
+      for (const one of [trace, hidden]) {
+        const { verdicts, reading } = await replay(readTrace(traceText(one), 'x'), PORTS);
+        expect(verdicts.filter(({ isSame }) => !isSame)).toEqual([]);
+        expect(reading?.now).toBe(reading?.then);
+      }
+      if (trace.id !== undefined) {
+        expect(trace.verdicts.map(({ subject }) => subject)).toContain(trace.id);
+      }
+      expect(hidden.verdicts.map(({ outcome, reason }) => [outcome, reason])).toEqual(
+        trace.verdicts.map(({ outcome, reason }) => [outcome, reason]),
+      );
+    }
+  });
+
+  test('says where it differs: another verdict, a flipped bit, a missing message', async () => {
+    const trace = (await played('rogue-agent'))[3]!;
+    const own = (outcome: string, reason?: string) => ({
+      ...trace,
+      verdicts: trace.verdicts.map((one) =>
+        one.subject === trace.id ? { ...one, outcome, reason } : one,
+      ),
+    });
+    expect(trace.verdicts.at(-1)).toMatchObject({ outcome: 'refused', reason: 'limit_window' });
+    expect(await differing(trace)).toEqual([]);
+    expect(await differing(own('refused', 'limit_count'))).toEqual([
+      `✗ ${trace.id!.slice(0, 8)} refused (limit_count) (this payment); now refused (limit_window)`,
+    ]);
+    expect((await differing(own('captured')))[0]).toContain('captured (this payment); now refused');
+
+    const last = trace.inputs.length - 1;
+    const flipped = trace.inputs.map((one, n) =>
+      n === last && one.what === 'message'
+        ? { ...one, bytes: `${one.bytes.slice(0, -1)}${one.bytes.endsWith('0') ? '1' : '0'}` }
+        : one,
+    );
+    expect((await differing({ ...trace, inputs: flipped }))[0]).toContain('now no verdict');
+    // Without what was paid before, the window is not used up.
+    const requests = trace.inputs.filter(
+      ({ what, ...rest }) =>
+        what === 'message' && 'topic' in rest && rest.topic.includes('request'),
+    );
+    const shorter = trace.inputs.filter((one) => one !== requests[0]);
+    expect((await differing({ ...trace, inputs: shorter })).join()).toContain('now captured');
+  });
+});
+
+describe('a redacted trace', () => {
+  test('holds no name and no amount of before, in no sentence and in no signed byte', async () => {
+    const traces = [
+      ...(await played('one-order-two-people')),
+      ...(await played('lunch-rush-offline')),
+      ...(await played('rogue-agent')),
+    ];
+    for (const trace of traces) {
+      const text = traceText(await redact(trace, 'test'));
+      const bytes = text.replace(/[0-9a-f]{20,}/g, (hex) =>
+        Buffer.from(hex, 'hex').toString('latin1'),
+      );
+      const secrets = [
+        ...[
+          'Luckin',
+          '瑞幸',
+          'luckin',
+          'wang',
+          'zhao',
+          'butler',
+          'acct-',
+          'Noodles',
+          'Tea',
+          'till',
+        ],
+        ...['38.00', '28.00', '32.00', '25.50', '18.00', '45.00'],
+      ];
+      const found = secrets.filter(
+        (secret) => text.includes(secret) || bytes.includes(Buffer.from(secret).toString('latin1')),
+      );
+      expect(found).toEqual([]);
+      expect(text).not.toContain(trace.verdicts[0]!.subject);
+    }
+  });
+
+  test('is another one each time, and names the same thing the same way', async () => {
+    const [, trace] = await played('one-order-two-people');
+    const [one, other] = [await redact(trace!, 'a'), await redact(trace!, 'b')];
+    expect(one.statements).not.toEqual(other.statements);
+    expect(one.id).not.toBe(other.id);
+    const sheet = sheetOf(one).map(({ text }) => text);
+    expect(sheet.join('\n')).toMatch(
+      /shown \(needs P2\): 1 × Item A .*元 · 2 × Item B .*向店铺A支付/,
+    );
+    expect(sheet.join('\n')).toContain('bridge: refused (order_paid)');
+  });
+});
+
+describe('a trace', () => {
+  test('shows what was said, shown, done, signed, sent and decided, in that order', async () => {
+    const [trace] = await played('step-up-by-risk');
+    const sheet = sheetOf(trace!).map(({ text }) => text.replace(/^ +\d+\.\d+ s {2}/, ''));
+    const wanted = [
+      'NOT redacted: names and amounts are real',
+      'pay 12.00 yuan to luckin',
+      'person: “pay 12 yuan to Luckin Coffee”',
+      'shown (needs P1): Pay 12.00 yuan to Luckin Coffee? Say “confirm payment” or tap the temple.',
+      'person: confirms',
+      'said: Paying…',
+      'bridge: refused (risk_step_up)',
+      'device: refused (risk_step_up)',
+    ];
+    const places = wanted.map((line) => sheet.indexOf(line));
+    expect(places).toEqual(places.toSorted((a, b) => a - b));
+    expect(places).not.toContain(-1);
+    expect(sheet.join('\n')).toMatch(/wang-glasses → broker: request, \d+ bytes/);
+  });
+
+  test.each(['', '{}', 'null', '[]', '{"format":"saytap trace 1"}', '{"format":"saytap trace 2"}'])(
+    'is refused when it is none: %j',
+    (text) => {
+      expect(() => readTrace(text, 'x.trace')).toThrow('x.trace is no trace');
+    },
+  );
+});
