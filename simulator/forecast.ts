@@ -15,16 +15,18 @@ import type { SiteShape } from './census.ts';
 export function planOf(seed: number): Plan {
   const chance = createChance(`storm ${seed}`);
   const own = chance.fork('site');
+  const size = SIZES[own.weigh({ corner: 76, day: 20, quarter: 4 })];
+  const drawn = (name: Exclude<keyof Size, 'lastsS'>) => own.between(...size[name]);
   const site: SiteShape = {
-    wallets: own.between(5, 9),
-    glasses: own.between(12, 18),
-    kiosks: own.between(5, 8),
-    agents: own.between(3, 6),
+    wallets: drawn('wallets'),
+    glasses: drawn('glasses'),
+    kiosks: drawn('kiosks'),
+    agents: drawn('agents'),
     ledgers: own.happens(0.5) ? 2 : 1,
   };
-  const healMs = FIRST_ACT_MS + own.between(600_000, 1_200_000);
-  const acts = actsOf(site, healMs, chance.fork('acts'));
-  const faults = faultsOf(site, healMs, chance.fork('faults'));
+  const healMs = FIRST_ACT_MS + own.between(...size.lastsS) * 1000;
+  const acts = actsOf(site, drawn('acts'), healMs, chance.fork('acts'));
+  const faults = faultsOf(site, drawn('faults'), healMs, chance.fork('faults'));
   const together = togetherOf(site, healMs, acts, chance.fork('together'));
   return Object.freeze({
     seed: String(seed),
@@ -38,6 +40,36 @@ export function planOf(seed: number): Plan {
   });
 }
 
+type Size = Readonly<Record<keyof typeof CORNER, readonly [number, number]>>;
+
+/**
+ * How much there is of everything, from and to. What it costs to look at a world grows with who is
+ * in it, and most of what goes wrong takes few: so most are small, some of those last long, and in
+ * some there are dozens.
+ */
+const CORNER = {
+  wallets: [2, 4],
+  glasses: [4, 6],
+  kiosks: [2, 3],
+  agents: [1, 3],
+  acts: [100, 120],
+  faults: [20, 28],
+  lastsS: [180, 300],
+} as const satisfies Record<string, readonly [number, number]>;
+const SIZES: Readonly<Record<'corner' | 'day' | 'quarter', Size>> = Object.freeze({
+  corner: CORNER,
+  day: { ...CORNER, lastsS: [600, 900] },
+  quarter: {
+    wallets: [5, 9],
+    glasses: [12, 18],
+    kiosks: [5, 8],
+    agents: [3, 6],
+    acts: [180, 260],
+    faults: [30, 60],
+    lastsS: [400, 900],
+  },
+});
+
 /** Everybody has started and knows the time. */
 const FIRST_ACT_MS = 15_000;
 /** After the healing everything ends within this, or it is an error. */
@@ -45,8 +77,7 @@ const HEALTHY_MS = 3_600_000;
 
 // ── people ───────────────────────────────────────────────────────────────────────────────────────
 
-function actsOf(site: SiteShape, healMs: number, chance: Chance): readonly Act[] {
-  const count = chance.between(180, 320);
+function actsOf(site: SiteShape, count: number, healMs: number, chance: Chance): readonly Act[] {
   return Array.from({ length: count }, (_, n): Act => {
     const own = chance.fork(String(n));
     const atMs = own.between(FIRST_ACT_MS, healMs - 5_000);
@@ -154,14 +185,18 @@ function thoughtOf(own: Chance): number {
 
 // ── what breaks ──────────────────────────────────────────────────────────────────────────────────
 
-function faultsOf(site: SiteShape, healMs: number, chance: Chance): readonly Fault[] {
-  const count = chance.between(24, 60);
+function faultsOf(
+  site: SiteShape,
+  count: number,
+  healMs: number,
+  chance: Chance,
+): readonly Fault[] {
   return Array.from({ length: count }, (_, n): Fault => {
     const own = chance.fork(String(n));
     const atMs = own.between(FIRST_ACT_MS, healMs - 20_000);
     const kind = own.weigh(FAULTS);
-    const fault = faultOf(kind, site, own);
-    const lengthMs = lastsFor(fault, own);
+    const fault = faultOf(kind, site, healMs, own);
+    const lengthMs = lastsFor(fault, healMs, own);
     return {
       name: `${kind}-${n}`.replaceAll(' ', '-'),
       atMs,
@@ -213,11 +248,16 @@ export const FAULT_NAMES: readonly string[] = Object.freeze(
   }),
 );
 
-function faultOf(kind: keyof typeof FAULTS, site: SiteShape, own: Chance): FaultKind {
+function faultOf(
+  kind: keyof typeof FAULTS,
+  site: SiteShape,
+  healMs: number,
+  own: Chance,
+): FaultKind {
   const downMs =
     own.weigh({ short: 3, long: 1 }) === 'short'
       ? own.between(200, 6_000)
-      : own.between(6_000, 90_000);
+      : own.between(6_000, 6_000 + Math.floor(healMs / 12));
   switch (kind) {
     case 'kill':
     case 'power cut':
@@ -314,21 +354,20 @@ function hostsOf(site: SiteShape, own: Chance): Readonly<{ hosts?: readonly stri
 }
 
 /** How long it lasts, ms; undefined for what is over by itself. */
-function lastsFor(fault: FaultKind, own: Chance): number | undefined {
+function lastsFor(fault: FaultKind, healMs: number, own: Chance): number | undefined {
+  const longMs = () => own.between(20_000, 20_000 + Math.floor(healMs / 5));
   switch (fault.fault) {
     case 'clock jump':
     case 'clock drift':
     case 'clone device':
-      return own.between(20_000, 400_000);
+      return longMs();
     case 'disk':
     case 'risk':
     case 'ledger':
       return own.between(2_000, 60_000);
     case 'network':
     case 'partition':
-      return own.weigh({ short: 3, long: 2 }) === 'short'
-        ? own.between(500, 20_000)
-        : own.between(20_000, 400_000);
+      return own.weigh({ short: 3, long: 2 }) === 'short' ? own.between(500, 20_000) : longMs();
     default:
       return undefined;
   }
@@ -350,8 +389,8 @@ function togetherOf(
 ): Together {
   const parts = [
     ...Array.from({ length: RUSHES }, (_, n) => rush(site, healMs, n, chance.fork(`rush ${n}`))),
-    ...Array.from({ length: SNAPS }, (_, n) => snap(acts, n, chance.fork(`snap ${n}`))),
-    ...(chance.fork('hush?').happens(0.15) ? [hush(healMs, acts, chance.fork('hush'))] : []),
+    ...Array.from({ length: SNAPS }, (_, n) => snap(healMs, acts, n, chance.fork(`snap ${n}`))),
+    ...(chance.fork('hush?').happens(0.6) ? [hush(healMs, acts, chance.fork('hush'))] : []),
   ];
   return {
     acts: parts.flatMap((part) => part.acts),
@@ -382,8 +421,10 @@ function rush(site: SiteShape, healMs: number, n: number, own: Chance): Together
 }
 
 /** A device with a slow card loses power about when somebody has confirmed. */
-function snap(acts: readonly Act[], n: number, own: Chance): Together {
-  const paying = acts.filter((one) => one.act === 'pay' && one.mood === 'sure');
+function snap(healMs: number, acts: readonly Act[], n: number, own: Chance): Together {
+  const paying = acts.filter(
+    (one) => one.act === 'pay' && one.mood === 'sure' && one.atMs + one.thinkMs < healMs,
+  );
   if (paying.length === 0) return { acts: [], faults: [] };
   const act = own.pick(paying);
   if (act.act !== 'pay') return { acts: [], faults: [] };
@@ -405,7 +446,7 @@ function snap(acts: readonly Act[], n: number, own: Chance): Together {
 
 /**
  * A ledger says that it is at it, and is then not heard for longer than a request is valid: what it
- * did meanwhile nobody knows.
+ * did meanwhile nobody knows. Only a world that lasts has time for it.
  */
 function hush(healMs: number, acts: readonly Act[], own: Chance): Together {
   const early = acts.filter(({ act, atMs }) => act === 'agent' && atMs < healMs - 500_000);

@@ -79,7 +79,7 @@ export async function runStorm(
 }
 
 /** How often it is looked whether all is over, and how long that has to be so. */
-const QUIET_MS = 60_000;
+const QUIET_MS = 15_000;
 
 function checkerOf(world: World): Checker {
   return createChecker({
