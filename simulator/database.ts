@@ -81,12 +81,17 @@ export function createStored(image: Image, around: Around): Stored {
   let kept: number | undefined;
   let holder: Holder | undefined;
 
-  const mark = () => inner.exec(`SAVEPOINT c${written - base}`);
+  /** Almost always there is one at a time, whose text SQLite is to read once. */
+  const plain = (sql: string, depth: number) => {
+    if (depth === 0) inner.prepare(`${sql} c0`).run();
+    else inner.exec(`${sql} c${depth}`);
+  };
+  const mark = () => plain('SAVEPOINT', written - base);
   const drop = (depth: number) => inner.exec(`ROLLBACK TO c${depth}; RELEASE c${depth}`);
 
   /** All commits are on disk: none of them can be taken back. */
   function keepAll(): void {
-    if (written > base) inner.exec('RELEASE c0');
+    if (written > base) plain('RELEASE', 0);
     synced = base = written;
   }
 

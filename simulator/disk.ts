@@ -52,23 +52,44 @@ export type Disk = Readonly<{
 }>;
 
 /** Makes disks, which share what is costly to make. */
-export type Disks = (
-  options: Readonly<{
-    chance: Chance;
-    /** True time: what is on its way to the disk gets there without the program. */
-    after: Timers['after'];
-    /** Hears what happens to databases, and which writes of files fail. */
-    observe?: (path: string, event: DiskEvent) => void;
-    /** Without it an empty disk with the folder /. */
-    snapshot?: Snapshot;
-  }>,
-) => Disk;
+export type Disks = Readonly<{
+  /** A database that `fill` has made, once per name; for a snapshot. */
+  filled: (name: string, fill: (database: Database) => void) => Image;
+}> &
+  ((
+    options: Readonly<{
+      chance: Chance;
+      /** True time: what is on its way to the disk gets there without the program. */
+      after: Timers['after'];
+      /** Hears what happens to databases, and which writes of files fail. */
+      observe?: (path: string, event: DiskEvent) => void;
+      /** Without it an empty disk with the folder /. */
+      snapshot?: Snapshot;
+    }>,
+  ) => Disk);
 
 /** `openDatabase` is the real one, for databases in memory. One for all worlds of a process. */
 export function createDisks(openDatabase: (path: string) => Database): Disks {
   const images = createImages(openDatabase);
+  const fillings = new Map<string, Image>();
 
-  return ({ chance, after, observe = () => {}, snapshot: first }) => {
+  function filled(name: string, fill: (database: Database) => void): Image {
+    const before = fillings.get(name);
+    if (before) return before;
+    const database = openDatabase(':memory:');
+    fill(database);
+    const image = images.of(database);
+    database.close();
+    fillings.set(name, image);
+    return image;
+  }
+
+  const createDisk: (...given: Parameters<Disks>) => Disk = ({
+    chance,
+    after,
+    observe = () => {},
+    snapshot: first,
+  }) => {
     const entries = new Map<string, Entry>();
     const folders = new Set(['/']);
     let faults: DiskFaults = {};
@@ -317,6 +338,7 @@ export function createDisks(openDatabase: (path: string) => Database): Disks {
       release,
     });
   };
+  return Object.assign(createDisk, { filled });
 }
 
 type Entry = { content: Uint8Array | Image | Stored; mode: number };

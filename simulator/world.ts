@@ -8,19 +8,22 @@
 import { hash } from 'node:crypto';
 import { posix } from 'node:path';
 import { makeBackup, restoreBackup } from '../broker/backup.ts';
+import { openHistory } from '../broker/risk/history.ts';
 import { type OpenBridge, openBridge, takeNotice } from '../broker/compose.ts';
 import { openBooks } from '../broker/ledger/books.ts';
 import { operate } from '../broker/operator.ts';
+import { prepareSchema } from '../broker/store/schema.ts';
 import type { Frame } from '../device/confirm.ts';
 import { type RunningGlasses, type RunningKiosk, startDevice } from '../device/compose.ts';
 import { OUTBOX_FILE } from '../device/salvage.ts';
+import { prepareTables } from '../device/tables.ts';
 import { toHex } from '../src/bytes.ts';
 import { payloadOf } from '../src/cose.ts';
 import { receipt as receiptKind } from '../src/objects/receipt.ts';
 import { revoke as revokeKind } from '../src/objects/revoke.ts';
 import { seal } from '../src/objects/kind.ts';
 import { identify } from '../src/cose.ts';
-import type { Database, Timers } from '../src/platform.ts';
+import type { Clock, Database, Timers } from '../src/platform.ts';
 import { downFilter, upTopic } from '../src/topics.ts';
 import { type Agent, createAgent } from './agent.ts';
 import type { Chance } from './chance.ts';
@@ -33,7 +36,7 @@ import { createNetwork } from './network.ts';
 import type { Observe, Observed, Sight } from './observed.ts';
 import { type Body, createPeople } from './person.ts';
 import type { Act, DiskTrouble, Fault } from './plan.ts';
-import { LEDGER_DATABASE, createLedger, createRisk } from './services.ts';
+import { LEDGER_DATABASE, RISK_DATABASE, createLedger, createRisk } from './services.ts';
 import { HOME, type Site, type SiteDevice } from './site.ts';
 import { createMachineClock, createTimeline } from './time.ts';
 
@@ -130,6 +133,18 @@ export function createWorld(site: Site, chance: Chance, ports: WorldPorts): Worl
     return machine;
   }
 
+  /** With its tables: all of this worked yesterday, and making them costs more than a payment. */
+  const withTables = (
+    files: Snapshot | undefined,
+    path: string,
+    fill: (database: Database) => void,
+  ): Snapshot => {
+    const content = ports.disks.filled(path, fill);
+    const file = [path, { mode: 0o600, content }] as const;
+    const { files: others = [], folders = ['/'] } = files ?? {};
+    return { files: new Map([...others, file]), folders };
+  };
+
   for (const { wallet, id, envelope } of site.mandates) {
     observe({ what: 'granted', wallet, id, envelope });
   }
@@ -137,7 +152,10 @@ export function createWorld(site: Site, chance: Chance, ports: WorldPorts): Worl
   // ── services ───────────────────────────────────────────────────────────────────────────────
 
   const risk = createRisk(site.secrets.risk, chance.fork('risk'));
-  machineOf('risk', undefined).run(risk.program);
+  machineOf(
+    'risk',
+    withTables(undefined, RISK_DATABASE, (database) => openHistory({ database, clock: STOPPED })),
+  ).run(risk.program);
   const ledgers = new Map(
     site.ledgers.map((name) => [
       name,
@@ -145,7 +163,10 @@ export function createWorld(site: Site, chance: Chance, ports: WorldPorts): Worl
     ]),
   );
   for (const [name, ledger] of ledgers) {
-    const machine = machineOf(name, undefined);
+    const machine = machineOf(
+      name,
+      withTables(undefined, LEDGER_DATABASE, (database) => openBooks({ database, clock: STOPPED })),
+    );
     openAccounts(machine);
     machine.run(ledger.program);
   }
@@ -163,7 +184,10 @@ export function createWorld(site: Site, chance: Chance, ports: WorldPorts): Worl
 
   // ── the bridge ─────────────────────────────────────────────────────────────────────────────
 
-  const bridgeMachine = machineOf('bridge', site.bridge.disk);
+  const bridgeMachine = machineOf(
+    'bridge',
+    withTables(site.bridge.disk, BRIDGE_DATABASE, prepareSchema),
+  );
   let open: OpenBridge | undefined;
   let bridgePorts: Ports | undefined;
   const runBridge: Program = async (own) => {
@@ -233,7 +257,10 @@ export function createWorld(site: Site, chance: Chance, ports: WorldPorts): Worl
   }
 
   for (const [n, device] of site.devices.entries()) {
-    const machine = machineOf(device.name, device.disk);
+    const machine = machineOf(
+      device.name,
+      withTables(device.disk, OUTBOX, (database) => prepareTables(database, 'any')),
+    );
     timeline.after(100 + 37 * n, () => runDevice(device, machine));
   }
 
@@ -510,7 +537,7 @@ export function createWorld(site: Site, chance: Chance, ports: WorldPorts): Worl
       ledgers: new Map(
         site.ledgers.map((name) => [name, () => machines.get(name)!.disk.peek(LEDGER_DATABASE)]),
       ),
-      outbox: (device: string) => machines.get(device)?.disk.peek(`${HOME}/data/${OUTBOX_FILE}`),
+      outbox: (device: string) => machines.get(device)?.disk.peek(OUTBOX),
     },
     hash: () => hash('sha256', observed.map(lineOf).join('\n')),
     end() {
@@ -528,6 +555,7 @@ const nothing = () => {};
 const BROKER_URL = 'mqtt://broker:1883';
 const NOTICE_PORT = 7200;
 const NOTICE_URL = `http://bridge:${NOTICE_PORT}`;
+const OUTBOX = `${HOME}/data/${OUTBOX_FILE}`;
 const BRIDGE_DATABASE = `${HOME}/data/bridge.db`;
 const OPEN_RUNS = 'SELECT 1 FROM runs WHERE receipt IS NULL LIMIT 1';
 /** A phone asks again after so long, and first when it can have connected. */
@@ -535,6 +563,9 @@ const PHONE_MS = 5_000;
 const PHONE_SOON_MS = 300;
 /** How long it takes to put an old disk into a device. */
 const RESTORED_MS = 5_000;
+
+/** Tables are made without a look at it. */
+const STOPPED: Clock = Object.freeze({ nowMs: () => 0, monotonicMs: () => 0 });
 
 /** Somebody who is no program of this world and never dies. */
 const FOREVER: Attached & Life = Object.freeze({
