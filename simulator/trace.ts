@@ -5,6 +5,7 @@
  * trace/replay.ts can put them to the code of today. Of the bridge's other messages only those are
  * kept that can bear on the payment: of the same mandates, the same device, the same order.
  */
+import * as z from 'zod/mini';
 import { toHex } from '../src/bytes.ts';
 import { type Realm, identify, payloadOf } from '../src/cose.ts';
 import { OperatorError, PaymentError, reasonName } from '../src/errors.ts';
@@ -81,7 +82,7 @@ export type Trace = Readonly<{
   obstacle: string | undefined;
 }>;
 
-const FORMAT = 'saytap trace 1';
+const FORMAT = 'saytap trace 1' as const;
 
 /** Every payment that was seen, each as a trace with names and amounts as they are. */
 export function tracesIn(observed: readonly Observed[], site: Site): readonly Trace[] {
@@ -99,24 +100,75 @@ export function readTrace(text: string, file: string): Trace {
   if (text.length > TRACE_BYTES_MAX) {
     throw new OperatorError('config', `${file}: longer than ${TRACE_BYTES_MAX} characters`);
   }
+  const none = (why: string, cause?: unknown) =>
+    new OperatorError(
+      'config',
+      `${file} is no trace (${why}): saytap scenario run --trace makes them`,
+      { cause },
+    );
+  let value: unknown;
   try {
-    const trace = JSON.parse(text) as Partial<Trace> | null;
-    if (trace?.format === FORMAT && isWhole(trace)) return trace;
+    value = JSON.parse(text);
   } catch (cause) {
-    if (!(cause instanceof SyntaxError)) throw cause;
+    throw none('no JSON', cause);
   }
-  throw new OperatorError('config', `${file} is no trace: saytap scenario run --trace makes them`);
+  const read = TRACE.safeParse(value);
+  if (read.success) return Object.freeze(read.data) as Trace;
+  const [issue] = read.error.issues;
+  throw none(issue?.path.join('.') || 'other fields');
 }
 
-/** What its fields are; the objects inside are judged by whoever opens them. */
-function isWhole(trace: Partial<Trace>): trace is Trace {
-  const lists = ['moments', 'hops', 'statements', 'policies', 'inputs', 'ticks', 'leases'] as const;
-  const isListed = [...lists, 'verdicts' as const].every((name) => Array.isArray(trace[name]));
-  const { realm, startMs, root, device } = trace;
-  const isNamed = typeof root === 'string' && typeof device === 'string';
-  const isTimed = Number.isSafeInteger(startMs);
-  return isListed && isNamed && isTimed && typeof realm?.ledger === 'string';
-}
+const atMs = z.number().check(z.minimum(0));
+const hex = z.string().check(z.regex(/^(?:[0-9a-f]{2})*$/));
+const words = z.string();
+const maybe = z.optional(words);
+
+/** What its fields are; the signed objects inside are judged by whoever opens them. */
+const TRACE = z.object({
+  format: z.literal(FORMAT),
+  isRedacted: z.boolean(),
+  realm: z.object({ environment: z.enum(['sim', 'live']), ledger: words }),
+  startMs: z.int(),
+  id: maybe,
+  device: words,
+  language: z.enum(['en', 'zh']),
+  moments: z.array(
+    z.discriminatedUnion('what', [
+      z.object({ atMs, what: z.literal('sensed'), kind: words, text: words }),
+      z.object({
+        ...{ atMs, what: z.literal('shown'), needs: z.number() },
+        ...{ lines: z.array(words), sentence: words },
+      }),
+      z.object({ atMs, what: z.literal('confirmed') }),
+      z.object({
+        ...{ atMs, what: z.literal('said'), to: z.enum(['person', 'staff']), sentence: words },
+      }),
+      z.object({ atMs, what: z.literal('told'), kind: words, reason: maybe }),
+    ]),
+  ),
+  hops: z.array(
+    z.object({
+      ...{ atMs, from: words, to: words, topic: words, bytes: z.number() },
+      fate: z.enum(['delivered', 'lost', 'delayed', 'repeated']),
+    }),
+  ),
+  root: words,
+  statements: z.array(hex),
+  policies: z.array(hex),
+  inputs: z.array(
+    z.discriminatedUnion('what', [
+      z.object({ atMs, what: z.literal('message'), topic: words, bytes: hex }),
+      z.object({
+        ...{ atMs, what: z.literal('key'), name: words },
+        status: z.enum(['revoked', 'suspended', 'active']),
+      }),
+    ]),
+  ),
+  ticks: z.array(z.object({ atMs, nonce: hex })),
+  leases: z.array(z.object({ mandate: words, nonce: hex })),
+  verdicts: z.array(z.object({ atMs, subject: words, outcome: words, reason: maybe })),
+  obstacle: maybe,
+});
 
 /** Something that somebody asked of a device, from the first word to the last. */
 type Scene = Readonly<{

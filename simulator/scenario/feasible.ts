@@ -42,7 +42,9 @@ function hindrance({ actor }: Step, doing: Doing): string | undefined {
       if (kind === 'bridge' && !(doing.does === 'power' && doing.calls !== undefined)) {
         return undefined;
       }
-      return `${name} runs in this very process and is not stopped`;
+      return kind === 'bridge'
+        ? 'the calls of a real bridge are not counted'
+        : `${name} runs in this very process and is not stopped`;
     case 'disk':
       return 'a real disk is not broken on purpose';
     case 'clock':

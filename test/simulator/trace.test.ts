@@ -1,5 +1,6 @@
 // A saved payment: whole, shown to anybody, and decided again by the code of today.
 import { readFileSync } from 'node:fs';
+import fc from 'fast-check';
 import { join } from 'node:path';
 import { describe, expect, test } from 'vitest';
 import { type Trace, readTrace, traceText } from '../../simulator/trace.ts';
@@ -151,7 +152,22 @@ describe('a trace', () => {
   test.each(['', '{}', 'null', '[]', '{"format":"saytap trace 1"}', '{"format":"saytap trace 2"}'])(
     'is refused when it is none: %j',
     (text) => {
-      expect(() => readTrace(text, 'x.trace')).toThrow('x.trace is no trace');
+      expect(() => readTrace(text, 'x.trace')).toThrow(/^x\.trace is no trace \(/);
     },
   );
+
+  test('of any other shape is refused, never half read', async () => {
+    const [trace] = await played('step-up-by-risk');
+    const whole = JSON.parse(traceText(trace!)) as Record<string, unknown>;
+    const fields = Object.keys(whole).filter((name) => !['id', 'obstacle'].includes(name));
+    const wrong = fc.constantFrom<unknown>(undefined, null, 7.5, 'x y', [7], [{}], { what: 1 });
+    fc.assert(
+      fc.property(fc.constantFrom(...fields), wrong, (name, value) => {
+        fc.pre(!(typeof value === 'string' && ['device', 'root'].includes(name)));
+        const text = JSON.stringify({ ...whole, [name]: value });
+        expect(() => readTrace(text, 'x')).toThrow(/^x is no trace \(/);
+      }),
+    );
+    expect(readTrace(traceText(trace!), 'x')).toEqual(JSON.parse(traceText(trace!)));
+  });
 });
