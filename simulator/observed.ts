@@ -71,6 +71,8 @@ export type Sight =
       bytes: Uint8Array;
       fate: Fate;
     }>
+  /** The bridge takes a message, which may have been under way for long; by its own clock. */
+  | Readonly<{ what: 'taken'; topic: string; bytes: Uint8Array; clockMs: number }>
   | Readonly<{ what: 'http'; from: string; to: string; route: string; fate: Fate | 'refused' }>
   /** What a program tells its operator. */
   | Readonly<{

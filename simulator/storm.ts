@@ -5,6 +5,7 @@
 import { audit } from '../broker/audit.ts';
 import { type Checker, createChecker } from './checker.ts';
 import { createSite } from './census.ts';
+import type { Site } from './site.ts';
 import { createChance } from './chance.ts';
 import type { Observed, Violation } from './observed.ts';
 import { type Plan, actName, faultName } from './plan.ts';
@@ -34,7 +35,10 @@ export type Outcome = Readonly<{
 export async function runStorm(
   plan: Plan,
   ports: WorldPorts,
-  wants: Readonly<{ hash?: boolean; watch?: (observed: readonly Observed[]) => void }> = {},
+  wants: Readonly<{
+    hash?: boolean;
+    watch?: (observed: readonly Observed[], site: Site) => void;
+  }> = {},
 ): Promise<Outcome> {
   const chance = createChance(`world ${plan.seed}`);
   const site = await createSite(plan.site, plan.algorithm, chance.fork('site'));
@@ -73,7 +77,7 @@ export async function runStorm(
       events,
     };
   } finally {
-    wants.watch?.(world.observed);
+    wants.watch?.(world.observed, site);
     world.end();
   }
 }
@@ -170,6 +174,8 @@ export function sentenceOf(one: Observed): string {
       return `${at}  ${one.wallet} has ${one.what} ${one.id}`;
     case 'wire':
       return `${at}  ${one.from} → ${one.to} ${one.topic} ${one.fate}`;
+    case 'taken':
+      return `${at}  the bridge takes ${one.topic}`;
     case 'http':
       return `${at}  ${one.from} → ${one.to} ${one.route} ${one.fate}`;
     case 'disk':

@@ -32,8 +32,9 @@ export type Moment = Readonly<{ atMs: number }> &
 
 /** What reached the bridge: a message, or an operator's word on a key (hex of its thumbprint). */
 export type Input = Readonly<{ atMs: number }> &
+  /** `clockMs` is the bridge's own time when it took it. */
   (
-    | Readonly<{ what: 'message'; topic: string; bytes: string }>
+    | Readonly<{ what: 'message'; topic: string; bytes: string; clockMs: number }>
     | Readonly<{ what: 'key'; name: string; status: 'revoked' | 'suspended' | 'active' }>
   );
 
@@ -74,8 +75,8 @@ export type Trace = Readonly<{
   statements: readonly string[];
   policies: readonly string[];
   inputs: readonly Input[];
-  /** Nonces of ticks that were used, with when they were first told; and of leases, in order. */
-  ticks: readonly Readonly<{ atMs: number; nonce: string }>[];
+  /** Nonces of ticks that were used, with their seconds; and of leases, in order. */
+  ticks: readonly Readonly<{ iat: number; nonce: string }>[];
   leases: readonly Readonly<{ mandate: string; nonce: string }>[];
   verdicts: readonly Verdict[];
   /** Why a replay cannot come to the same: the bridge forgot something meanwhile. */
@@ -157,14 +158,17 @@ const TRACE = z.object({
   policies: z.array(hex),
   inputs: z.array(
     z.discriminatedUnion('what', [
-      z.object({ atMs, what: z.literal('message'), topic: words, bytes: hex }),
+      z.object({
+        ...{ atMs, what: z.literal('message'), topic: words },
+        ...{ bytes: hex, clockMs: z.number() },
+      }),
       z.object({
         ...{ atMs, what: z.literal('key'), name: words },
         status: z.enum(['revoked', 'suspended', 'active']),
       }),
     ]),
   ),
-  ticks: z.array(z.object({ atMs, nonce: hex })),
+  ticks: z.array(z.object({ iat: z.int(), nonce: hex })),
   leases: z.array(z.object({ mandate: words, nonce: hex })),
   verdicts: z.array(z.object({ atMs, subject: words, outcome: words, reason: maybe })),
   obstacle: maybe,
@@ -186,7 +190,7 @@ function scenesIn(observed: readonly Observed[], site: Site): readonly Scene[] {
   for (const one of observed) {
     if (one.what === 'sensed') from.set(one.device, one.atMs);
     if (one.what === 'shown' && !from.has(one.device)) from.set(one.device, one.atMs);
-    if (one.what === 'wire' && one.to === BRIDGE && one.topic.endsWith('/up/request')) {
+    if (one.what === 'taken' && one.topic.endsWith('/up/request')) {
       const device = parseTopic(one.topic)?.device ?? '';
       const id = idOf(one.bytes, site.realm, requestKind.name);
       if (id === undefined || scenes.has(id) || !devices.has(device)) continue;
@@ -258,9 +262,7 @@ function familyOf({ device, id }: Scene, observed: readonly Observed[], site: Si
     const parent = mandates.find((mandate) => mandate.id === one)?.mandate.parent;
     return parent === undefined ? one : rootOf(parent);
   };
-  const messages = observed.flatMap((one) =>
-    one.what === 'wire' && one.to === BRIDGE ? [one] : [],
-  );
+  const messages = observed.flatMap((one) => (one.what === 'taken' ? [one] : []));
   const requests = messages.flatMap(({ topic, bytes }) => {
     const value = topic.endsWith('/up/request') ? decoded(requestKind, bytes) : undefined;
     const name = value && idOf(bytes, realm, requestKind.name);
@@ -383,16 +385,16 @@ function inputsIn(observed: readonly Observed[], { isIn }: Family): Input[] {
       if (typeof name !== 'string' || status !== 'revoked') return [];
       return [{ atMs, what: 'key', name, status }];
     }
-    const hasArrived = one.what === 'wire' && one.to === BRIDGE && one.fate !== 'lost';
-    if (!hasArrived || !isIn(one.topic, one.bytes)) return [];
-    return [{ atMs, what: 'message', topic: one.topic, bytes: toHex(one.bytes) }];
+    if (one.what !== 'taken' || !isIn(one.topic, one.bytes)) return [];
+    const { topic, clockMs } = one;
+    return [{ atMs, what: 'message', topic, bytes: toHex(one.bytes), clockMs }];
   });
 }
 
 function noncesIn(observed: readonly Observed[], { ids, isIn }: Family) {
   const used = new Set(
     observed.flatMap((one) => {
-      if (one.what !== 'wire' || one.to !== BRIDGE || !isIn(one.topic, one.bytes)) return [];
+      if (one.what !== 'taken' || !isIn(one.topic, one.bytes)) return [];
       const request = decoded(requestKind, one.bytes);
       return request ? [toHex(request.nonce)] : [];
     }),
@@ -406,10 +408,10 @@ function noncesIn(observed: readonly Observed[], { ids, isIn }: Family) {
     const nonce = toHex(tick.nonce);
     if (tick.lease) {
       if (ids.has(tick.lease.mandate)) leases.set(nonce, tick.lease.mandate);
-    } else if (used.has(nonce)) ticks.set(nonce, ticks.get(nonce) ?? one.atMs);
+    } else if (used.has(nonce)) ticks.set(nonce, tick.iat);
   }
   return {
-    ticks: [...ticks].map(([nonce, atMs]) => ({ atMs, nonce })),
+    ticks: [...ticks].map(([nonce, iat]) => ({ iat, nonce })),
     leases: [...leases].map(([nonce, mandate]) => ({ mandate, nonce })),
   };
 }
@@ -429,22 +431,33 @@ function verdictsIn(observed: readonly Observed[], { ids }: Family): Verdict[] {
   return [...found.values()];
 }
 
-function decoded<T>(kind: { decode: (value: never) => T }, bytes: Uint8Array): T | undefined {
-  try {
-    return kind.decode(payloadOf(bytes) as never);
-  } catch (error) {
-    if (error instanceof PaymentError) return undefined;
-    throw error;
-  }
+function decoded<T>(
+  kind: Readonly<{ name: string; decode: (value: never) => T }>,
+  bytes: Uint8Array,
+): T | undefined {
+  return once(bytes, kind.name, () => kind.decode(payloadOf(bytes) as never)) as T | undefined;
 }
 
-function idOf(bytes: Uint8Array, realm: Realm, kind: Parameters<typeof identify>[2]) {
+function idOf(bytes: Uint8Array, realm: Realm, kind: string): string | undefined {
+  return once(bytes, `id ${kind}`, () => identify(bytes, realm, kind).id) as string | undefined;
+}
+
+/** What was read of messages: every trace of a world looks at all of them. */
+const seen = new WeakMap<Uint8Array, Map<string, unknown>>();
+
+/** The result of reading a message in one way, or undefined when it cannot be read so. */
+function once(bytes: Uint8Array, how: string, read: () => unknown): unknown {
+  const known = seen.get(bytes) ?? new Map<string, unknown>();
+  seen.set(bytes, known);
+  if (known.has(how)) return known.get(how);
+  let value: unknown;
   try {
-    return identify(bytes, realm, kind).id;
+    value = read();
   } catch (error) {
-    if (error instanceof PaymentError) return undefined;
-    throw error;
+    if (!(error instanceof PaymentError)) throw error;
   }
+  known.set(how, value);
+  return value;
 }
 
 const BRIDGE = 'bridge';

@@ -23,7 +23,7 @@ import { receipt as receiptKind } from '../src/objects/receipt.ts';
 import { revoke as revokeKind } from '../src/objects/revoke.ts';
 import { seal } from '../src/objects/kind.ts';
 import { identify } from '../src/cose.ts';
-import type { Clock, Database, Timers } from '../src/platform.ts';
+import type { Clock, Connect, Database, Timers } from '../src/platform.ts';
 import { downFilter, upTopic } from '../src/topics.ts';
 import { type Agent, createAgent } from './agent.ts';
 import type { Chance } from './chance.ts';
@@ -194,7 +194,15 @@ export function createWorld(site: Site, chance: Chance, ports: WorldPorts): Worl
     open = undefined;
     bridgePorts = own;
     const { signerOf, bridge } = site;
-    const opened = await openBridge(bridge.config, at, { ...own, signerOf });
+    const connect: Connect = (options, events) =>
+      own.connect(options, {
+        ...events,
+        message(topic, bytes) {
+          observe({ what: 'taken', topic, bytes, clockMs: own.clock.nowMs() });
+          events.message(topic, bytes);
+        },
+      });
+    const opened = await openBridge(bridge.config, at, { ...own, connect, signerOf });
     open = opened;
     own.serve(NOTICE_PORT, (question) => takeNotice(opened.bridge, question));
     await opened.connect({ url: BROKER_URL, password: undefined });

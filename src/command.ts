@@ -178,6 +178,8 @@ export type StormOptions = Readonly<{
   storms: Readonly<{ from: number; to: number }> | Readonly<{ planFile: string }>;
   /** Processes at once; undefined for one per processor. */
   jobs: number | undefined;
+  /** Of one storm: the folder where each payment is kept as a trace. */
+  trace: string | undefined;
   /** Tell the hash of all that was seen. */
   hash: boolean;
   /** Take out of the first failure what it does not need. */

@@ -1,8 +1,8 @@
 /** `saytap scenario`: finds the files, plays them, and tells how they go, step by step. */
 import { basename, join } from 'node:path';
-import { toHex, utf8 } from '../../src/bytes.ts';
+import { toHex } from '../../src/bytes.ts';
 import { OperatorError } from '../../src/errors.ts';
-import { requireFolder, requireText } from '../../src/files.ts';
+import { requireText } from '../../src/files.ts';
 import { archive } from '../../src/node/archive.ts';
 import { startChild } from '../../src/node/child.ts';
 import { createHttp } from '../../src/node/http.ts';
@@ -17,8 +17,8 @@ import type { ScenarioOptions } from '../../src/command.ts';
 import { createChance } from '../chance.ts';
 import { createDisks } from '../disk.ts';
 import { type Scenario, faultLines, readScenario, requireScenario } from '../scenario.ts';
-import { type Trace, traceText, tracesIn } from '../trace.ts';
-import { redact } from '../trace/redaction.ts';
+import { tracesIn } from '../trace.ts';
+import { keepTraces } from '../trace/folder.ts';
 import type { WorldPorts } from '../world.ts';
 import { infeasible } from './feasible.ts';
 import { type Failure, type Watch, play } from './play.ts';
@@ -93,7 +93,8 @@ async function playOne(
     for (const { place, text } of failures) write(`  ${faultLine(file, { place, text })}`);
     if (options.trace !== undefined) {
       const traces = tracesIn(observed, site);
-      await keepTraces(traces, file, options.trace, options.full);
+      const place = { folder: options.trace, name: basename(file, YAML), isFull: options.full };
+      await keepTraces(traces, place, { files, random });
       if (!options.quiet) write(`  ${traces.length} traces in ${options.trace}`);
     }
     return failures;
@@ -134,23 +135,6 @@ async function realStage({ cast }: Scenario, { data }: ScenarioOptions) {
   } catch (error) {
     close();
     throw error;
-  }
-}
-
-/** A file for each, redacted unless `isFull`: NAME-1.trace, NAME-2.trace … */
-async function keepTraces(
-  traces: readonly Trace[],
-  file: string,
-  folder: string,
-  isFull: boolean,
-): Promise<void> {
-  requireFolder(files, folder);
-  const width = String(traces.length).length;
-  for (const [n, trace] of traces.entries()) {
-    const kept = isFull ? trace : await redact(trace, toHex(random(32)));
-    const number = String(n + 1).padStart(width, '0');
-    const path = join(folder, `${basename(file, YAML)}-${number}.trace`);
-    files.replace(path, utf8(traceText(kept)), 0o644);
   }
 }
 

@@ -145,7 +145,7 @@ export async function createRealStage(
 
   function start(device: SiteDevice, url: string): RunningGlasses | RunningKiosk {
     const { name } = device;
-    const line = createSwitch(name, ports.connect, observe);
+    const line = createSwitch(name, ports, observe);
     switches.set(name, line);
     const say =
       (to: 'person' | 'staff'): Surface['say'] =>
@@ -288,7 +288,11 @@ const SCORE_MAX = 1000;
 /** A line that can be cut: then nothing goes either way, and the device notices at once. */
 type Switch = Readonly<{ connect: Connect; cut: () => void; mend: () => void }>;
 
-function createSwitch(name: string, connect: Connect, observe: (sight: Sight) => void): Switch {
+function createSwitch(
+  name: string,
+  { connect, clock }: Pick<RealPorts, 'connect' | 'clock'>,
+  observe: (sight: Sight) => void,
+): Switch {
   let isCut = false;
   const lines = new Set<Readonly<{ link: Link; tell: (state: 'up' | 'down') => void }>>();
   const fate = 'delivered' as const;
@@ -308,6 +312,7 @@ function createSwitch(name: string, connect: Connect, observe: (sight: Sight) =>
         publish(topic, bytes, qos, retain) {
           if (isCut) return;
           observe({ what: 'wire', from: name, to: 'bridge', topic, bytes, fate });
+          observe({ what: 'taken', topic, bytes, clockMs: clock.nowMs() });
           link.publish(topic, bytes, qos, retain);
         },
         renew: () => (isCut ? undefined : link.renew()),

@@ -13,7 +13,7 @@ import { utf8 } from '../../src/bytes.ts';
 import type { StormOptions } from '../../src/command.ts';
 import { STORM_CHUNK, STORM_JOBS_MAX } from '../../src/limits.ts';
 import { readLines } from '../../src/node/child.ts';
-import { clock, files, timers } from '../../src/node/platform.ts';
+import { clock, files, random, timers } from '../../src/node/platform.ts';
 import { rememberSignatures } from '../../src/node/signatures.ts';
 import { openDatabase } from '../../src/node/sqlite.ts';
 import { hearUnhandled } from '../../src/node/unhandled.ts';
@@ -22,9 +22,13 @@ import { planOf } from '../forecast.ts';
 import { type Plan, planText, withoutIdle } from '../plan.ts';
 import { shrink } from '../shrink.ts';
 import { runStorm } from '../storm.ts';
+import { type Trace, tracesIn } from '../trace.ts';
+import { keepTraces } from '../trace/folder.ts';
 import type { WorldPorts } from '../world.ts';
 import { EMPTY, type Told, failureLine, failureLines } from './report.ts';
 import { plus, summaryLines, toldOf } from './report.ts';
+
+type Watch = NonNullable<NonNullable<Parameters<typeof runStorm>[2]>['watch']>;
 
 /** Runs the storms. Throws OperatorError with the exit code of the worst that was found. */
 export async function main(options: StormOptions, write: (line: string) => void): Promise<void> {
@@ -43,20 +47,28 @@ export async function main(options: StormOptions, write: (line: string) => void)
 
   rememberSignatures();
   const ports: WorldPorts = { turn: timers.soon, disks: createDisks(openDatabase), hearUnhandled };
+  let traces: readonly Trace[] = [];
+  const watch: Watch = (observed, site) => {
+    if (options.trace !== undefined) traces = tracesIn(observed, site);
+  };
   if ('planFile' in storms) {
     const plan = JSON.parse(requireText(files, storms.planFile)) as Plan;
-    hear(toldOf(await runStorm(plan, ports, { hash })));
+    hear(toldOf(await runStorm(plan, ports, { hash, watch })));
   } else {
     const count = storms.to - storms.from + 1;
     const jobs = Math.min(options.jobs ?? availableParallelism(), STORM_JOBS_MAX, count);
     if (jobs > 1) await runBeside(storms, jobs, hash, hear);
     else {
       for (let seed = storms.from; seed <= storms.to; seed++) {
-        hear(toldOf(await runStorm(planOf(seed), ports, { hash })));
+        hear(toldOf(await runStorm(planOf(seed), ports, { hash, watch })));
       }
     }
   }
   progress.clear();
+  if (options.trace !== undefined) {
+    const place = { folder: options.trace, name: 'storm', isFull: false };
+    await keepTraces(traces, place, { files, random });
+  }
 
   const [first] = tally.failed;
   if (!json) {

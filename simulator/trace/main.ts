@@ -5,6 +5,7 @@ import { requireText } from '../../src/files.ts';
 import { files, timers } from '../../src/node/platform.ts';
 import { openDatabase } from '../../src/node/sqlite.ts';
 import { type Trace, readTrace } from '../trace.ts';
+import { ENDING } from './folder.ts';
 import { replay } from './replay.ts';
 import { type Line, type Tone, replayLines, sheetOf } from './sheet.ts';
 
@@ -70,8 +71,6 @@ function painted({ tone, text }: Line, isTerminal: boolean): string {
   return isColoured && code !== undefined ? `\u001b[${code}m${text}\u001b[0m` : text;
 }
 
-/** How the files of traces end. */
-const ENDING = '.trace';
 const COLOURS: Readonly<Partial<Record<Tone, number>>> = {
   ...{ head: 1, person: 33, device: 36, wire: 2, good: 32, bad: 31 },
 };

@@ -49,8 +49,10 @@ export type Replayed = Readonly<{
 export async function replay(trace: Trace, ports: ReplayPorts): Promise<Replayed> {
   const timeline = createTimeline(ports.turn);
   const chance = createChance(`replay ${trace.id ?? ''}`);
+  /** How far the bridge's clock was from true time. */
+  let aheadMs = 0;
   const clock = {
-    nowMs: () => Math.floor(trace.startMs + timeline.nowMs()),
+    nowMs: () => Math.floor(trace.startMs + timeline.nowMs() + aheadMs),
     monotonicMs: timeline.nowMs,
   };
   const leases = [...trace.leases];
@@ -105,7 +107,10 @@ export async function replay(trace: Trace, ports: ReplayPorts): Promise<Replayed
       said.set(key, { atMs: timeline.nowMs(), subject, outcome, reason: why });
     };
     const take = (input: Input) => {
-      if (input.what === 'message') return bridge.receive(input.topic, fromHex(input.bytes));
+      if (input.what === 'message') {
+        aheadMs = input.clockMs - trace.startMs - timeline.nowMs();
+        return bridge.receive(input.topic, fromHex(input.bytes));
+      }
       void store.setIdentityStatus(input.name, input.status, clock.nowMs());
     };
     for (const input of trace.inputs) timeline.after(input.atMs, () => take(input));
@@ -137,12 +142,12 @@ const NONCE_BYTES = 8;
 const SLOTS_ACCEPTED = Math.ceil(TICK_ACCEPT_MS / TICK_SLOT_MS);
 
 /** Nonces are fresh as long after they were first told as they were then. */
-function freshnessOf({ ticks, startMs }: Trace) {
-  const told = new Map(ticks.map(({ nonce, atMs }) => [nonce, atMs]));
+function freshnessOf({ ticks }: Trace) {
+  const told = new Map(ticks.map(({ nonce, iat }) => [nonce, iat * 1000]));
   const slotOf = (ms: number) => Math.floor(ms / TICK_SLOT_MS);
   return (nonce: Uint8Array, nowMs: number): boolean => {
     const atMs = told.get(toHex(nonce));
-    return atMs !== undefined && slotOf(nowMs) - slotOf(startMs + atMs) <= SLOTS_ACCEPTED;
+    return atMs !== undefined && slotOf(nowMs) - slotOf(atMs) <= SLOTS_ACCEPTED;
   };
 }
 

@@ -19,6 +19,7 @@ export const command = defineCommand({
     },
     shrink: { says: 'take out of the first failure what it does not need' },
     out: { value: 'FILE', says: 'where the plan of the first failure is kept' },
+    trace: { value: 'DIR', says: 'keep each payment of one storm there for saytap trace' },
     hash: { says: 'print the hash of all that was seen: equal on every machine' },
     json: { says: 'one line of JSON for each storm, for programs' },
   },
@@ -33,10 +34,13 @@ export const command = defineCommand({
       throw new UsageError('either --seeds or --plan, not both');
     }
     const storms = plan === undefined ? seedsOf(seeds ?? '1..100') : { planFile: plan };
-    const { jobs, shrink, out, hash, json } = options;
+    if (options.trace !== undefined && 'from' in storms && storms.from !== storms.to) {
+      throw new UsageError('--trace goes with one seed or with --plan');
+    }
+    const { jobs, shrink, out, hash, json, trace } = options;
     const { main } = await context.program('storm');
     const { isTerminal } = context;
-    return main({ storms, jobs, shrink, out, hash, json, isTerminal }, context.write);
+    return main({ storms, jobs, shrink, out, hash, json, trace, isTerminal }, context.write);
   },
 });
 

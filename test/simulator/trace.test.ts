@@ -116,6 +116,19 @@ describe('a redacted trace', () => {
     }
   });
 
+  test('keeps a message that was forged a forged one', async () => {
+    const [trace] = await played('step-up-by-risk');
+    const inputs = trace!.inputs.map((one) =>
+      one.what === 'message' && one.topic.includes('request')
+        ? { ...one, bytes: `${one.bytes.slice(0, -1)}${one.bytes.endsWith('0') ? '1' : '0'}` }
+        : one,
+    );
+    const forged = { ...trace!, inputs };
+    const own = await differing(forged);
+    expect(own).toHaveLength(1);
+    expect(await differing(await redact(forged, 'test'))).toHaveLength(1);
+  });
+
   test('is another one each time, and names the same thing the same way', async () => {
     const [, trace] = await played('one-order-two-people');
     const [one, other] = [await redact(trace!, 'a'), await redact(trace!, 'b')];

@@ -61,6 +61,12 @@ describe('what goes otherwise is told with its place', () => {
       { line: 5, column: 5 },
       'wang-glasses is dark',
     ],
+    // What was said once is not heard twice.
+    [
+      `${PAY}\n    expect: { told: Paying }\n  - expect: { told: { wang: Paying }, within: 1s }`,
+      { line: 6, column: 29 },
+      'but the last word was “Paid',
+    ],
     ['  - wang: { look: till }', { line: 4, column: 5 }, 'till shows no order'],
     ['  - li: confirm', { line: 4, column: 5 }, 'nothing was asked of li yet'],
     ['  - expect: { online: { till: no }, within: 1s }', { line: 4, column: 31 }, 'it is online'],

@@ -74,7 +74,7 @@ describe('on real programs', () => {
     for (const trace of traces) {
       const { verdicts } = await replay(trace, { turn: timers.soon, openDatabase });
       expect(verdicts.filter(({ isSame }) => !isSame)).toEqual([]);
-      expect(verdicts.length).toBeGreaterThan(2);
+      expect(verdicts.length).toBeGreaterThanOrEqual(2);
     }
   }, 120_000);
 
