@@ -48,13 +48,13 @@ export function createPerson(config: string, next: (below: number) => number) {
 
   /**
    * Starts the program and lets the person pay until `end`, or until `isEnough`; then he waits for
-   * the last word on everything, but not longer than `patienceMs`. Returns the exit code, null when
-   * it was killed.
+   * the last word on everything, but not longer than `patienceMs` and not shorter than `lingerMs`.
+   * Returns the exit code, null when it was killed.
    */
   async function live(
     end: End,
     isEnough: () => boolean,
-    patienceMs = Infinity,
+    { patienceMs = Infinity, lingerMs = 0 } = {},
   ): Promise<number | null> {
     lives++;
     const note = (line: string) => transcript.push(`${lives} ${line}`);
@@ -136,6 +136,7 @@ export function createPerson(config: string, next: (below: number) => number) {
     }
     if (!isOver && !end) {
       // A person who waits for the last word, and leaves then.
+      await Promise.race([sleep(lingerMs), gone]);
       let isPatient = true;
       const late = sleep(Math.min(patienceMs, 2 ** 31 - 1)).then(() => (isPatient = false));
       while (!isOver && isPatient && untold().length > refusals) {
@@ -185,7 +186,14 @@ export function createPerson(config: string, next: (below: number) => number) {
     else if (/damaged|copied|suspended|never confirmed|Error|assert/.test(line)) strange.push(line);
   }
 
-  return { wishes, transcript, strange, live, refusals: () => refusals };
+  /** Whether the program said in its last life, when it ended, that something goes on. */
+  function isLeftOpen(): boolean {
+    return transcript.some(
+      (line) => line.startsWith(`${lives} `) && /at the next start/.test(line),
+    );
+  }
+
+  return { wishes, transcript, strange, live, isLeftOpen, refusals: () => refusals };
 }
 
 const QUESTION = /Pay (another )?[\d.]+ yuan/;
