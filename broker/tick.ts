@@ -5,7 +5,7 @@
  * any of them accepts what another gave out, and nothing has to be stored. Restoring a backup
  * raises the generation, which makes every earlier nonce stale.
  */
-import { createHmac } from 'node:crypto';
+import { createHmac, createSecretKey } from 'node:crypto';
 import { bytesEqual, utf8 } from '../src/bytes.ts';
 import { TICK_ACCEPT_MS, TICK_SLOT_MS } from '../src/limits.ts';
 
@@ -18,12 +18,13 @@ export type Nonces = Readonly<{
 
 /** Nonces under the ledger's secret (32 bytes) and generation. */
 export function createNonces(secret: Uint8Array, generation: number): Nonces {
+  const key = createSecretKey(secret);
   const slots = new Map<number, Uint8Array>();
 
   function nonceOf(slot: number): Uint8Array {
     let nonce = slots.get(slot);
     if (!nonce) {
-      const mac = createHmac('sha256', secret).update(utf8(`saytap/1 tick ${generation} ${slot}`));
+      const mac = createHmac('sha256', key).update(utf8(`saytap/1 tick ${generation} ${slot}`));
       nonce = Uint8Array.from(mac.digest().subarray(0, 8));
       if (slots.size > 2 * SLOTS_ACCEPTED) slots.clear();
       slots.set(slot, nonce);

@@ -404,7 +404,7 @@ function aboutOf(
     offline: keepsLeases ? 'prefer_online' : 'require_online',
     keys: config.keys.store,
     presenceMax: statement.presenceMax,
-    config: schemaId(deviceSettings),
+    config: SETTINGS_ID,
     key: {
       kid: toHex(thumbprint(statement.key)).slice(0, 16),
       since: statement.nbf,
@@ -435,6 +435,8 @@ function readPolicies(files: Files, path: string): readonly Uint8Array[] {
 }
 
 const POLICY_FILE = '.policy';
+/** The same for the life of a program. */
+const SETTINGS_ID = schemaId(deviceSettings);
 
 type SignedMandate = HeldMandate & Readonly<{ envelope: Uint8Array }>;
 

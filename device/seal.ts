@@ -5,15 +5,26 @@
  */
 import { hash } from 'node:crypto';
 import { bytesEqual, concat, utf8 } from '../src/bytes.ts';
-import type { SqlRow, SqlValue } from '../src/platform.ts';
+import type { SqlRow } from '../src/platform.ts';
 
 /** The seal of a row: of all its values with their columns' names, in whatever order. */
 export function sealOf(row: SqlRow): Uint8Array {
   const names = Object.keys(row).filter((name) => name !== 'seal');
-  const parts = names.sort().flatMap((name) => {
-    const [type, bytes] = written(row[name]!);
-    return [utf8(`${name} ${type} ${bytes.length}:`), bytes];
-  });
+  const parts: Uint8Array[] = [];
+  // Text is encoded in one piece as far as it goes: a row is sealed at each of its changes.
+  let text = '';
+  for (const name of names.sort()) {
+    const value = row[name]!;
+    if (value instanceof Uint8Array) {
+      parts.push(utf8(`${text}${name} blob ${value.length}:`), value);
+      text = '';
+    } else {
+      const written = String(value);
+      const type = value === null ? 'null' : typeof value;
+      text += `${name} ${type} ${lengthOf(written)}:${written}`;
+    }
+  }
+  parts.push(utf8(text));
   return Uint8Array.from(hash('sha256', concat(...parts), 'buffer').subarray(0, SEAL_BYTES));
 }
 
@@ -26,7 +37,9 @@ export function isWhole(row: SqlRow): boolean {
 /** One damaged row in 2^64 would pass. */
 const SEAL_BYTES = 8;
 
-function written(value: SqlValue): readonly [type: string, bytes: Uint8Array] {
-  if (value instanceof Uint8Array) return ['blob', value];
-  return [value === null ? 'null' : typeof value, utf8(String(value))];
+/** In bytes of UTF-8. */
+function lengthOf(text: string): number {
+  return ASCII.test(text) ? text.length : utf8(text).length;
 }
+
+const ASCII = /^[ -~]*$/;
