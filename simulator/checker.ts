@@ -55,6 +55,7 @@ export function createChecker(view: View): Checker {
   const asked = new Map<string, Asked>();
   const people = createPeople((id) => asked.get(id), moved, breaks);
 
+  const receipts = new WeakMap<Uint8Array, Receipt>();
   const finals = new Map<string, Final>();
   const grants = new Set<string>();
   const revokes = new Map<string, Revoke>();
@@ -80,6 +81,7 @@ export function createChecker(view: View): Checker {
   // ── what happens ───────────────────────────────────────────────────────────────────────────
 
   function step(): Violation | undefined {
+    if (seen === observed.length) return violation;
     const fresh = observed.slice(seen);
     seen = observed.length;
     // The stores first: what is told of them was in them before.
@@ -241,7 +243,9 @@ export function createChecker(view: View): Checker {
   // ── what is answered ───────────────────────────────────────────────────────────────────────
 
   function answered(envelope: Uint8Array): void {
-    const receipt = receiptKind.decode(payloadOf(envelope));
+    // Sent and delivered it is the same bytes.
+    const receipt = receipts.get(envelope) ?? receiptKind.decode(payloadOf(envelope));
+    receipts.set(envelope, receipt);
     const { subject, outcome } = receipt;
     if (outcome === 'pending') return;
     const revoke = revokes.get(subject);

@@ -51,8 +51,8 @@ const CORNER = {
   wallets: [2, 4],
   glasses: [4, 6],
   kiosks: [2, 3],
-  agents: [1, 3],
-  acts: [100, 120],
+  agents: [2, 3],
+  acts: [104, 124],
   faults: [20, 28],
   lastsS: [180, 300],
 } as const satisfies Record<string, readonly [number, number]>;
@@ -86,7 +86,7 @@ function actsOf(site: SiteShape, count: number, healMs: number, chance: Chance):
   });
 }
 
-const ACTS = { pay: 100, order: 40, collect: 40, clerk: 14, agent: 50, revoke: 3 };
+const ACTS = { pay: 100, order: 40, collect: 40, clerk: 14, agent: 70, revoke: 3 };
 
 function actOf(kind: keyof typeof ACTS, site: SiteShape, own: Chance): ActKind {
   const kiosk = one('kiosk', site.kiosks, own);
@@ -257,7 +257,7 @@ function faultOf(
   const downMs =
     own.weigh({ short: 3, long: 1 }) === 'short'
       ? own.between(200, 6_000)
-      : own.between(6_000, 6_000 + Math.floor(healMs / 12));
+      : own.between(6_000, 6_000 + Math.floor(healMs / 15));
   switch (kind) {
     case 'kill':
     case 'power cut':
@@ -355,7 +355,7 @@ function hostsOf(site: SiteShape, own: Chance): Readonly<{ hosts?: readonly stri
 
 /** How long it lasts, ms; undefined for what is over by itself. */
 function lastsFor(fault: FaultKind, healMs: number, own: Chance): number | undefined {
-  const longMs = () => own.between(20_000, 20_000 + Math.floor(healMs / 5));
+  const longMs = () => own.between(12_000, 12_000 + Math.floor(healMs / 6));
   switch (fault.fault) {
     case 'clock jump':
     case 'clock drift':

@@ -435,7 +435,7 @@ export const SCENARIO_WITHIN_MS_MAX = 48 * 3_600_000;
 
 /** `saytap storm`: processes at once, and seeds that one of them gets at a time. */
 export const STORM_JOBS_MAX = 256;
-export const STORM_CHUNK = 50;
+export const STORM_CHUNK = 250;
 /** What a process that runs worlds remembers of signatures: those of some worlds, some 20 MB. */
 export const REMEMBERED_SIGNATURES_MAX = 30_000;
 export const REMEMBERED_KEYS_MAX = 3_000;
