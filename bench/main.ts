@@ -1,11 +1,11 @@
 /**
  * `npm run bench`: bytes, codecs and signatures, the floor of one payment, the whole bridge beside
  * it, the same with HTTPS and JWS, load on a schedule, a device that comes back with a full outbox,
- * and all real programs end to end. Machines are shared and noisy: read the ratios, and
+ * all real programs end to end, and storms. Machines are shared and noisy: read the ratios, and
  * docs/speed.md for what they mean.
  *
- * Usage: npm run bench [-- bytes|codec|floor|pipeline|http|load|device|drain|mqtt ...]; all of them
- * without a name.
+ * Usage: npm run bench [-- bytes|codec|floor|pipeline|http|load|device|drain|mqtt|storm ...]; all
+ * of them without a name.
  */
 import { cpus } from 'node:os';
 
@@ -20,6 +20,7 @@ const PARTS: Readonly<Record<string, () => Promise<Part>>> = {
   device: async () => (await import('./device.ts')).measureDevice,
   drain: async () => (await import('./drain.ts')).measureDrain,
   mqtt: async () => (await import('./mqtt.ts')).measureMqtt,
+  storm: async () => (await import('./storm.ts')).measureStorm,
 };
 
 const chosen = process.argv.slice(2);
