@@ -523,8 +523,9 @@ export function createBridge(parts: Parts): Bridge {
         return log('error', 'message not taken', { device, kind: tail, why: error.message });
       }
       if (!noise.mayTell(device)) return;
-      log('warn', 'message refused at the door', { device, kind: tail, why: error.message });
-      const code = error.reason === 'sim_in_live' ? 'sim_in_live' : 'bad_signature';
+      const { reason, message: why } = error;
+      log('warn', 'message refused at the door', { device, kind: tail, reason, why });
+      const code = reason === 'sim_in_live' ? 'sim_in_live' : 'bad_signature';
       const told = encodeCbor(new Map([[23, REASONS[code]]]));
       parts.send(downTopic(device, UNSIGNED), told, 0);
     }

@@ -472,7 +472,7 @@ export function createDeviceLink(parts: LinkParts, events: LinkEvents): DeviceLi
 
   function disbelieve(error: unknown, what: Readonly<Record<string, string>>): void {
     if (!(error instanceof PaymentError)) throw error;
-    log('warn', 'message not believed', { ...what, why: error.message });
+    log('warn', 'message not believed', { ...what, reason: error.reason, why: error.message });
   }
 
   /** Not signed, so it changes nothing; it only tells a person that something is wrong. */

@@ -3,6 +3,9 @@
  * was begun has to come to its end. After every event the checker looks.
  */
 import { audit } from '../broker/audit.ts';
+import { payloadOf } from '../src/cose.ts';
+import { reasonName } from '../src/errors.ts';
+import { receipt as receiptKind } from '../src/objects/receipt.ts';
 import { type Checker, createChecker } from './checker.ts';
 import { createSite } from './census.ts';
 import type { Site } from './site.ts';
@@ -135,11 +138,29 @@ function coverageOf(plan: Plan, observed: readonly Observed[]): Coverage {
   for (const act of plan.acts) count(`act ${actName(act)}`);
   for (const one of observed) {
     if (one.what === 'fault') count(`fault ${faultName(one.fault)}`);
-    else if (one.what === 'told') count(`reason ${one.reason ?? one.kind}`);
     else if (one.what === 'life' || one.what === 'disk') count(`${one.what} ${one.event}`);
   }
+  for (const reason of reasonsIn(observed)) count(`reason ${reason}`);
   return coverage;
 }
+
+/**
+ * The codes that people and agents were told, that the bridge answered with (each answer once,
+ * however often it was sent), and that programs noted about what they refused.
+ */
+function reasonsIn(observed: readonly Observed[]): readonly string[] {
+  const heard = new Set<Uint8Array>();
+  return observed.flatMap((one) => {
+    if (one.what === 'told') return one.reason ?? one.kind;
+    if (one.what === 'logged') return (one.fields?.['reason'] as string | undefined) ?? [];
+    if (one.what !== 'wire' || !one.topic.endsWith(RECEIPT) || heard.has(one.bytes)) return [];
+    heard.add(one.bytes);
+    const { reason } = receiptKind.decode(payloadOf(one.bytes));
+    return (reason !== undefined && reasonName(reason)) || [];
+  });
+}
+
+const RECEIPT = '/down/receipt';
 
 /** What people and machines did last, for whoever has to find out why. */
 function storyOf(observed: readonly Observed[]): readonly string[] {

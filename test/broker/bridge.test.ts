@@ -896,6 +896,18 @@ describe('at the door', () => {
     expect(lastTold(stage, request.id), 'the id was not burnt').toEqual(['captured', undefined]);
   });
 
+  test.each([
+    ['malformed', 'query', (bytes: Uint8Array) => bytes.subarray(1)],
+    ['too_large', 'request', () => new Uint8Array(5_000).fill(0xd2)],
+    ['bad_signature', 'request', flipped(-1)],
+  ] as const)('%s: no device is told why, the operator is', async (reason, kind, spoil) => {
+    const { stage, request } = await prepared();
+    await stage.deliver('glasses', kind, spoil(request.envelope));
+    expect(stage.logs.filter((line) => line.includes('refused at the door'))).toEqual([
+      expect.stringContaining(`"kind":"${kind}","reason":"${reason}"`),
+    ]);
+  });
+
   test('another ledger’s request leaves no row', async () => {
     const { stage } = await prepared();
     const foreign = { environment: 'sim', ledger: 'other' } as const;
