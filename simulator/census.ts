@@ -36,7 +36,7 @@ function drawCast(shape: SiteShape, chance: Chance): SiteCast {
   });
   const shops = many(Math.max(1, shape.kiosks - 1), 'shop', (id, n) => ({
     id,
-    category: 5814,
+    category: CATEGORIES[n % CATEGORIES.length]!,
     names: NAMES[n % NAMES.length]!.map(([language, text]) =>
       n < NAMES.length ? ([language, text] as const) : ([language, `${text} ${n + 1}`] as const),
     ),
@@ -77,15 +77,19 @@ function drawCast(shape: SiteShape, chance: Chance): SiteCast {
   for (const { name, wallet } of glasses) {
     const own = chance.fork(`mandates of ${name}`);
     const count = own.happens(0.2) ? 2 : 1;
-    for (let n = 0; n < count; n++) grant(wallet, name, grantOf(own, shops, startMs));
+    for (let n = 0; n < count; n++) {
+      const odd = oddly(own.fork(`odd ${n}`), shops, kiosks, startMs);
+      grant(wallet, name, { ...grantOf(own, shops, startMs), ...odd });
+    }
   }
   for (const [n, { name }] of kiosks.entries()) {
     const own = chance.fork(`tags at ${name}`);
     for (const wallet of wallets.filter((_, i) => (i + n) % 2 === 0).slice(0, TAGS_MAX)) {
+      const [least, most] = own.happens(0.25) ? [15_00, 60_00] : [100_00, 400_00];
       grant(wallet.name, name, {
         perPaymentMax: 50_00n,
         windows: [
-          { kind: 'total', max: BigInt(own.between(100_00, 400_00)), count: own.between(8, 40) },
+          { kind: 'total', max: BigInt(own.between(least, most)), count: own.between(8, 40) },
         ],
         bands: [{ ceiling: 50_00n, level: 1 }],
       });
@@ -118,6 +122,9 @@ const CURRENCY = 'CNY';
 const DAY_S = 86_400;
 /** Payers whose tags one kiosk takes. */
 const TAGS_MAX = 6;
+
+/** Of merchants (ISO 18245): a place to eat, a grocer, a book shop. */
+const CATEGORIES = [5814, 5411, 5942] as const;
 
 const NAMES = [
   [
@@ -162,6 +169,25 @@ function grantOf(chance: Chance, shops: readonly Payee[], startMs: number): Part
   };
 }
 
+/** What few mandates say: not this shop's trade, not that till, not yet. */
+function oddly(
+  chance: Chance,
+  shops: readonly Readonly<{ category: number }>[],
+  kiosks: readonly Readonly<{ terminal: string }>[],
+  startMs: number,
+): Partial<Grant> {
+  switch (chance.weigh({ no: 17, category: 1, terminal: 1, early: 1 })) {
+    case 'no':
+      return {};
+    case 'category':
+      return { deny: [{ kind: 'category', category: chance.pick(shops).category }] };
+    case 'terminal':
+      return { deny: [{ kind: 'terminal', terminal: chance.pick(kiosks).terminal }] };
+    case 'early':
+      return { nbf: startMs / 1000 + chance.between(60, 400) };
+  }
+}
+
 function windowsOf(chance: Chance, least: number, most: number): readonly Window[] {
   const max = () => BigInt(chance.between(least, most));
   const total: Window = { kind: 'total', max: max(), count: chance.between(10, 300) };
@@ -203,8 +229,31 @@ function policyOf(startS: number, chance: Chance): Policy {
       payerCountMax: chance.between(3, 8),
       payerAmountMax: BigInt(chance.between(50_00, 150_00)),
       policyAgeMax: 90 * DAY_S,
+      ...narrowed(chance.fork('narrow')),
     },
   };
+}
+
+/** Every other platform trusts its devices less than is usual: with less, or for less long. */
+function narrowed(chance: Chance): Partial<NonNullable<Policy['offline']>> {
+  switch (chance.weigh({ usual: 5, little: 2, short: 1, late: 1, old: 1 })) {
+    case 'usual':
+      return {};
+    case 'little':
+      return {
+        storedAmountMax: BigInt(chance.between(25_00, 120_00)),
+        storedCountMax: chance.between(2, 6),
+        goOnlineEvery: [1, chance.between(2, 5)],
+        payerCountMax: chance.between(1, 4),
+        payerAmountMax: BigInt(chance.between(20_00, 80_00)),
+      };
+    case 'short':
+      return { acceptWindow: chance.between(20, 90), uploadWindow: chance.between(20, 90) };
+    case 'late':
+      return { uploadWindow: chance.between(15, 60) };
+    case 'old':
+      return { policyAgeMax: DAY_S + chance.between(30, 300) };
+  }
 }
 
 function many<T>(count: number, what: string, make: (name: string, n: number) => T): T[] {

@@ -52,7 +52,7 @@ const CORNER = {
   glasses: [4, 6],
   kiosks: [2, 3],
   agents: [2, 3],
-  acts: [104, 124],
+  acts: [98, 118],
   faults: [20, 28],
   lastsS: [180, 300],
 } as const satisfies Record<string, readonly [number, number]>;
@@ -109,6 +109,7 @@ function actOf(kind: keyof typeof ACTS, site: SiteShape, own: Chance): ActKind {
       return {
         act: 'order',
         kiosk,
+        ...(own.fork('currency').happens(0.04) && { currency: 'EUR' }),
         prices: Array.from({ length: own.between(1, 4) }, () => own.between(1_00, 15_00)),
         customers: Array.from({ length: own.weigh({ 1: 8, 2: 3, 3: 1 }) === '1' ? 1 : 2 }, () => ({
           device: one('glasses', site.glasses, own),
@@ -391,6 +392,7 @@ function togetherOf(
     ...Array.from({ length: RUSHES }, (_, n) => rush(site, healMs, n, chance.fork(`rush ${n}`))),
     ...Array.from({ length: SNAPS }, (_, n) => snap(healMs, acts, n, chance.fork(`snap ${n}`))),
     ...(chance.fork('hush?').happens(0.6) ? [hush(healMs, acts, chance.fork('hush'))] : []),
+    ...(chance.fork('queue?').happens(0.5) ? [queue(site, healMs, chance.fork('queue'))] : []),
   ];
   return {
     acts: parts.flatMap((part) => part.acts),
@@ -462,6 +464,31 @@ function hush(healMs: number, acts: readonly Act[], own: Chance): Together {
       { name: 'hush-cut', atMs: cutMs, untilMs: cutMs + own.between(330_000, 450_000), ...cut },
     ],
   };
+}
+
+/** A kiosk is cut off while people stand in line before it, until it may not take any more. */
+function queue(site: SiteShape, healMs: number, own: Chance): Together {
+  const n = own.below(site.kiosks);
+  const kiosk = `kiosk-${n + 1}`;
+  // As many have a tag there: every other wallet, beginning with the first or the second.
+  const payers = Math.max(1, Math.ceil((site.wallets - (n % 2)) / 2));
+  const lengthMs = own.between(40_000, 120_000);
+  const atMs = own.between(FIRST_ACT_MS + 10_000, healMs - 30_000);
+  const untilMs = Math.min(atMs + lengthMs, healMs);
+  const count = own.between(6, 12);
+  const acts = Array.from({ length: count }, (_, m): Act => {
+    const turnMs = atMs + 2_000 + Math.floor((m * (untilMs - atMs)) / count) + own.below(1_500);
+    const wallet = `wallet-${(n % 2) + 1 + 2 * own.below(payers)}`;
+    return {
+      act: 'collect',
+      name: `queue-${m}`,
+      atMs: Math.min(turnMs, healMs - 1_000),
+      ...{ kiosk, wallet, minor: own.between(2_00, 25_00) },
+      ...{ mood: 'sure', thinkMs: own.between(500, 900) },
+    };
+  });
+  const cut = { fault: 'network', trouble: 'cut', hosts: [kiosk] } as const;
+  return { acts, faults: [{ name: 'queue', atMs, untilMs, ...cut }] };
 }
 
 function byTime<T extends Readonly<{ atMs: number }>>(entries: readonly T[]): readonly T[] {

@@ -300,7 +300,7 @@ export function createPeople(
       total: BigInt(price),
     }));
     const device = act.kiosk;
-    running.terminal.order(lines, currency).then(
+    running.terminal.order(lines, act.currency ?? currency).then(
       (made) => {
         void made.settled.then(({ outcome, reason }) => {
           const isPaid = outcome === 'captured' || outcome === 'held';

@@ -59,6 +59,8 @@ export type ActKind =
   | Readonly<{
       act: 'order';
       kiosk: string;
+      /** Another than the site's, which no mandate here is in. */
+      currency?: string;
       prices: readonly number[];
       customers: readonly Readonly<{
         device: string;
@@ -162,7 +164,7 @@ export function faultName(fault: FaultKind): string {
   return 'trouble' in fault ? `${fault.fault} ${fault.trouble}` : fault.fault;
 }
 
-/** Names of all kinds of acts, as coverage counts them: "pay sure", "clerk refund", "agent". */
+/** Names of all kinds of acts, as coverage counts them: "pay sure", "order foreign", "agent". */
 export function actName(act: ActKind): string {
   switch (act.act) {
     case 'pay':
@@ -171,6 +173,7 @@ export function actName(act: ActKind): string {
     case 'clerk':
       return `${act.act} ${act.deed}`;
     case 'order':
+      return act.currency === undefined ? act.act : `${act.act} foreign`;
     case 'agent':
     case 'revoke':
       return act.act;
