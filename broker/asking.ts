@@ -2,6 +2,7 @@
  * What is said to a backend about an attempt, and what is heard: one step of the conversation that
  * broker/attempt.ts plans.
  */
+import { RESOLVE_FOR_MS } from '../src/limits.ts';
 import type { Clock, Log } from '../src/platform.ts';
 import {
   type Attempt,
@@ -11,7 +12,7 @@ import {
   cancelKeyOf,
   nextStep,
 } from './attempt.ts';
-import type { Backend, BackendAnswer } from './backends/port.ts';
+import type { Backend, BackendAnswer, BackendState, IdempotencyKey } from './backends/port.ts';
 import type { Opening, Progress, Run } from './store/port.ts';
 
 /** An input for `transition`, with the bytes that it came in. */
@@ -19,7 +20,8 @@ export type Heard = Readonly<{ input: Input }> & Pick<Progress, 'received' | 'so
 
 /**
  * Takes the next step about an attempt that is not over. `isFirst`: nothing under its key can have
- * been sent before. `wasRefused`: the last cancel was refused.
+ * been sent before. `wasRefused`: the last cancel was refused. `restoredMs`: since when no bridge
+ * of before calls anybody.
  */
 export async function ask(
   run: Run,
@@ -30,13 +32,15 @@ export async function ask(
     isFirst: boolean;
     wasRefused: boolean;
     patienceMs: number | undefined;
+    restoredMs: number | undefined;
   }>,
 ): Promise<Heard> {
-  const { clock, isFirst, wasRefused, patienceMs } = now;
+  const { clock, isFirst, wasRefused, patienceMs, restoredMs = 0 } = now;
   const { key } = attempt;
   const step = nextStep(attempt, backend.capabilities, {
     nowMs: clock.nowMs(),
     cancelAsked: run.cancelAskedMs !== undefined,
+    isRefused: run.refusal !== undefined,
     wasRefused,
     ...(patienceMs !== undefined && { patienceMs }),
   });
@@ -49,6 +53,11 @@ export async function ask(
     case 'query': {
       const state = await backend.query(key);
       return { input: { kind: 'state', state }, received: rawOf(state), source: 'query' };
+    }
+    case 'find out': {
+      const state = await lastStateOf(key, backend);
+      const isLate = clock.nowMs() >= restoredMs + RESOLVE_FOR_MS;
+      return { input: { kind: 'found', state, isLate }, received: rawOf(state), source: 'query' };
     }
     case 'cancel': {
       const cancel = { key: cancelKeyOf(key), original: key, amount: run.request.amount! };
@@ -87,12 +96,21 @@ export function newsOf(run: Run, attempt: Attempt, { state }: Change): Parameter
     case 'person':
       return ['error', 'payment unresolved: a person must look (saytap payments)', about];
     case 'cancelling':
+      if (run.refusal) return ['info', 'backend has not seen what was refused, barring it', about];
       return ['warn', 'backend gives no definite word, cancelling', about];
     case 'unknown':
       return ['warn', 'backend gave no answer, asking again', about];
     default:
       return ['info', `attempt ${state}`, about];
   }
+}
+
+/** A hold that was cancelled may still be called held under its own key: the cancel's key tells. */
+async function lastStateOf(key: IdempotencyKey, backend: Backend): Promise<BackendState> {
+  const state = await backend.query(key);
+  if (state.kind !== 'done' || state.outcome !== 'held') return state;
+  const cancel = await backend.query(cancelKeyOf(key));
+  return cancel.kind === 'unseen' || cancel.kind === 'declined' ? state : cancel;
 }
 
 /** The call is built from signed fields and from the mandate's funding, and from nothing else. */

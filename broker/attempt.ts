@@ -4,7 +4,8 @@
  * An attempt is on disk before its call is made. Only a definite word ends it: the backend's
  * answer, its answer to a query, a notification, or in the end a person. A timeout is no word, and
  * "unknown order" is none either, since the call may still be on its way. Another backend is tried
- * only after this one has confirmed the cancel, or was certainly never reached.
+ * only after this one has confirmed the cancel, or was certainly never reached. What is refused
+ * already is only found out: nothing is called for it, and what did not move is barred.
  *
  *   submitting → done | declined              a definite answer
  *   submitting → unsent                       never reached the backend, for UNSENT_FOR_MS
@@ -13,6 +14,8 @@
  *   unknown    → cancelling                   the person asked, or patience is over
  *   cancelling → cancelled                    the backend confirmed it
  *   cancelling → done | declined              the backend says that it is too late
+ *   submitting, unknown → cancelling          refused, and this backend has not seen it
+ *   submitting, unknown → unsent              the same, of what cannot be cancelled
  *   unknown, cancelling → person              nothing left to ask
  *   person     → done | cancelled | declined  resolved, or a late definite word
  */
@@ -68,6 +71,10 @@ export type Input =
   | Readonly<{ kind: 'answer'; answer: BackendAnswer; isFirst: boolean; nowMs: number }>
   /** To a query, or told by the backend itself. */
   | Readonly<{ kind: 'state'; state: BackendState }>
+  /**
+   * To a query about what is refused already; `isLate` when no call of before can arrive any more.
+   */
+  | Readonly<{ kind: 'found'; state: BackendState; isLate: boolean }>
   /** To the cancel. */
   | Readonly<{ kind: 'cancel'; answer: BackendAnswer }>
   /** Patience is over, or the person asked: from now on only the cancel counts. */
@@ -87,6 +94,11 @@ export function transition(
       return answered(attempt, input, capabilities);
     case 'state':
       return heard(attempt, input.state, capabilities);
+    case 'found':
+      if (input.state.kind !== 'unseen') return heard(attempt, input.state, capabilities);
+      // A cancel bars what has not arrived; where there is none, only time does.
+      if (attempt.operation === 'authorise') return { state: 'cancelling' };
+      return input.isLate ? { state: 'unsent' } : undefined;
     case 'cancel':
       // A refused cancel proves nothing by itself: the query that follows says what is so.
       if (input.answer.kind !== 'done' || input.answer.outcome !== 'voided') return undefined;
@@ -106,18 +118,28 @@ export function transition(
 }
 
 /** What to do next about an attempt that is not over; a wait may lie between. */
-export type Step = 'call' | 'query' | 'cancel' | 'give up' | 'rest';
+export type Step = 'call' | 'query' | 'find out' | 'cancel' | 'give up' | 'rest';
 
 /**
- * The next step at `nowMs`. `cancelAsked`: the person wants it undone. `wasRefused`: the last
- * cancel was answered with a refusal, so the query comes next.
+ * The next step at `nowMs`. `cancelAsked`: the person wants it undone. `isRefused`: the bridge has
+ * refused it, and only has to find out whether it moved before. `wasRefused`: the last cancel was
+ * answered with a refusal, so the query comes next.
  */
 export function nextStep(
   attempt: Attempt,
   capabilities: Capabilities,
-  now: Readonly<{ nowMs: number; cancelAsked: boolean; wasRefused: boolean; patienceMs?: number }>,
+  now: Readonly<{
+    nowMs: number;
+    cancelAsked: boolean;
+    isRefused?: boolean;
+    wasRefused: boolean;
+    patienceMs?: number;
+  }>,
 ): Step {
   const ageMs = now.nowMs - attempt.atMs;
+  if (now.isRefused && (attempt.state === 'submitting' || attempt.state === 'unknown')) {
+    return ageMs >= capabilities.cancel.forMs ? 'give up' : 'find out';
+  }
   switch (attempt.state) {
     case 'submitting':
       return 'call';

@@ -17,7 +17,7 @@ import type { Archive, Clock, Database, Files, Random } from '../src/platform.ts
 import { CA_FILE, CA_KEY_FILE } from './ca.ts';
 import type { BridgeConfig } from './config.ts';
 import { createChain } from './store/chain.ts';
-import { forgetLeases, prepareSchema, setMeta } from './store/schema.ts';
+import { forgetLeases, prepareSchema, refuseUnderway, setMeta } from './store/schema.ts';
 
 /** A bridge's configuration, its file, and how the paths in it are meant. */
 export type Place = Readonly<{
@@ -174,6 +174,7 @@ export async function restoreBackup(
     '  payments: their devices send them again, and none is paid twice; the bridge refuses them',
   );
   write('  as stale_nonce unless a backend says that the money moved; limits count them as unused');
+  write('  what was under way then: refused, too, unless a backend says that it moved');
   write('  mandates, keys and orders that came, were suspended or revoked: hand them in again');
   write('run saytap audit before you start the bridge: it compares with what the backends moved');
 }
@@ -296,7 +297,11 @@ function raise(
       setMeta(database, 'restored_ms', String(clock.nowMs()));
       forgetLeases(database, clock.nowMs());
       const said = { restored: madeAt, head, generation };
-      createChain(database, random).append('restore', 'note', said, clock.nowMs());
+      const chain = createChain(database, random);
+      chain.append('restore', 'note', said, clock.nowMs());
+      for (const id of refuseUnderway(database)) {
+        chain.append(id, 'note', { restored: madeAt, refusal: 'unavailable' }, clock.nowMs());
+      }
     });
     return generation;
   } finally {

@@ -172,24 +172,19 @@ export function createBridge(parts: Parts): Bridge {
   }
 
   /**
-   * Refuses. A bridge that was restored from a backup may have paid a request of before and have
-   * forgotten it: then only the backends know, and each must bar it before it is called refused.
+   * Refuses. A bridge that was restored from a backup may have moved the money of a request of
+   * before and have forgotten it: then only the backends know. Each is asked, and bars what it has
+   * not seen, before it is called refused; nothing of before is ever called again.
    */
   async function refuse(start: Run, reason: Reason): Promise<Run> {
     let run = start;
-    const { action } = run.request;
-    const isPayment = action === 'pay' || action === 'hold';
-    const mayBePaid = isPayment && mayBeOfBefore(run.request, run.admittedMs);
-    for (const { name } of mayBePaid ? parts.backends : []) {
-      if (!run.attempts.some(({ backend }) => backend === name)) {
-        run = await store.attempt(run.id, openingAt(run, name), clock.nowMs());
-      }
-      const { number, state } = run.attempts.at(-1)!;
-      if (state === 'submitting') {
-        const change = { state: 'cancelling' } as const;
-        const told = { received: undefined, source: 'patience' } as const;
-        const progress = { number, from: state, change, ...told };
-        run = await store.progress(run.id, progress, clock.nowMs());
+    while (run.request.action !== 'access' && mayBeOfBefore(run.request, run.admittedMs)) {
+      const last = run.attempts.at(-1);
+      if (!last || isOver(last.state)) {
+        const tried = new Set(run.attempts.map(({ backend }) => backend));
+        const next = parts.backends.find(({ name }) => !tried.has(name));
+        if (!next) break;
+        run = await store.attempt(run.id, openingAt(run, next.name), clock.nowMs());
       }
       run = await move(run, false);
       if (run.receipt || !isOver(run.attempts.at(-1)!.state)) return run;
@@ -225,10 +220,10 @@ export function createBridge(parts: Parts): Bridge {
   async function move(start: Run, isFirst: boolean): Promise<Run> {
     let run = start;
     let wasRefused = false;
-    for (let pauseMs = RESOLVE_MS; ; pauseMs = Math.min(pauseMs * 2, RESOLVE_MS_MAX)) {
+    for (let pauseMs = RESOLVE_MS; ;) {
       const attempt = run.attempts.at(-1)!;
       if (attempt.state === 'done') return conclude(run, movedBy(attempt));
-      if (isOver(attempt.state) && run.refusal) return run; // It was only to be barred there.
+      if (isOver(attempt.state) && run.refusal) return run; // It did not move there, and will not.
       if (attempt.state === 'declined') return conclude(run, refusedAs(attempt.reason!));
       if (isOver(attempt.state)) {
         if (run.cancelAskedMs !== undefined) return conclude(run, refusedAs('cancelled'));
@@ -258,6 +253,7 @@ export function createBridge(parts: Parts): Bridge {
         wasRefused,
         clock,
         patienceMs: parts.patienceMs,
+        restoredMs: parts.restoredMs,
       });
       wasRefused = heard.input.kind === 'cancel' && heard.input.answer.kind === 'declined';
       const change = transition(attempt, heard.input, backend.capabilities);
@@ -284,6 +280,7 @@ export function createBridge(parts: Parts): Bridge {
       const isUnsent = heard.input.kind === 'answer' && heard.input.answer.kind === 'unsent';
       await tellPending(run, isUnsent && isFirst ? 'unavailable' : 'backend_unknown');
       await running.pause(run.id, Math.max(pauseMs, change ? 0 : backend.capabilities.pollMs));
+      pauseMs = Math.min(pauseMs * 2, RESOLVE_MS_MAX);
       run = (await store.run(run.id)) ?? run;
     }
   }

@@ -283,6 +283,10 @@ function countPayment(database: Database, run: Run, differ: Differ): void {
     // One that was refused on its way in took nothing: it has no backends.
     if (action === 'refund' && act['open'] === 1n && act['backends'] !== '[]') refunding += minor;
     if (act['outcome'] === 'captured' || act['outcome'] === 'voided') isEnded = true;
+    // Refunded and forgotten before a restore, so it was captured: how much, only the row knows.
+    if (act['outcome'] !== 'refunded' || act['backends'] !== '[]') continue;
+    isEnded = true;
+    captured = row['captured'] as bigint;
   }
   differ('held', where, isEnded ? 0n : minorOf(run), row['held']);
   differ('captured', where, captured, row['captured']);

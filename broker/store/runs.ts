@@ -177,16 +177,7 @@ export function createRuns(
     }
     if (original === undefined) return;
     const minor = request.amount!.minor;
-    if (request.action === 'refund') {
-      write(
-        `INSERT INTO payments (id, held, captured) VALUES (?, 0, ?) ON CONFLICT DO NOTHING`,
-        original,
-        facts.run(original)!.request.amount!.minor,
-      );
-      // The CHECK of the table refuses more than was captured, whatever was judged.
-      write('UPDATE payments SET refunding = refunding + ? WHERE id = ?', minor, original);
-      return;
-    }
+    if (request.action === 'refund') return openRefunds(original, minor);
     const acts = write(
       'UPDATE payments SET acting = ? WHERE id = ? AND acting IS NULL AND held >= ?',
       id,
@@ -194,6 +185,32 @@ export function createRuns(
       minor,
     );
     assert.equal(acts, 1, 'a hold was acted upon that was not free');
+  }
+
+  /** Sets `minor` of a payment aside for a refund. */
+  function openRefunds(original: string, minor: bigint): void {
+    write(
+      `INSERT INTO payments (id, held, captured) VALUES (?, 0, ?) ON CONFLICT DO NOTHING`,
+      original,
+      facts.run(original)!.request.amount!.minor,
+    );
+    // The CHECK of the table refuses more than was captured, whatever was judged.
+    write('UPDATE payments SET refunding = refunding + ? WHERE id = ?', minor, original);
+  }
+
+  /**
+   * The same for a refund that was made and forgotten (before a restore). What it took from was
+   * captured, for certain; how much of a hold was, is forgotten too.
+   */
+  function openForgotten(original: string, minor: bigint): void {
+    openRefunds(original, 0n);
+    write(
+      `UPDATE payments SET held = 0, refunding = refunding + ?1,
+         captured = max(captured + held, refunding + refunded + ?1) WHERE id = ?2`,
+      minor,
+      original,
+    );
+    release(original, 'settled');
   }
 
   // ── and goes on ────────────────────────────────────────────────────────────────────────────
@@ -309,7 +326,9 @@ export function createRuns(
     switch (outcome) {
       case 'held':
         write(
-          'INSERT INTO payments (id, held, captured, hold_until_ms) VALUES (?, ?, 0, ?)',
+          // One that was refunded from already was captured, and forgotten (before a restore).
+          `INSERT INTO payments (id, held, captured, hold_until_ms) VALUES (?, ?, 0, ?)
+           ON CONFLICT DO NOTHING`,
           id,
           minor,
           BigInt(holdUntilMs!),
@@ -318,25 +337,23 @@ export function createRuns(
       case 'captured':
         if (original === undefined) return release(id, 'settled');
         write(
-          'UPDATE payments SET held = 0, captured = ?, acting = NULL WHERE id = ? AND acting = ?',
+          'UPDATE payments SET held = 0, captured = ?, acting = NULL WHERE id = ?',
           minor,
           original,
-          id,
         );
         return release(original, 'settled', minor);
       case 'voided':
-        write(
-          'UPDATE payments SET held = 0, acting = NULL WHERE id = ? AND acting = ?',
-          original!,
-          id,
-        );
-        return release(original!, 'voided');
+        if (original === undefined) return;
+        write('UPDATE payments SET held = 0, acting = NULL WHERE id = ?', original);
+        return release(original, 'voided');
       case 'refunded':
+        if (original === undefined) return;
+        if (run.backends.length === 0) openForgotten(original, minor);
         write(
           'UPDATE payments SET refunding = refunding - ?, refunded = refunded + ? WHERE id = ?',
           minor,
           minor,
-          original!,
+          original,
         );
         return;
       default:

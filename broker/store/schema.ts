@@ -9,6 +9,7 @@
 import { payloadOf } from '../../src/cose.ts';
 import { OperatorError } from '../../src/errors.ts';
 import { mandate as mandateKind } from '../../src/objects/mandate.ts';
+import { request as requestKind } from '../../src/objects/request.ts';
 import type { Database } from '../../src/platform.ts';
 import { LOGIN_SCHEMA, fillPayers } from './logins.ts';
 
@@ -337,6 +338,26 @@ export function forgetLeases(database: Database, nowMs: number): void {
     .prepare('UPDATE pools SET closed_ms = ? WHERE closed_ms IS NULL')
     .run(BigInt(Math.floor(nowMs)));
   database.exec('DELETE FROM leases');
+}
+
+/**
+ * Of what was under way at the moment of a backup nobody knows how it ended, so none of it goes on:
+ * it is refused, unless a backend says that it moved. Returns the ids. Access moves no money and is
+ * decided as it would have been. Inside the caller's transaction.
+ */
+export function refuseUnderway(database: Database): readonly string[] {
+  const open = database
+    .prepare('SELECT id, envelope FROM runs WHERE receipt IS NULL AND refusal IS NULL')
+    .all()
+    .filter(({ envelope }) => actionOf(envelope as Uint8Array) !== 'access')
+    .map(({ id }) => id as string);
+  const refuse = database.prepare(`UPDATE runs SET refusal = 'unavailable' WHERE id = ?`);
+  for (const id of open) refuse.run(id);
+  return open;
+}
+
+function actionOf(envelope: Uint8Array): string {
+  return requestKind.decode(payloadOf(envelope)).action;
 }
 
 /** A small value of the bridge's own, as `setMeta` kept it. */

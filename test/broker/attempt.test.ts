@@ -61,6 +61,7 @@ const answer = (
   nowMs,
 });
 const state = (to: BackendState): Input => ({ kind: 'state', state: to });
+const found = (to: BackendState, isLate = false): Input => ({ kind: 'found', state: to, isLate });
 const cancel = (to: Exclude<BackendState, { kind: 'unseen' }>): Input => ({
   kind: 'cancel',
   answer: to,
@@ -92,6 +93,12 @@ describe('a word makes of an attempt', () => {
     ['cancelling', state(declined), 'declined', 'it never went through'],
     ['cancelling', state(unseen), undefined, 'it may still come'],
     ['cancelling', giveUp, 'person', 'nothing left to ask'],
+    ['submitting', found(captured), 'done', 'it moved before it was refused'],
+    ['unknown', found(held), 'done', 'the same of a hold'],
+    ['unknown', found(declined), 'declined', 'it will not move'],
+    ['submitting', found(unknown), undefined, 'nothing was found out'],
+    ['submitting', found(unseen), 'cancelling', 'it may still come, and must not'],
+    ['unknown', found(unseen, true), 'cancelling', 'only the cancel bars it for certain'],
     ['person', state(captured), 'done', 'a late word, but definite'],
     ['person', answer(declined), 'declined', 'a late word, but definite'],
     ['person', giveUp, undefined, 'it waits already'],
@@ -103,6 +110,15 @@ describe('a word makes of an attempt', () => {
     const reverses = capabilities({ captured: 'reverses' });
     expect(transition(attemptIn('cancelling'), state(captured), reverses)).toBeUndefined();
     expect(transition(attemptIn('cancelling'), cancel(voided), reverses)?.state).toBe('cancelled');
+  });
+
+  test('what cannot be cancelled and was not seen is over when no call can arrive any more', () => {
+    for (const operation of ['capture', 'void', 'refund'] as const) {
+      const attempt = attemptIn('submitting', operation);
+      expect(transition(attempt, found(unseen), capabilities())).toBeUndefined();
+      expect(transition(attempt, found(unseen, true), capabilities())?.state).toBe('unsent');
+      expect(transition(attempt, found(unknown, true), capabilities())).toBeUndefined();
+    }
   });
 
   test('an authorisation that the backend calls voided was cancelled', () => {
@@ -158,6 +174,7 @@ describe('whatever is heard, in whatever order', () => {
       kind: fc.constant('cancel' as const),
       answer: words.filter(({ kind }) => kind !== 'unseen'),
     }),
+    fc.record({ kind: fc.constant('found' as const), state: words, isLate: fc.boolean() }),
     fc.constant(giveUp),
   ) as fc.Arbitrary<Input>;
   const operations = fc.constantFrom<Attempt['operation']>('authorise', 'capture', 'refund');
@@ -167,8 +184,7 @@ describe('whatever is heard, in whatever order', () => {
   });
 
   const isDefinite = (input: Input) => {
-    const word =
-      input.kind === 'state' ? input.state : 'answer' in input ? input.answer : undefined;
+    const word = 'state' in input ? input.state : 'answer' in input ? input.answer : undefined;
     return word?.kind === 'done' || word?.kind === 'declined';
   };
 
@@ -184,7 +200,9 @@ describe('whatever is heard, in whatever order', () => {
           if (isOver(change.state) && change.state !== 'unsent') {
             expect(isDefinite(input), `${attempt.state} → ${change.state}`).toBe(true);
           }
-          if (change.state === 'unsent') expect(attempt.state).toBe('submitting');
+          if (change.state === 'unsent' && input.kind === 'found') {
+            expect([input.isLate, attempt.operation === 'authorise']).toEqual([true, false]);
+          } else if (change.state === 'unsent') expect(attempt.state).toBe('submitting');
           if (change.state === 'cancelled') expect(attempt.operation).toBe('authorise');
           expect(change.state === 'done').toBe(change.outcome !== undefined);
           attempt = { ...attempt, ...change };
@@ -216,6 +234,10 @@ describe('the next step', () => {
     ['unknown', now(RESOLVE_FOR_MS - 1), 'call', 'still patient'],
     ['unknown', now(RESOLVE_FOR_MS), 'give up', 'patience is over'],
     ['unknown', now(500, { patienceMs: 500 }), 'give up', 'the operator’s own patience'],
+    ['submitting', now(0, { isRefused: true }), 'find out', 'what is refused is not called'],
+    ['unknown', now(1, { isRefused: true, cancelAsked: true }), 'find out', 'nor undone unasked'],
+    ['unknown', now(7 * DAY_MS, { isRefused: true }), 'give up', 'nothing is cancelled any more'],
+    ['cancelling', now(1, { isRefused: true }), 'cancel', 'it is being barred'],
     ['cancelling', now(RESOLVE_FOR_MS), 'cancel', 'until it is confirmed'],
     ['cancelling', now(RESOLVE_FOR_MS, { wasRefused: true }), 'query', 'why was it refused?'],
     ['cancelling', now(7 * DAY_MS), 'give up', 'no cancel is accepted any more'],

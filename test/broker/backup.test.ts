@@ -20,6 +20,7 @@ import { EXITS, OperatorError } from '../../src/errors.ts';
 import { archive } from '../../src/node/archive.ts';
 import { files, random, timers } from '../../src/node/platform.ts';
 import { openDatabase } from '../../src/node/sqlite.ts';
+import { admissionOf, admitTo, enrol, putMandate } from './stage.ts';
 
 const NOW_MS = Date.UTC(2026, 10, 20, 9);
 const SECRET = new Uint8Array(32).fill(3);
@@ -230,6 +231,31 @@ describe('a restore', () => {
       restored: '2026-11-20T09:00:00.000Z',
       head: manifest().head,
       generation: 2,
+    });
+  });
+
+  test('refuses what was under way, in the evidence too, and lets access go on', async () => {
+    const id = await withStore(async (store) => {
+      await enrol(store);
+      const mandate = await putMandate(store);
+      const { run } = await admitTo(store, await admissionOf({ mandate }));
+      const entry = { mandate, counter: 2, action: 'access', amount: undefined as never } as const;
+      await admitTo(store, await admissionOf(entry));
+      return run.id;
+    });
+    await backup();
+    await restore();
+    await withStore(async (store) => {
+      const runs = await store.runs('all', { atMs: 0, id: '' }, 9);
+      expect(runs.map(({ request, refusal }) => [request.action, refusal])).toEqual(
+        expect.arrayContaining([
+          ['pay', 'unavailable'],
+          ['access', undefined],
+        ]),
+      );
+      const last = (await store.evidence(id)).at(-1)!;
+      const said = JSON.parse(new TextDecoder().decode(last.body)) as object;
+      expect(said).toEqual({ restored: '2026-11-20T09:00:00.000Z', refusal: 'unavailable' });
     });
   });
 

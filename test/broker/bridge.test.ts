@@ -8,6 +8,7 @@
  */
 import { describe, expect, test } from 'vitest';
 import { cancelKeyOf } from '../../broker/attempt.ts';
+import { refuseUnderway } from '../../broker/store/schema.ts';
 import { createNonces } from '../../broker/tick.ts';
 import { toHex } from '../../src/bytes.ts';
 import { decodeCbor } from '../../src/cbor.ts';
@@ -1443,6 +1444,202 @@ describe('restored from a backup', () => {
     expect(stage.backend.calls).toEqual([]);
     const keys = stage.backend.movements.map(({ key }) => key);
     expect(new Set(keys)).toEqual(new Set([cancelKeyOf(request.id)]));
+  });
+
+  describe('what was under way at the moment of the backup', () => {
+    /** Two backends, and a payment whose call at the first one is never answered. */
+    async function underway(act: BackendAct) {
+      const stage = await createStage({ isSecond: true });
+      const value = mandateOf();
+      const { id: mandate, envelope } = await sealed(mandateKind, value, CAST.wallet);
+      const { name } = CAST.wallet.key;
+      const backends = ['ledger', 'other'];
+      await stage.store.putMandate(mandate, value, name, toHex(PAYER), backends, envelope, NOW_MS);
+      const request = await stage.request({ mandate });
+      stage.backend.acts.push(act);
+      await stage.deliver('glasses', 'request', request.envelope);
+      await stage.bridge().close();
+      stage.sent.length = 0;
+      return { stage, mandate, request };
+    }
+
+    /** The store as of the backup, in the hands of a bridge that knows of nothing later. */
+    async function restored(stage: Stage) {
+      expect(stage.database.transaction(() => refuseUnderway(stage.database))).toHaveLength(1);
+      stage.restart(new Power(), { restoredMs: stage.clock.nowMs() });
+      await stage.bridge().sweep();
+      await settle();
+    }
+
+    const paid = (id: string) =>
+      ({
+        key: id,
+        funding: 'acct-1',
+        payee: 'cafe',
+        amount: yuan(10_00n),
+        capture: 'now',
+      }) as const;
+
+    test('is captured where a second backend captured it since, and nowhere else', async () => {
+      const { stage, request } = await underway('late');
+      await stage.other.port.authorise(paid(request.id));
+      await restored(stage);
+      expect(lastTold(stage, request.id)).toEqual(['captured', undefined]);
+      stage.backend.arrive();
+      expect(stage.backend.moved.size, 'the first has barred it').toBe(0);
+      expect(stage.backend.calls, 'nobody called the first one again').toHaveLength(1);
+      expect(used(stage)).toMatchObject({ settled: 10_00n, reserved: 0n });
+      expect((await stage.store.recount('')).differences).toEqual([]);
+    });
+
+    test('is not undone by a backend that could, where it was captured', async () => {
+      const { stage, request } = await underway('lost');
+      stage.backend.can({
+        cancel: { unseen: 'bars', captured: 'reverses', forMs: 7 * 86_400_000 },
+      });
+      await restored(stage);
+      expect(lastTold(stage, request.id)).toEqual(['captured', undefined]);
+      expect(stage.backend.movements).toEqual([]);
+    });
+
+    test('is refused when nobody has seen it, and barred everywhere', async () => {
+      const { stage, request } = await underway('unsent');
+      await restored(stage);
+      expect(lastTold(stage, request.id)).toEqual(['refused', 'unavailable']);
+      for (const { movements } of [stage.backend, stage.other]) {
+        expect(movements).toMatchObject([{ key: cancelKeyOf(request.id), operation: 'void' }]);
+      }
+      expect([stage.backend.calls.length, stage.other.calls.length]).toEqual([1, 0]);
+      expect(used(stage), 'its limits are free again').toMatchObject({ settled: 0n, reserved: 0n });
+    });
+
+    test('waits for a backend that is away, and is never called declined meanwhile', async () => {
+      const { stage, request } = await underway('lost');
+      stage.backend.query = 'away';
+      await restored(stage);
+      expect(lastTold(stage, request.id)).toEqual(['pending', 'backend_unknown']);
+      await stage.time.advance(RESOLVE_MS_MAX * 10);
+      expect(stage.backend.movements, 'nor is anything cancelled').toEqual([]);
+      stage.backend.query = 'sees';
+      await stage.time.advance(RESOLVE_MS_MAX);
+      expect(lastTold(stage, request.id)).toEqual(['captured', undefined]);
+    });
+  });
+
+  test('a hold that was held since is held; one that was cancelled since is refused', async () => {
+    for (const [isCancelled, told] of [
+      [false, ['held', undefined]],
+      [true, ['refused', 'stale_nonce']],
+    ] as const) {
+      const { stage, mandate } = await prepared();
+      const nonce = createNonces(new Uint8Array(32).fill(9), 1).at(NOW_MS);
+      const hold = await stage.request({ mandate, nonce, action: 'hold' });
+      const amount = yuan(10_00n);
+      const about = { key: hold.id, funding: 'acct-1', payee: 'cafe', amount } as const;
+      await stage.backend.port.authorise({ ...about, capture: 'later' });
+      const cancel = { key: cancelKeyOf(hold.id), original: hold.id, amount };
+      if (isCancelled) await stage.backend.port.void(cancel);
+      stage.restart(new Power(), { restoredMs: NOW_MS });
+      await stage.deliver('glasses', 'request', hold.envelope);
+      await settle();
+      expect(lastTold(stage, hold.id)).toEqual(told);
+      expect(stage.backend.moved.size).toBe(isCancelled ? 0 : 1);
+    }
+  });
+
+  describe('of a capture, void or refund of before', () => {
+    /** A payment that the store knows, and what its kiosk asks about it under a forgotten nonce. */
+    async function actsOn(action: 'capture' | 'void' | 'refund', isKnown = true) {
+      const { stage, mandate } = await prepared();
+      const first = action === 'refund' ? 'pay' : 'hold';
+      const original = await stage.request({ mandate, action: first });
+      if (isKnown) await stage.deliver('glasses', 'request', original.envelope);
+      const amount = yuan(10_00n);
+      const capture = first === 'pay' ? 'now' : 'later';
+      const about = {
+        key: original.id,
+        funding: 'acct-1',
+        payee: 'cafe',
+        amount,
+        capture,
+      } as const;
+      if (!isKnown) await stage.backend.port.authorise(about);
+      const nonce = createNonces(new Uint8Array(32).fill(9), 1).at(NOW_MS);
+      const act = await stage.request(
+        { mandate, action, amount, original: original.id, channel: 'touch', nonce },
+        'kiosk',
+      );
+      const movement = { key: act.id, original: original.id, amount };
+      return { stage, act, move: () => stage.backend.port[action](movement) };
+    }
+
+    test.each([
+      ['capture', 'captured', true],
+      ['void', 'voided', true],
+      ['refund', 'refunded', true],
+      ['capture', 'captured', false],
+      ['void', 'voided', false],
+      ['refund', 'refunded', false],
+    ] as const)('%s: one that moved is %s (the original is known: %s)', async (...row) => {
+      const [action, outcome, isKnown] = row;
+      const { stage, act, move } = await actsOn(action, isKnown);
+      await move();
+      stage.restart(new Power(), { restoredMs: NOW_MS });
+      await stage.deliver('kiosk', 'request', act.envelope);
+      await settle();
+      expect(lastTold(stage, act.id, 'kiosk')).toEqual([outcome, undefined]);
+      expect(stage.backend.movements, 'and nothing moves again').toHaveLength(1);
+      expect((await stage.store.recount('')).differences).toEqual([]);
+      if (!isKnown) return;
+      const payment = stage.database.prepare('SELECT * FROM payments').get();
+      expect(payment).toMatchObject({
+        held: 0n,
+        captured: action === 'void' ? 0n : 10_00n,
+        refunded: action === 'refund' ? 10_00n : 0n,
+        refunding: 0n,
+        acting: null,
+      });
+    });
+
+    test('one that nobody has seen is refused when no call of before can arrive', async () => {
+      const { stage, act } = await actsOn('refund');
+      stage.restart(new Power(), { restoredMs: NOW_MS });
+      await stage.deliver('kiosk', 'request', act.envelope);
+      await stage.time.advance(RESOLVE_FOR_MS - 1);
+      expect(lastTold(stage, act.id, 'kiosk')).toEqual(['pending', 'backend_unknown']);
+      await stage.time.advance(RESOLVE_MS_MAX + 1);
+      expect(lastTold(stage, act.id, 'kiosk')).toEqual(['refused', 'stale_nonce']);
+      expect(stage.backend.movements).toEqual([]);
+    });
+
+    test('one that arrives meanwhile counts', async () => {
+      const { stage, act, move } = await actsOn('refund');
+      stage.restart(new Power(), { restoredMs: NOW_MS });
+      await stage.deliver('kiosk', 'request', act.envelope);
+      await stage.time.advance(RESOLVE_MS);
+      await move();
+      await stage.time.advance(RESOLVE_MS_MAX);
+      expect(lastTold(stage, act.id, 'kiosk')).toEqual(['refunded', undefined]);
+    });
+
+    test('a refund of a hold whose capture was forgotten too ends both', async () => {
+      const { stage, mandate } = await prepared();
+      const amount = yuan(10_00n);
+      const hold = await stage.request({ mandate, action: 'hold' });
+      await stage.deliver('glasses', 'request', hold.envelope);
+      await stage.backend.port.capture({ key: 'c'.repeat(32), original: hold.id, amount });
+      const nonce = createNonces(new Uint8Array(32).fill(9), 1).at(NOW_MS);
+      const about = { action: 'refund', original: hold.id, channel: 'touch', nonce } as const;
+      const act = await stage.request({ mandate, ...about, amount }, 'kiosk');
+      await stage.backend.port.refund({ key: act.id, original: hold.id, amount });
+      stage.restart(new Power(), { restoredMs: NOW_MS });
+      await stage.deliver('kiosk', 'request', act.envelope);
+      await settle();
+      expect(lastTold(stage, act.id, 'kiosk')).toEqual(['refunded', undefined]);
+      const payment = stage.database.prepare('SELECT * FROM payments').get();
+      expect(payment).toMatchObject({ held: 0n, captured: 10_00n, refunded: 10_00n });
+      expect((await stage.store.recount('')).differences).toEqual([]);
+    });
   });
 });
 
