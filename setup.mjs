@@ -20,6 +20,8 @@ const NODE_MAJOR_MIN = 24;
 /** npm tries each package three times in all; a machine that is offline is told within seconds. */
 const NPM_RETRY = ['--fetch-retries=2', '--fetch-retry-mintimeout=1000'];
 const NPM_RETRY_MAX = '--fetch-retry-maxtimeout=8000';
+/** In a lock file, without the nested ones. */
+const PACKAGE_PATH = /^node_modules\/(@[^/]+\/)?[^/]+$/;
 const PROGRESS_MS = process.stdout.isTTY ? 500 : 10_000;
 /** Another program may be using apt; it gets this long to finish. */
 const APT_LOCK_S = 300;
@@ -31,6 +33,8 @@ const isCi = !['', '0', 'false'].includes(process.env.CI ?? '');
 
 /** Debian's package of the same name. */
 const COMPILER = 'g++';
+/** Of Debian's qemu-user-static; test/arm64.sh runs Node with it. */
+const EMULATOR = 'qemu-aarch64-static';
 
 const DISK_FULL = 'the disk is full: free about 1 GB and run this again.';
 
@@ -63,6 +67,7 @@ try {
   if (process.argv.includes('--test')) {
     await ensureParts();
     if (findProgram(COMPILER)) tryBuildTokens();
+    if (findProgram(EMULATOR)) await tryArm64();
   }
   if (process.argv.includes('--pkcs11')) console.log(`Built: ${buildTokens()}`);
 } catch (error) {
@@ -79,24 +84,34 @@ async function ensurePackages() {
   removeAbandoned();
   const packaged = `node_modules/node-${process.platform}-${process.arch}`;
   if (!(packaged in readJson('package-lock.json').packages)) proveNode(modules);
-  const staging = join(root, `.setup-${process.pid}`);
-  const abandon = (code) => () => {
-    fs.rmSync(staging, { recursive: true, force: true });
-    process.exit(code);
-  };
-  process.once('SIGINT', abandon(130));
-  process.once('SIGTERM', abandon(143));
-  try {
-    fs.mkdirSync(staging);
+  await inFolderBeside(async (staging) => {
     for (const name of ['package.json', 'package-lock.json', '.npmrc']) {
       if (fs.existsSync(join(root, name))) fs.copyFileSync(join(root, name), join(staging, name));
     }
-    await npmCi(staging);
+    const total = packagesFor(staging);
+    console.log(`Installing about ${total} npm packages (once; some 350 MB on disk).`);
+    await npmCi(staging, total);
     const staged = join(staging, 'node_modules');
     fs.mkdirSync(staged, { recursive: true });
     const found = { stamp, packaged: proveNode(staged) };
     fs.writeFileSync(join(staged, stampName), JSON.stringify(found));
     putInPlace(staged, join(staging, 'old'), stamp);
+  });
+}
+
+/** Calls `fill` with an empty folder in the tree, and removes what it leaves there. */
+async function inFolderBeside(fill) {
+  const staging = join(root, `.setup-${process.pid}`);
+  const abandon = (code) => () => {
+    fs.rmSync(staging, { recursive: true, force: true });
+    process.exit(code);
+  };
+  const [interrupted, ended] = [abandon(130), abandon(143)];
+  process.once('SIGINT', interrupted);
+  process.once('SIGTERM', ended);
+  try {
+    fs.mkdirSync(staging);
+    await fill(staging);
   } catch (error) {
     if (error.code === 'ENOSPC' || error.code === 'EDQUOT') throw new SetupError(DISK_FULL);
     if (error.code === 'EACCES' || error.code === 'EROFS' || error.code === 'EPERM') {
@@ -105,6 +120,8 @@ async function ensurePackages() {
     throw error;
   } finally {
     fs.rmSync(staging, { recursive: true, force: true });
+    process.off('SIGINT', interrupted);
+    process.off('SIGTERM', ended);
   }
 }
 
@@ -148,8 +165,7 @@ function isRunning(pid) {
   }
 }
 
-async function npmCi(folder) {
-  const total = packagesFor(folder);
+async function npmCi(folder, total, ...more) {
   const begun = Date.now();
   const line = () => {
     const seconds = Math.round((Date.now() - begun) / 1000);
@@ -157,7 +173,6 @@ async function npmCi(folder) {
     const hint = count === 0 && seconds > 15 ? ' (slow, or no network; it tries some more)' : '';
     return `Installing npm packages: ${count} of about ${total}, ${seconds} s${hint}`;
   };
-  console.log(`Installing about ${total} npm packages (once; some 350 MB on disk).`);
   const progress = setInterval(() => {
     if (process.stdout.isTTY) process.stdout.write(`\r${line()} `);
     else console.log(line());
@@ -174,6 +189,7 @@ async function npmCi(folder) {
       '--loglevel=error',
       ...NPM_RETRY,
       NPM_RETRY_MAX,
+      ...more,
     ],
     folder,
   ).finally(() => clearInterval(progress));
@@ -227,9 +243,7 @@ function packagesFor(folder) {
   const fits = (wanted, ours) => wanted === undefined || [wanted].flat().includes(ours);
   return Object.entries(packages).filter(
     ([path, { os, cpu }]) =>
-      /^node_modules\/(@[^/]+\/)?[^/]+$/.test(path) &&
-      fits(os, process.platform) &&
-      fits(cpu, process.arch),
+      PACKAGE_PATH.test(path) && fits(os, process.platform) && fits(cpu, process.arch),
   ).length;
 }
 
@@ -296,11 +310,12 @@ function putInPlace(staged, old, stamp) {
   if (!isFresh(stamp)) throw new SetupError('the installed packages are incomplete: run it again.');
 }
 
+/** When another set-up was first, its folder stays. */
 function renameOver(from, to) {
   try {
     fs.renameSync(from, to);
   } catch (error) {
-    if (['ENOTEMPTY', 'EEXIST', 'ENOENT'].includes(error.code)) return; // another set-up was first
+    if (['ENOTEMPTY', 'EEXIST', 'ENOENT'].includes(error.code)) return;
     throw new SetupError(`cannot move ${from} to ${to} (${error.code}).`);
   }
 }
@@ -367,6 +382,55 @@ function buildTokens() {
   return built;
 }
 
+// ---- Node and the native halves of packages for arm64, for the tests of test/arm64.sh ----
+
+/** The tests that need it fail by their names; the others are not held up. */
+async function tryArm64() {
+  if (process.platform !== 'linux' || process.arch === 'arm64') return;
+  try {
+    await ensureArm64();
+  } catch (error) {
+    if (!(error instanceof SetupError)) throw error;
+    console.error(`set-up: ${error.message}`);
+  }
+}
+
+/**
+ * What package-lock.json names for arm64 and npm leaves out on this machine, at the same versions
+ * and integrities. `npm ci --cpu=arm64` would fetch everything a second time, and Debian's npm 9
+ * does not know it: here the few are plain dependencies, and `--force` lets another machine's pass.
+ */
+async function ensureArm64() {
+  const folder = join(modules, '.arm64');
+  const rows = Object.entries(readJson('package-lock.json').packages)
+    .filter(([path, row]) => PACKAGE_PATH.test(path) && isForArm64(row))
+    .map(([path, { version, integrity }]) => [path, { version, integrity }]);
+  const versions = rows.map(([path, { version }]) => [path.replace('node_modules/', ''), version]);
+  const manifest = { name: 'arm64', dependencies: Object.fromEntries(versions) };
+  const packages = { '': manifest, ...Object.fromEntries(rows) };
+  const lock = JSON.stringify({ name: 'arm64', lockfileVersion: 3, packages });
+  const lockFile = join(folder, 'package-lock.json');
+  if (fs.existsSync(lockFile) && fs.readFileSync(lockFile, 'utf8') === lock) return;
+  console.log(`Installing ${rows.length} npm packages for tests on arm64 (once; some 230 MB).`);
+  await inFolderBeside(async (staging) => {
+    const fresh = join(staging, 'arm64');
+    fs.mkdirSync(fresh);
+    if (fs.existsSync(join(root, '.npmrc'))) {
+      fs.copyFileSync(join(root, '.npmrc'), join(fresh, '.npmrc'));
+    }
+    fs.writeFileSync(join(fresh, 'package.json'), JSON.stringify(manifest));
+    fs.writeFileSync(join(fresh, 'package-lock.json'), lock);
+    await npmCi(fresh, rows.length, '--force');
+    if (fs.existsSync(folder)) renameOver(folder, join(staging, 'old'));
+    renameOver(fresh, folder);
+  });
+}
+
+function isForArm64({ os, cpu, libc }) {
+  const names = (wanted, one) => [wanted ?? []].flat().includes(one);
+  return names(os, 'linux') && names(cpu, 'arm64') && (libc === undefined || names(libc, 'glibc'));
+}
+
 // ---- system parts, for the tests only ----
 
 /** Installs what it may; what stays missing is skipped (in CI: failed) by test/run.ts. */
@@ -414,8 +478,9 @@ async function isAgreed(names, packages) {
   return isYes;
 }
 
-/** Debian keeps servers in sbin, which is not on everybody's PATH. */
+/** Debian keeps servers in sbin, which is not on everybody's PATH; a library has its whole path. */
 function findProgram(name) {
+  if (name.startsWith('/')) return fs.existsSync(name) ? name : undefined;
   return [...(process.env.PATH ?? '').split(delimiter), '/usr/local/sbin', '/usr/sbin', '/sbin']
     .filter((folder) => folder !== '')
     .map((folder) => join(folder, name))

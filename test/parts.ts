@@ -8,7 +8,7 @@
 import { existsSync, readFileSync } from 'node:fs';
 import { delimiter, join } from 'node:path';
 
-/** One row of parts.json; `apt` names the Debian packages that bring `binary`. */
+/** One row of parts.json; `apt` names the Debian packages that bring `binary`, a name or a path. */
 export type PartRow = Readonly<{
   name: string;
   binary: string;
@@ -43,8 +43,9 @@ export function aptLine(rows: readonly PartRow[]): string {
   return `sudo apt-get install --no-install-recommends ${packages.join(' ')}`;
 }
 
-/** Debian keeps servers in sbin, which is not on everybody's PATH. */
+/** Debian keeps servers in sbin, which is not on everybody's PATH; a library has its whole path. */
 function findProgram(name: string): string | undefined {
+  if (name.startsWith('/')) return existsSync(name) ? name : undefined;
   return [...(process.env['PATH'] ?? '').split(delimiter), '/usr/local/sbin', '/usr/sbin', '/sbin']
     .filter((folder) => folder !== '')
     .map((folder) => join(folder, name))
