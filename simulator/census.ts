@@ -19,6 +19,19 @@ export type SiteShape = Readonly<{
   ledgers: 1 | 2;
 }>;
 
+/** What everybody in a world of this shape is called. */
+export function namesIn(shape: SiteShape) {
+  const named = (name: string) => name;
+  return Object.freeze({
+    wallets: many(shape.wallets, 'wallet', named),
+    glasses: many(shape.glasses, 'glasses', named),
+    kiosks: many(shape.kiosks, 'kiosk', named),
+    agents: many(shape.agents, 'agent', named),
+    shops: many(Math.max(1, shape.kiosks - 1), 'shop', named),
+    ledgers: ['ledger', 'ledger-2'].slice(0, shape.ledgers),
+  });
+}
+
 /** The site of a seed: the same shape and chance give the same bytes. */
 export function createSite(shape: SiteShape, algorithm: Algorithm, chance: Chance): Promise<Site> {
   return buildSite(drawCast(shape, chance), algorithm, chance);
@@ -34,7 +47,8 @@ function drawCast(shape: SiteShape, chance: Chance): SiteCast {
     const balance = BigInt(own.happens(0.1) ? own.between(10_00, 100_00) : 50_000_00);
     return { name, payer, funding: `acct-${name}`, balance };
   });
-  const shops = many(Math.max(1, shape.kiosks - 1), 'shop', (id, n) => ({
+  const { ledgers, shops: ids } = namesIn(shape);
+  const shops = ids.map((id, n) => ({
     id,
     category: CATEGORIES[n % CATEGORIES.length]!,
     names: NAMES[n % NAMES.length]!.map(([language, text]) =>
@@ -110,7 +124,6 @@ function drawCast(shape: SiteShape, chance: Chance): SiteCast {
       grant(wallet, next.name, { ...alone, windows: windowsOf(own, 10_00, 100_00) }, first);
     }
   }
-  const ledgers = ['ledger', 'ledger-2'].slice(0, shape.ledgers);
   const policy = policyOf(startS, chance.fork('policy'));
   return {
     ...{ startMs, currency: CURRENCY, wallets, shops, kiosks, glasses, agents },

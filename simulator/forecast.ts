@@ -7,6 +7,7 @@
  * see it meet the others, not how often it happens in the field.
  */
 import { FAULTS as LEDGER_FAULTS } from '../broker/ledger/service.ts';
+import { STORM_JUMP_MS_MAX } from '../src/limits.ts';
 import { type Chance, createChance } from './chance.ts';
 import type { Act, ActKind, Fault, FaultKind, Mood, NetworkTrouble, Plan } from './plan.ts';
 import type { SiteShape } from './census.ts';
@@ -283,7 +284,7 @@ function faultOf(
       return { fault: kind, machine: one('glasses', site.glasses, own) };
     case 'clock jump': {
       const far = own.weigh({ little: 4, much: 2, epoch: 1 });
-      const most = { little: 5_000, much: 7_200_000, epoch: 40 * 365 * 86_400_000 }[far];
+      const most = { little: 5_000, much: 7_200_000, epoch: STORM_JUMP_MS_MAX }[far];
       const ms = far === 'epoch' ? -most : own.between(-most, most);
       return { fault: kind, machine: anyDevice(site, own), ms };
     }

@@ -180,7 +180,7 @@ export function actName(act: ActKind): string {
   }
 }
 
-/** A plan as text, and back; throws what JSON.parse throws. A plan is not checked: it is ours. */
+/** A plan as it stands in a file; draft.ts reads it back. */
 export const planText = (plan: Plan): string => `${JSON.stringify(plan, undefined, 1)}\n`;
 
 /** The same without those at the end of each list who have nothing to do in it. */

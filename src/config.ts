@@ -120,7 +120,8 @@ function shown(root: unknown, path: readonly PropertyKey[]): string {
 
 const SECRET = /secret|password|key|pin/i;
 
-function allowed(issue: Issue): string {
+/** What may stand there instead, in words. */
+export function allowed(issue: Issue): string {
   switch (issue.code) {
     case 'invalid_value':
       return issue.values.map(String).join(', ');

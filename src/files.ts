@@ -74,6 +74,18 @@ export function requirePlace(files: Files, path: string): void {
   } catch (cause) {
     throw new OperatorError('storage', `cannot write ${path}: ${reason(cause, folder)}`, { cause });
   }
+  if (isFolder(files, path)) {
+    throw new OperatorError('storage', `cannot write ${path}: it is a folder, not a file`);
+  }
+}
+
+function isFolder(files: Files, path: string): boolean {
+  try {
+    files.access(`${path}/.`);
+    return true;
+  } catch {
+    return false; // What else is wrong with it, whoever writes it is told.
+  }
 }
 
 /** As `list` of Files; throws OperatorError `storage` for what is no folder. */

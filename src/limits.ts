@@ -436,6 +436,16 @@ export const SCENARIO_WITHIN_MS_MAX = 48 * 3_600_000;
 /** `saytap storm`: processes at once, and seeds that one of them gets at a time. */
 export const STORM_JOBS_MAX = 256;
 export const STORM_CHUNK = 250;
+/** A plan that somebody saved: its characters, its acts and its faults, and of whom how many. */
+export const STORM_PLAN_BYTES_MAX = 1024 * 1024;
+export const STORM_ENTRIES_MAX = 2_000;
+export const STORM_CAST_MAX = 64;
+/** It is over within a day; a clock jumps by forty years at most, or drifts as the cheapest do. */
+export const STORM_MS_MAX = 24 * 3_600_000;
+export const STORM_JUMP_MS_MAX = 40 * 365 * 86_400_000;
+export const STORM_DRIFT_PPM_MAX = 500;
+/** An amount in it, minor units: a million yuan, far more than any of its mandates allows. */
+export const STORM_MINOR_MAX = 100_000_000;
 /** What a process that runs worlds remembers of signatures: those of some worlds, some 20 MB. */
 export const REMEMBERED_SIGNATURES_MAX = 30_000;
 export const REMEMBERED_KEYS_MAX = 3_000;

@@ -18,6 +18,7 @@ import { rememberSignatures } from '../../src/node/signatures.ts';
 import { openDatabase } from '../../src/node/sqlite.ts';
 import { hearUnhandled } from '../../src/node/unhandled.ts';
 import { createDisks } from '../disk.ts';
+import { readDraft } from '../draft.ts';
 import { planOf } from '../forecast.ts';
 import { type Plan, planText, withoutIdle } from '../plan.ts';
 import { shrink } from '../shrink.ts';
@@ -33,6 +34,8 @@ type Watch = NonNullable<NonNullable<Parameters<typeof runStorm>[2]>['watch']>;
 /** Runs the storms. Throws OperatorError with the exit code of the worst that was found. */
 export async function main(options: StormOptions, write: (line: string) => void): Promise<void> {
   const { storms, hash, json, isTerminal } = options;
+  const file = 'planFile' in storms ? storms.planFile : undefined;
+  const saved = file === undefined ? undefined : readDraft(requireText(files, file), file);
   const startMs = clock.monotonicMs();
   let tally = EMPTY;
   const progress = progressOn(isTerminal && !json);
@@ -42,7 +45,7 @@ export async function main(options: StormOptions, write: (line: string) => void)
     progress.clear();
     if (hash) write(`seed ${told.seed}: ${told.hash}`);
     if (told.violations.length > 0) write(failureLine(told));
-    if (!('planFile' in storms)) progress.show(tally.storms, storms.to - storms.from + 1);
+    if ('from' in storms) progress.show(tally.storms, storms.to - storms.from + 1);
   };
 
   rememberSignatures();
@@ -51,10 +54,9 @@ export async function main(options: StormOptions, write: (line: string) => void)
   const watch: Watch = (observed, site) => {
     if (options.trace !== undefined) traces = tracesIn(observed, site);
   };
-  if ('planFile' in storms) {
-    const plan = JSON.parse(requireText(files, storms.planFile)) as Plan;
-    hear(toldOf(await runStorm(plan, ports, { hash, watch })));
-  } else {
+  if (saved) {
+    hear(toldOf(await runStorm(saved, ports, { hash, watch })));
+  } else if ('from' in storms) {
     const count = storms.to - storms.from + 1;
     const jobs = Math.min(options.jobs ?? availableParallelism(), STORM_JOBS_MAX, count);
     if (jobs > 1) await runBeside(storms, jobs, hash, hear);
@@ -75,18 +77,15 @@ export async function main(options: StormOptions, write: (line: string) => void)
     for (const line of summaryLines(tally, (clock.monotonicMs() - startMs) / 1000)) write(line);
   }
   if (!first) return;
-  const plan =
-    'planFile' in storms
-      ? (JSON.parse(requireText(files, storms.planFile)) as Plan)
-      : planOf(Number(first.seed));
+  const plan = saved ?? planOf(Number(first.seed));
   const smallest = options.shrink ? await shrunk(plan, first, ports, write) : plan;
   if (options.out !== undefined) files.replace(options.out, utf8(planText(smallest)), 0o644);
   if (!json) {
     const again =
       options.out === undefined
-        ? 'planFile' in storms
-          ? `saytap storm --plan ${storms.planFile}`
-          : `saytap storm --seeds ${first.seed}`
+        ? file === undefined
+          ? `saytap storm --seeds ${first.seed}`
+          : `saytap storm --plan ${file}`
         : `saytap storm --plan ${options.out}`;
     const outcome = options.shrink ? toldOf(await runStorm(smallest, ports)) : first;
     for (const line of failureLines(outcome, again)) write(line);

@@ -1,5 +1,6 @@
 /** `saytap storm`: whole worlds from one seed, and whether they keep their promises. */
 import { UsageError, defineCommand } from '../command.ts';
+import { requirePlace } from '../files.ts';
 import { STORM_JOBS_MAX } from '../limits.ts';
 
 export const command = defineCommand({
@@ -38,6 +39,8 @@ export const command = defineCommand({
       throw new UsageError('--trace goes with one seed or with --plan');
     }
     const { jobs, shrink, out, hash, json, trace } = options;
+    // A failure may be found after minutes, and is not to be lost then.
+    if (out !== undefined) requirePlace(context.files, out);
     const { main } = await context.program('storm');
     const { isTerminal } = context;
     return main({ storms, jobs, shrink, out, hash, json, trace, isTerminal }, context.write);
