@@ -317,6 +317,9 @@ async function converse(system: System, options: StartOptions, write: (line: str
       }
       if (isOpen) input.prompt();
     });
+    // Each line has a turn of its own, or several of one piece meet a device that is still busy
+    // with the first.
+    await new Promise<void>((turn) => timers.soon(turn));
   }
   input.close();
   await Promise.all([glasses.leave(), kiosk.leave()]);

@@ -131,6 +131,28 @@ test('a prompt: what is typed is paid; a second run beside it is refused in one 
   expect(programsOf(folder)).toEqual([]);
 });
 
+test('lines that come in one piece mean what they mean one by one', async () => {
+  const { ended, told, heard, type } = start();
+  await heard('You are the wearer now');
+  type(
+    [
+      ...['pay 3 yuan to Luckin Coffee', 'cancel payment'],
+      ...['pay 4 yuan to Luckin Coffee', 'confirm payment'],
+    ].join('\n'),
+  );
+  await heard('Paid 4.00 yuan to Luckin Coffee.');
+  type('quit');
+  expect(await ended, told.err).toBe(EXITS.ok);
+  const typed = told.out.slice(told.out.indexOf('You are the wearer now'));
+  expect([...typed.matchAll(/^(?:> )*glasses +(.*)$/gm)].map(([, said]) => said)).toEqual([
+    'Pay 3.00 yuan to Luckin Coffee? Say “confirm payment” or tap the temple.',
+    'Cancelled. Nothing was sent.',
+    'Pay 4.00 yuan to Luckin Coffee? Say “confirm payment” or tap the temple.',
+    'Paying…',
+    'Paid 4.00 yuan to Luckin Coffee.',
+  ]);
+});
+
 test('killed without a word: its programs end by themselves', async () => {
   const { child, ended, heard } = start();
   await heard('glasses and kiosk are ready');
