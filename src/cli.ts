@@ -61,6 +61,7 @@ const GROUPS: Readonly<Record<string, Readonly<Record<string, Load>>>> = {
     'Try it in a world': {
       scenario: () => import('./commands/scenario.ts'),
       storm: () => import('./commands/storm.ts'),
+      fleet: () => import('./commands/fleet.ts'),
       trace: () => import('./commands/trace.ts'),
     },
   }),
@@ -80,6 +81,7 @@ const PROGRAMS: Partial<{ [Name in keyof Programs]: () => Promise<Programs[Name]
     start: () => import('../simulator/main.ts'),
     scenario: () => import('../simulator/scenario/main.ts'),
     storm: () => import('../simulator/storm/main.ts'),
+    fleet: () => import('../simulator/fleet/main.ts'),
     trace: () => import('../simulator/trace/main.ts'),
   }),
   ...((typeof SAYTAP_SIDE === 'undefined' || SAYTAP_SIDE === 'bridge') && {

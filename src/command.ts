@@ -94,6 +94,12 @@ export type Programs = Readonly<{
     /** Throws OperatorError `crash`, `safety` or `liveness` for what storms found. */
     main: (options: StormOptions, write: Write) => Promise<void>;
   }>;
+  fleet: Readonly<{
+    /** Throws OperatorError `failed` for a load that was not carried, `safety` for money. */
+    main: (options: FleetOptions, write: Write) => Promise<void>;
+    /** A process that holds devices, for the one that started it. */
+    work: () => Promise<void>;
+  }>;
   bridge: Program &
     Examined &
     Readonly<{
@@ -188,6 +194,28 @@ export type StormOptions = Readonly<{
   out: string | undefined;
   /** One line of JSON for each storm, and no summary. */
   json: boolean;
+  /** Whether a person looks at standard output. */
+  isTerminal: boolean;
+}>;
+/** How many devices, under which load. */
+export type FleetOptions = Readonly<{
+  devices: number;
+  /** Payments a second at the most. */
+  rate: number;
+  seconds: number;
+  warmUpS: number;
+  shape: 'constant' | 'ramp' | 'step' | 'spike' | 'day';
+  arrivals: 'random' | 'even';
+  /** Undefined for one that nobody has chosen. */
+  seed: string | undefined;
+  /** Processes that hold the devices; undefined for half the processors. */
+  workers: number | undefined;
+  broker: 'mosquitto' | 'embedded' | undefined;
+  verifyEach: number;
+  /** The 99th percentile must not be above; undefined for no bound. */
+  p99Ms: number | undefined;
+  /** The file of the report. */
+  report: string;
   /** Whether a person looks at standard output. */
   isTerminal: boolean;
 }>;

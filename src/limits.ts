@@ -450,6 +450,38 @@ export const STORM_MINOR_MAX = 100_000_000;
 export const REMEMBERED_SIGNATURES_MAX = 30_000;
 export const REMEMBERED_KEYS_MAX = 3_000;
 
+/** `saytap fleet`: a client's address has some 28,000 ports for one broker, and the bridge keeps
+ *  KEYS_KEPT_MAX keys ready. */
+export const FLEET_DEVICES_MAX = 20_000;
+export const FLEET_RATE_MAX = 20_000;
+export const FLEET_SECONDS_MAX = 86_400;
+/** Payments of one run: 17 bytes each are kept to be compared with the books. */
+export const FLEET_PAYMENTS_MAX = 5_000_000;
+export const FLEET_WORKERS_MAX = 16;
+/** Connections that are begun in a second, and those of one worker that are not ready yet: a broker
+ *  takes some 1,000 to 2,000 in a second, and a crowd at its door would measure the door. */
+export const FLEET_CONNECTS_PER_S = 500;
+export const FLEET_CONNECTING_MAX = 200;
+/** Until all devices are ready there may be no progress for this long. */
+export const FLEET_STUCK_MS = 30_000;
+/** A worker tells what became of its payments this often; processes are looked at for whether they
+ *  wait for the disk, and lines are written where no screen can be redrawn. */
+export const FLEET_TOLD_MS = 250;
+export const FLEET_LOOK_MS = 50;
+export const FLEET_LINE_MS = 5_000;
+/** After the last payment is due, receipts are waited for this long. */
+export const FLEET_PATIENCE_MS = 30_000;
+/** The rate was carried when by this long after the load's end almost all had their receipt. */
+export const FLEET_SETTLE_MS = 1_000;
+/** Points of a timeline: a longer load gets longer intervals. */
+export const FLEET_POINTS_MAX = 1_800;
+/** Files that a process has open beside its connections. */
+export const FLEET_FILES_SPARE = 128;
+/** Enrolled at once, so that one commit holds many. */
+export const FLEET_ENROL_AT_ONCE = 500;
+/** An hour: the longest time that a histogram tells from others. */
+export const HISTOGRAM_US_MAX = 3_600_000_000;
+
 /** A trace file; and how long a replay waits for the last word after the last message. */
 export const TRACE_BYTES_MAX = 16 * 1024 * 1024;
 export const TRACE_SETTLE_MS = 120_000;
@@ -481,3 +513,5 @@ assert(OUTBOX_WINDOW < COUNTER_GAP_MAX, 'an honest device never looks like a clo
 assert(WALLETS_PER_PAYER_MAX + DEVICES_PER_PAYER_MAX <= PAGE_ROWS_MAX, 'a person sees all');
 assert(STORE_GROUP_MAX <= STORE_QUEUE_MAX);
 assert(HTTP_IDLE_MS < HTTP_SERVER_IDLE_MS, 'the client closes an idle connection first');
+assert(FLEET_DEVICES_MAX <= KEYS_KEPT_MAX, 'a bridge under a fleet loads no key twice');
+assert(FLEET_LOOK_MS < FLEET_TOLD_MS);

@@ -312,6 +312,34 @@ export type Surroundings = Readonly<{
   runtime: string;
 }>;
 
+/** Counts of times in microseconds, to three significant digits; what is larger is the largest. */
+export type Histogram = Readonly<{
+  record: (us: number) => void;
+  count: () => number;
+  /** The time that this percentage (above 0, to 100) does not exceed; 0 when there is none. */
+  percentile: (percent: number) => number;
+  max: () => number;
+  reset: () => void;
+}>;
+
+/** What a process has used since its start; `main` is its first thread, where a loop runs. */
+export type ProcessUse = Readonly<{
+  /** On a processor, all threads. */
+  runMs: number;
+  mainRunMs: number;
+  /** Ready to run, with no processor free. */
+  mainQueueMs: number;
+  rssKb: number;
+}>;
+
+/** What all processors of a machine together did since its start. */
+export type MachineUse = Readonly<{
+  busyMs: number;
+  idleMs: number;
+  /** Given to another machine on the same hardware. */
+  stolenMs: number;
+}>;
+
 /** Structured events for operators. Never keys or secrets; payees and amounts only at debug. */
 export type Log = (
   level: 'debug' | 'info' | 'warn' | 'error',

@@ -17,11 +17,17 @@ export type Child = Readonly<{
 
 /**
  * Starts `node script ...args` and waits for its first line. The child ends when this process
- * does: its standard input closes. Throws OperatorError with the child's own words when it fails.
+ * does: its standard input closes. In a session of its `own` it hears no Ctrl-C of our terminal.
+ * Throws OperatorError with the child's own words when it fails.
  */
-export function startChild(script: string, args: readonly string[]): Promise<Child> {
+export function startChild(
+  script: string,
+  args: readonly string[],
+  session: 'ours' | 'own' = 'ours',
+): Promise<Child> {
   const child = spawn(process.execPath, [script, ...args, '--until-stdin-ends'], {
     stdio: ['pipe', 'pipe', 'pipe'],
+    detached: session === 'own',
   });
   let errors = '';
   let isRunning = false;
