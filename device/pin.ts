@@ -92,12 +92,15 @@ export function createPin(files: Files, random: Random, path: string): Pin {
       }
       return 'right';
     },
-    set(digits) {
-      const made = { memoryKib: PIN_MEMORY_KIB, passes: PIN_PASSES, salt: random(SALT_BYTES) };
-      write({ ...made, left: PIN_TRIES, digest: digest(digits, made) });
-    },
+    set: (digits) => files.replace(path, utf8(pinText(random, digits)), 0o600),
     clear: () => files.erase(path),
   };
+}
+
+/** What stands in the file of a PIN that was just set. */
+export function pinText(random: Random, digits: string): string {
+  const made = { memoryKib: PIN_MEMORY_KIB, passes: PIN_PASSES, salt: random(SALT_BYTES) };
+  return textOf({ ...made, left: PIN_TRIES, digest: digest(digits, made) });
 }
 
 /** What is wrong with a new PIN, to the person who chose it; undefined when nothing is. */

@@ -11,6 +11,7 @@ import { p256 } from '@noble/curves/nist.js';
 import type { BridgeConfig } from '../broker/config.ts';
 import type { DeviceConfig } from '../device/config.ts';
 import { nobleSigner } from '../device/keys/noble.ts';
+import { PIN_FILE, pinText } from '../device/pin.ts';
 import { concat, fromHex, toBase64url, toHex, utf8 } from '../src/bytes.ts';
 import type { Realm, Signer } from '../src/cose.ts';
 import type { Algorithm } from '../src/keys.ts';
@@ -206,7 +207,9 @@ export async function buildSite(
     statements: 'statements',
     policy: 'policies',
   };
-  const deviceOf = (name: string, kind: SiteDevice['kind'], language: Language) => {
+  const pinOf = (device: string, digits: string) =>
+    utf8(pinText(chance.fork(`pin of ${device}`).bytes, digits));
+  const deviceOf = (name: string, kind: SiteDevice['kind'], language: Language, pin?: string) => {
     const { handle, signer } = keyFor(name);
     const own = mandates.filter(({ holder }) => holder === name);
     return {
@@ -226,7 +229,8 @@ export async function buildSite(
       disk: diskOf(
         [...new Set(['bridge', name, ...terminals])],
         new Map([
-          ['data/device.key.pem', utf8(privatePem(handle))],
+          ['data/device.key.pem', utf8(privatePem(handle))] as const,
+          ...(pin === undefined ? [] : [[`data/${PIN_FILE}`, pinOf(name, pin)] as const]),
           ...own.map(({ id, envelope }) => [`mandates/${id}.mandate`, envelope] as const),
         ]),
       ),
@@ -262,8 +266,8 @@ export async function buildSite(
     ...{ secrets, ledgers, wallets },
     payees: cast.shops,
     devices: [
-      ...cast.glasses.map(({ name, wallet, language }) => ({
-        ...deviceOf(name, 'glasses', language),
+      ...cast.glasses.map(({ name, wallet, language, pin }) => ({
+        ...deviceOf(name, 'glasses', language, pin),
         wallet,
       })),
       ...cast.kiosks.map(({ name, shop, terminal, language }) => ({

@@ -82,6 +82,10 @@ describe('on real programs', () => {
     expect((await playReal(shipped('step-up-by-risk'))).failures).toEqual([]);
   }, 120_000);
 
+  test('a PIN that is installed in real glasses', async () => {
+    expect((await playReal(shipped('step-up-to-a-pin'))).failures).toEqual([]);
+  }, 120_000);
+
   test('a bridge that is killed under a payment, and a line that is cut', async () => {
     expect((await playReal(KILLED)).failures).toEqual([]);
   }, 180_000);
