@@ -3,7 +3,7 @@
  * refusal is told.
  */
 import type { World } from '../../src/page.ts';
-import { button, card, el, show } from './screen.ts';
+import { button, card, el, show } from '../../src/screen.ts';
 import { type Language, LANGUAGES, type Words, languageOf, refusal } from './words.ts';
 
 /** A page at work. */

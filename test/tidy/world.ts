@@ -36,7 +36,7 @@ const WORLD_GLOBALS = new Set(
 const PAGE_GLOBALS = new Set(
   'document window location history sessionStorage localStorage alert confirm prompt'.split(' '),
 );
-const PAGES = 'broker/pages/';
+const PAGES = ['broker/pages/', 'device/page/', 'simulator/page/', 'src/screen.ts'];
 const RANDOM_NAMES = new Set(
   (
     'randomBytes randomUUID randomUUIDv7 randomInt randomFill randomFillSync pseudoRandomBytes ' +
@@ -109,7 +109,8 @@ function worldUses(source: Source): readonly string[] {
         isComposer(source.path) &&
         isMemberOf(node, (name) => COMPOSER_PROCESS.has(name));
       if (WORLD_GLOBALS.has(text) && !isAllowed) report(node, text);
-      if (PAGE_GLOBALS.has(text) && !source.path.startsWith(PAGES)) report(node, text);
+      if (PAGE_GLOBALS.has(text) && !PAGES.some((place) => source.path.startsWith(place)))
+        report(node, text);
     }
     return true;
   });

@@ -3,7 +3,7 @@
  * enrolled is what stands in them when the button is pressed.
  */
 import type { Frame } from '../frame.ts';
-import { button, card, el, field, show } from '../screen.ts';
+import { button, card, el, field, show } from '../../../src/screen.ts';
 
 type Role = 'bridge' | 'terminal' | 'device' | 'wallet' | 'agent';
 type Waiting = Readonly<{

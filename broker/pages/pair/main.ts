@@ -1,7 +1,7 @@
 /** The operator's pairing page: who waits, what it asks to be, approve or refuse; and devices. */
 import { openWorld } from '../../../src/browser/world.ts';
 import { type Brought, type Frame, type Session, startPage } from '../frame.ts';
-import { button, card, el, field, show } from '../screen.ts';
+import { button, card, el, field, show } from '../../../src/screen.ts';
 import { approval } from './approval.ts';
 
 startPage(openWorld(), (words) => words.pairing, run);

@@ -4,7 +4,7 @@
  */
 import { type Grant, grantText } from '../../../src/wallet.ts';
 import type { Frame } from '../frame.ts';
-import { el, field } from '../screen.ts';
+import { el, field } from '../../../src/screen.ts';
 import { type Around, USUAL, type Wish, grantOf } from './grant.ts';
 
 /** Whoever may be paid, by the name that the root gave it. */

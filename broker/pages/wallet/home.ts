@@ -12,7 +12,7 @@ import { type Revoke, revoke as revokeKind } from '../../../src/objects/revoke.t
 import { utc } from '../../../src/sentences.ts';
 import { windowText } from '../../../src/wallet.ts';
 import type { Frame } from '../frame.ts';
-import { button, card, el, field, show } from '../screen.ts';
+import { button, card, el, field, show } from '../../../src/screen.ts';
 import type { Seller } from './form.ts';
 
 /** What the bridge tells of a wearer's account. */

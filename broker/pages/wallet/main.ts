@@ -6,7 +6,7 @@ import type { Signer } from '../../../src/cose.ts';
 import { enrol as enrolKind } from '../../../src/objects/enrol.ts';
 import { seal } from '../../../src/objects/kind.ts';
 import { type Brought, type Frame, type Session, startPage } from '../frame.ts';
-import { button, card, el, show } from '../screen.ts';
+import { button, card, el, show } from '../../../src/screen.ts';
 import { type Standing, home } from './home.ts';
 import { newLimits, pairing } from './pairing.ts';
 

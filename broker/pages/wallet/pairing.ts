@@ -8,7 +8,7 @@ import { toBase64url } from '../../../src/bytes.ts';
 import type { Signer } from '../../../src/cose.ts';
 import { signMandate } from '../../../src/wallet.ts';
 import type { Frame } from '../frame.ts';
-import { button, card, el, field, show } from '../screen.ts';
+import { button, card, el, field, show } from '../../../src/screen.ts';
 import { type LimitsForm, limitsForm } from './form.ts';
 import type { Standing } from './home.ts';
 
