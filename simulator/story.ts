@@ -13,7 +13,8 @@ import type { Timers } from '../src/platform.ts';
 import type { RunningGlasses, RunningKiosk } from '../device/compose.ts';
 import { ORDER_DIGITS } from '../device/intents/clerk.ts';
 import type { Told } from '../device/telling.ts';
-import { codePng, makeCode } from '../device/surface/code.ts';
+import { makeCode } from '../device/surface/code.ts';
+import { codePng } from '../device/surface/picture.ts';
 import { STORY } from './install.ts';
 import type { LedgerBalance, Teller } from './teller.ts';
 

@@ -1,30 +1,18 @@
-/** A QR code as a picture and as text: the same modules, drawn twice. */
-import { PNG } from 'pngjs';
+/**
+ * A QR code, and the code as text. It as a picture is picture.ts, apart from this, because a page
+ * draws codes too and has no use for a writer of PNG files.
+ */
 import qrcode from 'qrcode';
 
 export type Code = Readonly<{ size: number; isDark: (x: number, y: number) => boolean }>;
+
+/** Light modules around a code (ISO 18004 §6.3.8). */
+export const QUIET_MODULES = 4;
 
 /** The QR code of `text`, error correction M (15 % of it may be dirty). */
 export function makeCode(text: string): Code {
   const { modules } = qrcode.create(text, { errorCorrectionLevel: 'M' });
   return { size: modules.size, isDark: (x, y) => modules.get(y, x) !== 0 };
-}
-
-/** A PNG with `scale` pixels per module and the quiet zone of four modules (ISO 18004 §6.3.8). */
-export function codePng(code: Code, scale: number): Uint8Array {
-  const side = (code.size + 2 * QUIET_MODULES) * scale;
-  const png = new PNG({ width: side, height: side, colorType: 0 });
-  for (let y = 0; y < side; y++) {
-    for (let x = 0; x < side; x++) {
-      const column = Math.floor(x / scale) - QUIET_MODULES;
-      const row = Math.floor(y / scale) - QUIET_MODULES;
-      const isInside = column >= 0 && row >= 0 && column < code.size && row < code.size;
-      const shade = isInside && code.isDark(column, row) ? 0 : 255;
-      png.data.fill(shade, (y * side + x) * 4, (y * side + x) * 4 + 3);
-      png.data[(y * side + x) * 4 + 3] = 255;
-    }
-  }
-  return Uint8Array.from(PNG.sync.write(png, { colorType: 0 }));
 }
 
 /** Lines of half blocks, two modules high each, dark on light in a terminal of either theme. */
@@ -43,5 +31,4 @@ export function codeLines(code: Code): string[] {
   return lines;
 }
 
-const QUIET_MODULES = 4;
 const TEXT_QUIET = 2;

@@ -9,7 +9,8 @@
 import { join, resolve } from 'node:path';
 import { type RunningGlasses, type RunningKiosk, startDevice } from '../../device/compose.ts';
 import type { DevicePorts } from '../../device/compose.ts';
-import { codePng, makeCode } from '../../device/surface/code.ts';
+import { makeCode } from '../../device/surface/code.ts';
+import { codePng } from '../../device/surface/picture.ts';
 import type { Surface } from '../../device/surface/port.ts';
 import { toHex, utf8 } from '../../src/bytes.ts';
 import { payloadOf } from '../../src/cose.ts';

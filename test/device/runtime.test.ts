@@ -23,7 +23,8 @@ import { KeyFailure, type KeyTrouble } from '../../device/keys/store.ts';
 import { phrases, reasonPhrase } from '../../device/phrases.ts';
 import type { Told } from '../../device/telling.ts';
 import { orderUri } from '../../device/sense/uri.ts';
-import { codePng, makeCode } from '../../device/surface/code.ts';
+import { makeCode } from '../../device/surface/code.ts';
+import { codePng } from '../../device/surface/picture.ts';
 import {
   MANDATE_ID,
   NONCE,

@@ -9,7 +9,8 @@ import { PICTURE_BYTES_MAX } from '../../../src/limits.ts';
 import { codeWasm } from '../../../src/node/wasm.ts';
 import { createCodeReader } from '../../../device/sense/look.ts';
 import { orderUri } from '../../../device/sense/uri.ts';
-import { codePng, makeCode } from '../../../device/surface/code.ts';
+import { makeCode } from '../../../device/surface/code.ts';
+import { codePng } from '../../../device/surface/picture.ts';
 import { reasonOfAsync, sealOrder } from '../stage.ts';
 
 const read = createCodeReader(codeWasm);

@@ -4,7 +4,8 @@ import { expect, test } from 'vitest';
 import { codeWasm } from '../../../src/node/wasm.ts';
 import { createCodeReader } from '../../../device/sense/look.ts';
 import { orderUri } from '../../../device/sense/uri.ts';
-import { codeLines, codePng, makeCode } from '../../../device/surface/code.ts';
+import { codeLines, makeCode } from '../../../device/surface/code.ts';
+import { codePng } from '../../../device/surface/picture.ts';
 import { sealOrder } from '../stage.ts';
 
 const code = makeCode('saytap://payee/luckin-coffee');
