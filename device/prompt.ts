@@ -6,14 +6,17 @@ import { join } from 'node:path';
 import { PaymentError } from '../src/errors.ts';
 import { type Money, formatMoney } from '../src/money.ts';
 import type { OrderLine } from '../src/objects/order.ts';
+import type { Receipt } from '../src/objects/receipt.ts';
 import type { Files } from '../src/platform.ts';
 import { linesOf } from './confirm.ts';
 import { type ClerkReading, ORDER_DIGITS, readClerk } from './intents/clerk.ts';
 import { type Language, clerkPhrases } from './phrases.ts';
 import type { Device } from './runtime.ts';
 import { collectPhrases, staffPhrases } from './staff.ts';
-import { codeLines, codePng, makeCode } from './surface/code.ts';
+import { codeLines, makeCode } from './surface/code.ts';
+import { codePng } from './surface/picture.ts';
 import type { Surface } from './surface/port.ts';
+import type { OrderState, Screen } from './surface/screen.ts';
 import type { OpenOrder, Terminal } from './terminal.ts';
 
 /** What the wearer's line needs. */
@@ -53,6 +56,8 @@ export type Counter = Readonly<{
   files: Files;
   folder: string;
   language: Language;
+  /** Where orders and bills are shown instead, on a kiosk that has a screen. */
+  screen?: Screen | undefined;
 }>;
 
 /**
@@ -85,9 +90,10 @@ export async function serve(counter: Counter, line: string): Promise<void> {
 const LINK = 'saytap://';
 
 /** Puts a bill on the screen, or takes it off. */
-function present({ device, surface, language }: Counter, reading: Bill): void {
+function present({ device, surface, language, screen }: Counter, reading: Bill): void {
   if (reading.kind === 'cancel') {
     const isOff = device.bill(undefined);
+    if (isOff) screen?.bill(undefined);
     const sentence = isOff ? staffPhrases.dropped(language) : clerkPhrases.busy(language);
     return surface.say(sentence, 'plain');
   }
@@ -95,7 +101,9 @@ function present({ device, surface, language }: Counter, reading: Bill): void {
   const lines = text === undefined ? [] : [{ text, quantity, total: amount.minor }];
   const [shown = formatMoney(amount, language)] = linesOf(lines, amount.currency, language);
   if (!device.bill(amount)) return surface.say(clerkPhrases.busy(language), 'plain');
-  surface.say(collectPhrases.tapNow(shown, language), 'waiting');
+  const sentence = collectPhrases.tapNow(shown, language);
+  if (screen) screen.bill({ line: shown, sentence });
+  else surface.say(sentence, 'waiting');
 }
 
 type Bill = Extract<ClerkReading, { kind: 'cancel' | 'collect' }>;
@@ -104,12 +112,21 @@ async function takeOrder(
   counter: Counter,
   { text, quantity, amount }: Extract<ClerkReading, { kind: 'order' }>,
 ): Promise<void> {
+  return placeOrder(counter, [{ text, quantity, total: amount.minor }], amount.currency);
+}
+
+/** An order of several lines in one currency; why there is none is told. */
+export async function placeOrder(
+  counter: Counter,
+  lines: readonly OrderLine[],
+  currency: string,
+): Promise<void> {
   const { terminal, surface } = counter;
-  const lines = [{ text, quantity, total: amount.minor }];
+  const minor = lines.reduce((sum, { total }) => sum + total, 0n);
   try {
-    const order = await terminal.order(lines, amount.currency);
+    const order = await terminal.order(lines, currency);
     await order.registered;
-    showOrder(counter, order, lines, amount);
+    showOrder(counter, order, lines, { currency, minor });
   } catch (error) {
     if (!(error instanceof PaymentError)) throw error;
     surface.say(`no order: ${error.message}`, 'bad');
@@ -118,13 +135,22 @@ async function takeOrder(
 
 /** The code on the screen and as a picture, and what it asks for, line by line. */
 function showOrder(
-  { surface, files, folder, language }: Counter,
+  { surface, files, folder, language, screen }: Counter,
   order: OpenOrder,
   lines: readonly OrderLine[],
   total: Money,
 ): void {
-  const code = makeCode(order.uri);
   const name = order.id.slice(0, ORDER_DIGITS);
+  if (screen) {
+    const { settled } = screen.order({
+      ...{ id: order.id, number: name, uri: order.uri },
+      lines: lines.map((line) => ({ ...line, total: String(line.total) })),
+      total: { ...total, minor: String(total.minor) },
+    });
+    void order.settled.then(({ outcome }) => settled(stateOf(outcome)));
+    return;
+  }
+  const code = makeCode(order.uri);
   const picture = join(folder, `order-${name}.png`);
   files.replace(picture, codePng(code, 6), 0o644);
   const shown = [
@@ -134,4 +160,8 @@ function showOrder(
     picture,
   ];
   surface.say(shown.join('\n'), 'plain');
+}
+
+function stateOf(outcome: Receipt['outcome']): Exclude<OrderState, 'open'> {
+  return outcome === 'captured' ? 'paid' : outcome === 'held' ? 'held' : 'over';
 }

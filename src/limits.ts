@@ -159,6 +159,9 @@ export const PROOF_MS = 60_000;
 export const KEPT_MS = 120_000;
 /** A bill on a kiosk waits this long for somebody's tag. */
 export const BILL_MS = 120_000;
+/** What was said, or became of an order, stays on a screen this long: the longest sentence is read
+ *  aloud in 12 s. What waits for somebody stays. */
+export const SCREEN_REST_MS = 15_000;
 /** A press this soon after the question cannot be its answer: nobody has read it yet. */
 export const CONFIRM_READ_MS = 500;
 /** After this long without a receipt the person is told "not confirmed yet". */
