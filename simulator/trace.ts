@@ -30,12 +30,26 @@ export type Moment = Readonly<{ atMs: number }> &
     | Readonly<{ what: 'told'; kind: string; reason: string | undefined }>
   );
 
-/** What reached the bridge: a message, or an operator's word on a key (hex of its thumbprint). */
+/**
+ * What reached the bridge: a message, or an operator's word on a key (hex of its thumbprint); and
+ * what it leased, because when it came to that depends on how fast its machine was.
+ */
 export type Input = Readonly<{ atMs: number }> &
   /** `clockMs` is the bridge's own time when it took it. */
   (
     | Readonly<{ what: 'message'; topic: string; bytes: string; clockMs: number }>
     | Readonly<{ what: 'key'; name: string; status: 'revoked' | 'suspended' | 'active' }>
+    /** `minor` is in minor units of the mandate's currency, times are seconds since 1970. */
+    | Readonly<{
+        what: 'lease';
+        mandate: string;
+        nonce: string;
+        minor: string;
+        count: number;
+        iat: number;
+        exp: number;
+        upload: number;
+      }>
   );
 
 /** One leg of the way of the payment's own messages. */
@@ -75,15 +89,14 @@ export type Trace = Readonly<{
   statements: readonly string[];
   policies: readonly string[];
   inputs: readonly Input[];
-  /** Nonces of ticks that were used, with their seconds; and of leases, in order. */
+  /** Nonces of ticks that were used, with their seconds. */
   ticks: readonly Readonly<{ iat: number; nonce: string }>[];
-  leases: readonly Readonly<{ mandate: string; nonce: string }>[];
   verdicts: readonly Verdict[];
   /** Why a replay cannot come to the same: the bridge forgot something meanwhile. */
   obstacle: string | undefined;
 }>;
 
-const FORMAT = 'saytap trace 1' as const;
+const FORMAT = 'saytap trace 2' as const;
 
 /** Every payment that was seen, each as a trace with names and amounts as they are. */
 export function tracesIn(observed: readonly Observed[], site: Site): readonly Trace[] {
@@ -166,10 +179,14 @@ const TRACE = z.object({
         ...{ atMs, what: z.literal('key'), name: words },
         status: z.enum(['revoked', 'suspended', 'active']),
       }),
+      z.object({
+        ...{ atMs, what: z.literal('lease'), mandate: words, nonce: hex },
+        minor: z.string().check(z.regex(/^\d{1,19}$/)),
+        ...{ count: z.int(), iat: z.int(), exp: z.int(), upload: z.int() },
+      }),
     ]),
   ),
   ticks: z.array(z.object({ iat: z.int(), nonce: hex })),
-  leases: z.array(z.object({ mandate: words, nonce: hex })),
   verdicts: z.array(z.object({ atMs, subject: words, outcome: words, reason: maybe })),
   obstacle: maybe,
 });
@@ -233,7 +250,7 @@ function traceOf(scene: Scene, observed: readonly Observed[], site: Site): Trace
     statements: under('statements'),
     policies: under('policies'),
     inputs: inputsIn(before, family),
-    ...noncesIn(before, family),
+    ticks: ticksIn(before, family),
     verdicts: verdictsIn(before, family),
     obstacle: before.some(
       (one) => one.what === 'life' && one.machine === BRIDGE && one.event === 'restored',
@@ -321,7 +338,13 @@ function familyOf({ device, id }: Scene, observed: readonly Observed[], site: Si
       continue;
     }
     const name = idOf(bytes, realm, tail);
-    if (name !== undefined) ids.add(name);
+    // Who paid another order of the same kiosk is not told here, so neither is what became of it,
+    // nor of what it gave back of others.
+    const value = tail === 'request' ? decoded(requestKind, bytes) : undefined;
+    const { order, original } = value ?? {};
+    const isAbout = [name, order, original].some((one) => one && originals.has(one));
+    const isFree = tail === 'mandate' || (tail === 'request' && !order && !original);
+    if (name !== undefined && (isAbout || isFree || isTree(value?.mandate ?? ''))) ids.add(name);
   }
   return { isIn, ids };
 }
@@ -377,7 +400,8 @@ function hopsOf(id: string, observed: readonly Observed[], { realm }: Site): Hop
   });
 }
 
-function inputsIn(observed: readonly Observed[], { isIn }: Family): Input[] {
+function inputsIn(observed: readonly Observed[], { isIn, ids }: Family): Input[] {
+  const leased = new Set<string>();
   return observed.flatMap((one): readonly Input[] => {
     const { atMs } = one;
     if (one.what === 'logged' && one.machine === 'operator') {
@@ -385,13 +409,22 @@ function inputsIn(observed: readonly Observed[], { isIn }: Family): Input[] {
       if (typeof name !== 'string' || status !== 'revoked') return [];
       return [{ atMs, what: 'key', name, status }];
     }
+    if (one.what === 'wire') {
+      const { nonce, iat, lease } = tickIn(one) ?? {};
+      if (!nonce || !iat || !lease || !ids.has(lease.mandate) || leased.has(toHex(nonce)))
+        return [];
+      leased.add(toHex(nonce));
+      const { mandate, amount, count, exp, upload } = lease;
+      const about = { mandate, nonce: toHex(nonce), minor: String(amount.minor), count };
+      return [{ atMs, what: 'lease', ...about, iat, exp, upload }];
+    }
     if (one.what !== 'taken' || !isIn(one.topic, one.bytes)) return [];
     const { topic, clockMs } = one;
     return [{ atMs, what: 'message', topic, bytes: toHex(one.bytes), clockMs }];
   });
 }
 
-function noncesIn(observed: readonly Observed[], { ids, isIn }: Family) {
+function ticksIn(observed: readonly Observed[], { isIn }: Family): Trace['ticks'] {
   const used = new Set(
     observed.flatMap((one) => {
       if (one.what !== 'taken' || !isIn(one.topic, one.bytes)) return [];
@@ -400,20 +433,17 @@ function noncesIn(observed: readonly Observed[], { ids, isIn }: Family) {
     }),
   );
   const ticks = new Map<string, number>();
-  const leases = new Map<string, string>();
   for (const one of observed) {
-    if (one.what !== 'wire' || one.from !== BRIDGE) continue;
-    const tick = one.topic.endsWith('/tick') ? decoded(tickKind, one.bytes) : undefined;
-    if (!tick) continue;
-    const nonce = toHex(tick.nonce);
-    if (tick.lease) {
-      if (ids.has(tick.lease.mandate)) leases.set(nonce, tick.lease.mandate);
-    } else if (used.has(nonce)) ticks.set(nonce, tick.iat);
+    const tick = one.what === 'wire' ? tickIn(one) : undefined;
+    if (!tick || tick.lease || !used.has(toHex(tick.nonce))) continue;
+    ticks.set(toHex(tick.nonce), tick.iat);
   }
-  return {
-    ticks: [...ticks].map(([nonce, iat]) => ({ iat, nonce })),
-    leases: [...leases].map(([nonce, mandate]) => ({ mandate, nonce })),
-  };
+  return [...ticks].map(([nonce, iat]) => ({ iat, nonce }));
+}
+
+/** What the bridge said of the time, if this is that. */
+function tickIn({ from, topic, bytes }: Extract<Observed, { what: 'wire' }>) {
+  return from === BRIDGE && topic.endsWith('/tick') ? decoded(tickKind, bytes) : undefined;
 }
 
 function verdictsIn(observed: readonly Observed[], { ids }: Family): Verdict[] {

@@ -174,6 +174,10 @@ async function redactBy(factor: bigint, trace: Trace, secret: string): Promise<T
 
   const inputs = trace.inputs.map((input): Input => {
     if (input.what === 'key') return { ...input, name: signerOf(input.name).key.name };
+    if (input.what === 'lease') {
+      const minor = String(scale(BigInt(input.minor)));
+      return { ...input, mandate: idOf(input.mandate), minor };
+    }
     return { ...input, topic: topicOf(input.topic), bytes: messages.get(input.bytes)! };
   });
   const hostOf = (name: string) =>
@@ -274,7 +278,6 @@ async function redactBy(factor: bigint, trace: Trace, secret: string): Promise<T
     statements,
     policies,
     inputs,
-    leases: trace.leases.map(({ mandate, nonce }) => ({ mandate: idOf(mandate), nonce })),
     verdicts: trace.verdicts.map((verdict) => ({ ...verdict, subject: idOf(verdict.subject) })),
   });
 }

@@ -6,6 +6,7 @@
  * the trace: whether the risk service had a doubt and whether the money was there is read off the
  * verdicts themselves, so a replay is about verifying, judging and counting, and nothing else.
  */
+import { cancelKeyOf } from '../../broker/attempt.ts';
 import type { Backend, BackendAnswer } from '../../broker/backends/port.ts';
 import { createBridge } from '../../broker/bridge.ts';
 import { createIdentities } from '../../broker/identities.ts';
@@ -16,17 +17,25 @@ import { createSqliteStore } from '../../broker/store/sqlite.ts';
 import { readUtterance } from '../../device/intents/reading.ts';
 import { createDirectory } from '../../device/payees.ts';
 import { fromHex, toHex } from '../../src/bytes.ts';
-import { identify, payloadOf } from '../../src/cose.ts';
+import { type Realm, identify, payloadOf } from '../../src/cose.ts';
+
 import { PaymentError, reasonName } from '../../src/errors.ts';
-import { TICK_ACCEPT_MS, TICK_SLOT_MS, TRACE_SETTLE_MS } from '../../src/limits.ts';
+import {
+  SWEEP_MS,
+  TICK_ACCEPT_MS,
+  TICK_SLOT_MS,
+  TRACE_SETTLE_MS,
+  UNSENT_FOR_MS,
+} from '../../src/limits.ts';
 import { keyStatement } from '../../src/objects/key.ts';
 import { isFinal, receipt as receiptKind } from '../../src/objects/receipt.ts';
+import { mandate as mandateKind } from '../../src/objects/mandate.ts';
 import { request as requestKind } from '../../src/objects/request.ts';
 import type { Database, Timers } from '../../src/platform.ts';
 import { nodeSigner, readPublicPem } from '../../src/signer.ts';
 import { createChance } from '../chance.ts';
 import { privateKey } from '../site.ts';
-import { createTimeline } from '../time.ts';
+import { type Timeline, createTimeline } from '../time.ts';
 import type { Input, Trace, Verdict } from '../trace.ts';
 
 /** What a replay needs of the real world. */
@@ -55,25 +64,26 @@ export async function replay(trace: Trace, ports: ReplayPorts): Promise<Replayed
     nowMs: () => Math.floor(trace.startMs + timeline.nowMs() + aheadMs),
     monotonicMs: timeline.nowMs,
   };
-  const leases = [...trace.leases];
+  const holders = holdersIn(trace);
   const database = ports.openDatabase(':memory:');
   try {
-    /** The mandate that a lease is being given for. */
-    let leased: string | undefined;
     /** The nonces of leases are those of then; everything else is drawn anew. */
+    let leased: string | undefined;
     const random = (count: number) => {
-      const at = leases.findIndex(({ mandate }) => mandate === leased);
-      if (count !== NONCE_BYTES || at < 0) return chance.bytes(count);
-      return fromHex(leases.splice(at, 1)[0]!.nonce);
+      if (count !== NONCE_BYTES || leased === undefined) return chance.bytes(count);
+      const nonce = fromHex(leased);
+      leased = undefined;
+      return nonce;
     };
     const plain = createSqliteStore(database, timeline, random);
-    const store: Store = {
-      ...plain,
-      lease: (asked, decide) =>
-        plain.lease(asked, (facts) => {
-          leased = asked.mandate;
-          return decide(facts);
-        }),
+    const store: Store = { ...plain, lease: async () => undefined };
+    const lease = async ({ mandate, nonce, minor, count, iat, exp, upload }: Leased) => {
+      const key = holders.get(mandate);
+      if (key === undefined) return;
+      await plain.lease({ key, mandate, nowMs: iat * 1000 }, () => {
+        leased = nonce;
+        return { amount: BigInt(minor), count, exp, upload };
+      });
     };
     const { realm } = trace;
     const root = readPublicPem(trace.root);
@@ -87,8 +97,8 @@ export async function replay(trace: Trace, ports: ReplayPorts): Promise<Replayed
     const said = new Map<string, Verdict>();
     const bridge = createBridge({
       ...{ realm, store, identities, clock, timers: timeline },
-      risk: riskOf(trace),
-      backends: [backendOf(trace)],
+      risk: riskOf(trace, timeline),
+      backends: [backendOf(trace, timeline)],
       signer: nodeSigner(privateKey('EdDSA', chance.fork('bridge'))),
       rules: { policies, isFresh: freshnessOf(trace) },
       nonces: { at: () => new Uint8Array(NONCE_BYTES), isFresh: freshnessOf(trace) },
@@ -111,10 +121,14 @@ export async function replay(trace: Trace, ports: ReplayPorts): Promise<Replayed
         aheadMs = input.clockMs - trace.startMs - timeline.nowMs();
         return bridge.receive(input.topic, fromHex(input.bytes));
       }
+      if (input.what === 'lease') return void lease(input);
       void store.setIdentityStatus(input.name, input.status, clock.nowMs());
     };
-    for (const input of trace.inputs) timeline.after(input.atMs, () => take(input));
+    for (const input of trace.inputs) timeline.after(takenMs(input, trace), () => take(input));
     const lastMs = Math.max(0, ...trace.inputs.map(({ atMs }) => atMs));
+    for (let atMs = SWEEP_MS; atMs <= lastMs + TRACE_SETTLE_MS; atMs += SWEEP_MS) {
+      timeline.after(atMs, () => void bridge.sweep());
+    }
     await timeline.run(lastMs + TRACE_SETTLE_MS);
     const verdicts = trace.verdicts.map((then): Compared => {
       const same = said.get(`${then.subject} ${then.outcome}`);
@@ -138,6 +152,39 @@ export async function replay(trace: Trace, ports: ReplayPorts): Promise<Replayed
 }
 
 const NONCE_BYTES = 8;
+
+/**
+ * When an input counted. Before a mandate is granted the backend is asked whose money it is, and
+ * what came meanwhile did not know it yet.
+ */
+function takenMs(input: Input, { realm, verdicts }: Trace): number {
+  const { atMs } = input;
+  if (input.what !== 'message' || !input.topic.endsWith('/up/mandate')) return atMs;
+  const id = idOf(input.bytes, realm, 'mandate');
+  const [next] = verdicts
+    .filter((one) => one.subject === id && one.atMs >= atMs)
+    .sort((a, b) => a.atMs - b.atMs);
+  return next?.outcome === 'granted' ? next.atMs : atMs;
+}
+
+type Leased = Extract<Input, { what: 'lease' }>;
+
+/** Thumbprints of the keys that the mandates name, by mandate. */
+function holdersIn({ inputs, realm }: Trace): ReadonlyMap<string, string> {
+  const holders = new Map<string, string>();
+  for (const input of inputs) {
+    if (input.what !== 'message' || !input.topic.endsWith('/up/mandate')) continue;
+    try {
+      const envelope = fromHex(input.bytes);
+      const { cnf } = mandateKind.decode(payloadOf(envelope));
+      holders.set(identify(envelope, realm, 'mandate').id, cnf);
+    } catch (error) {
+      if (!(error instanceof PaymentError)) throw error;
+    }
+  }
+  return holders;
+}
+
 /** A nonce of a slot is accepted so many slots later (broker/tick.ts). */
 const SLOTS_ACCEPTED = Math.ceil(TICK_ACCEPT_MS / TICK_SLOT_MS);
 
@@ -152,11 +199,17 @@ function freshnessOf({ ticks }: Trace) {
 }
 
 /** The service says what it must have said for the verdict to be what it was. */
-function riskOf({ verdicts }: Trace): RiskClient {
+function riskOf({ verdicts }: Trace, timeline: Timeline): RiskClient {
   const model = 'trace/1';
   return {
     async assess({ id }) {
-      const reason = verdicts.find(({ subject }) => subject === id)?.reason;
+      const verdict = verdicts.find(({ subject }) => subject === id);
+      // A backend that is away is waited for, so it was the risk service.
+      const isSoon = (verdict?.atMs ?? Infinity) < timeline.nowMs() + UNSENT_FOR_MS;
+      if (verdict?.reason === 'unavailable' && isSoon) {
+        return { kind: 'unavailable', why: 'as it was' };
+      }
+      const reason = verdict?.reason;
       const decision =
         reason === 'risk_denied' ? 'deny' : reason === 'risk_step_up' ? 'step_up' : 'allow';
       return { kind: 'decided', decision, score: 0, reasons: [], model };
@@ -164,17 +217,28 @@ function riskOf({ verdicts }: Trace): RiskClient {
   };
 }
 
-/** Money moved, or did not, as the verdicts say. */
-function backendOf({ verdicts }: Trace): Backend {
-  const answer = (key: string, outcome: 'captured' | 'held' | 'voided' | 'refunded') => {
-    const reason = verdicts.find(({ subject }) => subject === key)?.reason;
-    const answered: BackendAnswer =
-      reason === 'unavailable'
-        ? { kind: 'unsent', why: 'as it was then' }
-        : reason === 'backend_declined' || reason === 'refund_exceeds'
-          ? { kind: 'declined', reason }
-          : { kind: 'done', outcome, reference: key.slice(0, 8) };
-    return Promise.resolve(answered);
+/**
+ * Money moved, or did not, as the verdicts say, and not before they were said: what comes meanwhile
+ * finds a payment under way. What was cancelled had no answer until then.
+ */
+function backendOf({ verdicts }: Trace, timeline: Timeline): Backend {
+  const about = (key: string) => verdicts.find(({ subject }) => subject === key);
+  const until = (atMs: number) =>
+    new Promise<void>((done) => timeline.after(Math.max(0, atMs - timeline.nowMs()), done));
+  const answer = async (key: string, outcome: Outcome): Promise<BackendAnswer> => {
+    const verdict = about(key);
+    if (!verdict || verdict.reason === 'cancelled') return { kind: 'unknown', why: 'as it was' };
+    if (verdict.reason === 'unavailable') return { kind: 'unsent', why: 'as it was' };
+    await until(verdict.atMs);
+    return wordOf(key, verdict, outcome);
+  };
+  const cancel = async (original: string): Promise<BackendAnswer> => {
+    const verdict = about(original);
+    if (!verdict) return { kind: 'unknown', why: 'as it was' };
+    await until(verdict.atMs);
+    return verdict.reason === undefined
+      ? { kind: 'declined', reason: 'backend_declined' }
+      : { kind: 'done', outcome: 'voided', reference: original.slice(0, 8) };
   };
   return {
     name: 'ledger',
@@ -187,7 +251,8 @@ function backendOf({ verdicts }: Trace): Backend {
     },
     authorise: ({ key, capture }) => answer(key, capture === 'now' ? 'captured' : 'held'),
     capture: ({ key }) => answer(key, 'captured'),
-    void: ({ key }) => answer(key, 'voided'),
+    void: ({ key, original }) =>
+      key === cancelKeyOf(original) ? cancel(original) : answer(key, 'voided'),
     refund: ({ key }) => answer(key, 'refunded'),
     query: async () => ({ kind: 'unseen' }),
     parseNotification: () => undefined,
@@ -196,6 +261,18 @@ function backendOf({ verdicts }: Trace): Backend {
 }
 
 const DAY_MS = 86_400_000;
+
+/**
+ * What a backend must have said for the verdict to be what it was; and one that was never asked
+ * does what it is asked for now, so that a judgement of today shows.
+ */
+function wordOf(key: string, { reason }: Verdict, outcome: Outcome): BackendAnswer {
+  return reason === 'backend_declined' || reason === 'refund_exceeds'
+    ? { kind: 'declined', reason }
+    : { kind: 'done', outcome, reference: key.slice(0, 8) };
+}
+
+type Outcome = Extract<BackendAnswer, { kind: 'done' }>['outcome'];
 
 /** What was said, read by the grammar of today; compared with what was shown then. */
 function readingOf(trace: Trace): Replayed['reading'] {
@@ -223,11 +300,16 @@ function readingOf(trace: Trace): Replayed['reading'] {
 }
 
 function isOwn(input: Input, { realm, id }: Trace): boolean {
-  if (input.what !== 'message' || !input.topic.endsWith('/up/request')) return false;
+  const isRequest = input.what === 'message' && input.topic.endsWith('/up/request');
+  return isRequest && idOf(input.bytes, realm, 'request') === id;
+}
+
+/** The id of a message, undefined for what is none. */
+function idOf(bytes: string, realm: Realm, kind: 'mandate' | 'request'): string | undefined {
   try {
-    return identify(fromHex(input.bytes), realm, requestKind.name).id === id;
+    return identify(fromHex(bytes), realm, kind).id;
   } catch (error) {
-    if (error instanceof PaymentError) return false;
+    if (error instanceof PaymentError) return undefined;
     throw error;
   }
 }

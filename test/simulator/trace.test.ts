@@ -3,12 +3,16 @@ import { readFileSync } from 'node:fs';
 import fc from 'fast-check';
 import { join } from 'node:path';
 import { describe, expect, test } from 'vitest';
-import { type Trace, readTrace, traceText } from '../../simulator/trace.ts';
+import { createDisks } from '../../simulator/disk.ts';
+import { planOf } from '../../simulator/forecast.ts';
+import { runStorm } from '../../simulator/storm.ts';
+import { type Trace, readTrace, traceText, tracesIn } from '../../simulator/trace.ts';
 import { redact } from '../../simulator/trace/redaction.ts';
 import { replay } from '../../simulator/trace/replay.ts';
 import { replayLines, sheetOf } from '../../simulator/trace/sheet.ts';
 import { timers } from '../../src/node/platform.ts';
 import { openDatabase } from '../../src/node/sqlite.ts';
+import { hearUnhandled } from '../../src/node/unhandled.ts';
 import { playText } from './scenario/worlds.ts';
 
 const PORTS = { turn: timers.soon, openDatabase };
@@ -47,6 +51,23 @@ describe('a replay', () => {
         trace.verdicts.map(({ outcome, reason }) => [outcome, reason]),
       );
     }
+  });
+
+  test.each([3, 11])('comes to the same verdicts in a storm: seed %d', async (seed) => {
+    let traces: readonly Trace[] = [];
+    const ports = { turn: timers.soon, disks: createDisks(openDatabase), hearUnhandled };
+    await runStorm(planOf(seed), ports, {
+      watch: (observed, site) => void (traces = tracesIn(observed, site)),
+    });
+    let count = 0;
+    const other: string[] = [];
+    for (const trace of traces) {
+      if (trace.obstacle !== undefined) continue;
+      count += trace.verdicts.length;
+      other.push(...(await differing(trace)));
+    }
+    expect(other).toEqual([]);
+    expect(count).toBeGreaterThan(500);
   });
 
   test('says where it differs: another verdict, a flipped bit, a missing message', async () => {
