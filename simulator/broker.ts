@@ -19,6 +19,8 @@ export type Broker = Readonly<{
     payload: Uint8Array,
     retain: 'retain' | undefined,
   ) => void;
+  /** Hands it to whoever listens, as if somebody who may had sent it. */
+  insert: (topic: string, payload: Uint8Array) => void;
   /** A connection is over, for whatever reason: the session ends, the will is published. */
   missed: (connection: Connection) => void;
   /** It is gone with all that it kept and carried, wills included, and is back when told to be. */
@@ -102,6 +104,7 @@ export function createBroker(
         publish(topic, payload, retain);
       } else missed(connection);
     },
+    insert: (topic, payload) => publish(topic, payload, undefined),
     missed,
     fall() {
       retained.clear();

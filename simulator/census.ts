@@ -17,6 +17,10 @@ export type SiteShape = Readonly<{
   kiosks: number;
   agents: number;
   ledgers: 1 | 2;
+  /** Keys that were let in and do as they like. */
+  rogues?: 1;
+  /** Not the simulation, whose ledgers and risk service know amounts that mean something. */
+  environment?: 'live';
 }>;
 
 /** What everybody in a world of this shape is called. */
@@ -27,6 +31,7 @@ export function namesIn(shape: SiteShape) {
     glasses: many(shape.glasses, 'glasses', named),
     kiosks: many(shape.kiosks, 'kiosk', named),
     agents: many(shape.agents, 'agent', named),
+    rogues: many(shape.rogues ?? 0, 'rogue', named),
     shops: many(Math.max(1, shape.kiosks - 1), 'shop', named),
     ledgers: ['ledger', 'ledger-2'].slice(0, shape.ledgers),
   });
@@ -124,10 +129,15 @@ function drawCast(shape: SiteShape, chance: Chance): SiteCast {
       grant(wallet, next.name, { ...alone, windows: windowsOf(own, 10_00, 100_00) }, first);
     }
   }
+  const rogues = many(shape.rogues ?? 0, 'rogue', (name, n) => ({ name, wallet: walletOf(n) }));
+  for (const { name, wallet } of rogues) {
+    for (const which of ROGUE_MANDATES) grant(wallet, name, rogueGrant(which, shops, startS));
+  }
   const policy = policyOf(startS, chance.fork('policy'));
   return {
     ...{ startMs, currency: CURRENCY, wallets, shops, kiosks, glasses, agents },
-    ...{ ledgers, policy, grants },
+    ...{ ledgers, policy, grants, rogues },
+    ...(shape.environment && { environment: shape.environment }),
   };
 }
 
@@ -182,6 +192,40 @@ function grantOf(chance: Chance, shops: readonly Payee[], startMs: number): Part
   };
 }
 
+/** Which of a rogue's mandates is which, in the order in which they are granted. */
+export const ROGUE_MANDATES = ['plain', 'leased', 'spoken', 'early', 'wide'] as const;
+
+/** What a rogue may do: a little, and nothing by voice or before its time. */
+function rogueGrant(
+  which: (typeof ROGUE_MANDATES)[number],
+  shops: readonly Payee[],
+  startS: number,
+): Partial<Grant> {
+  const little = {
+    channels: CHANNELS.autonomous,
+    perPaymentMax: 8_00n,
+    windows: [{ kind: 'total', max: 20_00n, count: 40 }],
+    allow: [{ kind: 'payee', payee: shops[0]!.id }],
+    bands: [
+      { ceiling: 5_00n, level: 0 },
+      { ceiling: 20_00n, level: 2 },
+    ],
+  } as const;
+  switch (which) {
+    case 'plain':
+      // Nothing is set aside for one with a gap, so that it can be spent with the link alone.
+      return { ...little, gap: 1 };
+    case 'leased':
+      return { ...little, perPaymentMax: 5_00n };
+    case 'spoken':
+      return { ...little, channels: CHANNELS.voice };
+    case 'early':
+      return { ...little, nbf: startS + DAY_S };
+    case 'wide':
+      return { ...little, windows: [{ kind: 'total', max: 2_000_00n, count: 400 }] };
+  }
+}
+
 /** What few mandates say: not this shop's trade, not that till, not yet. */
 function oddly(
   chance: Chance,
@@ -218,7 +262,7 @@ function windowsOf(chance: Chance, least: number, most: number): readonly Window
 function policyOf(startS: number, chance: Chance): Policy {
   return {
     iat: startS - DAY_S,
-    version: 1,
+    version: 2,
     scope: { kind: 'platform' },
     ladders: [
       {
@@ -249,17 +293,19 @@ function policyOf(startS: number, chance: Chance): Policy {
 
 /** Every other platform trusts its devices less than is usual: with less, or for less long. */
 function narrowed(chance: Chance): Partial<NonNullable<Policy['offline']>> {
-  switch (chance.weigh({ usual: 5, little: 2, short: 1, late: 1, old: 1 })) {
+  switch (chance.weigh({ usual: 6, little: 4, short: 1, late: 2, old: 1 })) {
     case 'usual':
       return {};
     case 'little':
-      return {
-        storedAmountMax: BigInt(chance.between(25_00, 120_00)),
-        storedCountMax: chance.between(2, 6),
-        goOnlineEvery: [1, chance.between(2, 5)],
-        payerCountMax: chance.between(1, 4),
-        payerAmountMax: BigInt(chance.between(20_00, 80_00)),
-      };
+      return chance.pick([
+        { storedAmountMax: BigInt(chance.between(25_00, 120_00)) },
+        { storedCountMax: chance.between(1, 4) },
+        { goOnlineEvery: [1, chance.between(2, 4)] as const },
+        {
+          payerCountMax: chance.between(1, 3),
+          payerAmountMax: BigInt(chance.between(20_00, 60_00)),
+        },
+      ]);
     case 'short':
       return { acceptWindow: chance.between(20, 90), uploadWindow: chance.between(20, 90) };
     case 'late':

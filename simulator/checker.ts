@@ -67,6 +67,9 @@ export function createChecker(view: View): Checker {
   const orders = new Map<string, Set<string>>();
   /** Accepted payments that the bridge's store has had all the time. */
   let known = new Set<string>();
+  /** What somebody put into the broker, and the requests that it claims to be. */
+  const forged = new Set<Uint8Array>();
+  const forgedIds = new Set<string>();
   let isReread = false;
   let seen = 0;
   let isHealed = false;
@@ -93,7 +96,10 @@ export function createChecker(view: View): Checker {
 
   function readStores(): void {
     const runs = accepted.read();
-    for (const run of runs) know(run.id, run.request, run.kid);
+    for (const run of runs) {
+      know(run.id, run.request, run.kid);
+      if (forgedIds.has(run.id)) breaks('I4', `the bridge took ${called(run)}, which was forged`);
+    }
     const taken = runs.filter((run) => isSpending(run) && !run.isRefused);
     for (const run of taken) if (!known.has(run.id)) checkAccepted(run);
     if (isReread) known = new Set();
@@ -121,6 +127,8 @@ export function createChecker(view: View): Checker {
     switch (one.what) {
       case 'wire':
         return hearWire(one);
+      case 'forged':
+        return hearForged(one);
       case 'granted':
         return void grants.add(one.id);
       case 'revoked':
@@ -134,9 +142,21 @@ export function createChecker(view: View): Checker {
     }
   }
 
+  /** Nobody said it, so it says nothing; but nobody may have believed it either. */
+  function hearForged({ topic, bytes }: Extract<Observed, { what: 'forged' }>): void {
+    forged.add(bytes);
+    if (!topic.endsWith('/up/request')) return;
+    try {
+      const { id } = identify(bytes, realm, requestKind.name);
+      if (!asked.has(id)) forgedIds.add(id);
+    } catch (error) {
+      if (!(error instanceof PaymentError)) throw error;
+    }
+  }
+
   function hearWire({ topic, bytes }: Extract<Observed, { what: 'wire' }>): void {
     const parsed = parseTopic(topic);
-    if (!parsed) return;
+    if (!parsed || forged.has(bytes)) return;
     const { device, way, tail } = parsed;
     try {
       if (way === 'up' && tail === 'request') return sent(device, bytes);

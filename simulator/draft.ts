@@ -23,6 +23,7 @@ import {
 import { CURRENCIES } from '../src/money.ts';
 import { namesIn } from './census.ts';
 import type { ActKind, FaultKind, NetworkTrouble, Plan } from './plan.ts';
+import { FORGERIES, ROGUE_ASKS } from './plan.ts';
 import { unknown } from './scenario/source.ts';
 
 /**
@@ -86,6 +87,8 @@ const SITE = z.strictObject({
   kiosks: whole(STORM_CAST_MAX),
   agents: whole(STORM_CAST_MAX),
   ledgers: z.literal([1, 2]),
+  rogues: z.exactOptional(z.literal(1)),
+  environment: z.exactOptional(z.literal('live')),
 });
 
 /** A schema for every field of every kind, so that none is forgotten that is added above. */
@@ -131,6 +134,9 @@ function schemasFor(names: ReturnType<typeof namesIn> | undefined) {
     },
     agent: { agent: one(names?.agents), payee, minor, then: z.exactOptional(then) },
     revoke: { wallet, holder: device, all: z.exactOptional(z.literal(true)) },
+    operator: { suspends: z.exactOptional(device) },
+    forge: { forgery: z.enum(FORGERIES), device, way: z.enum(['up', 'down']) },
+    rogue: { rogue: one(names?.rogues), ask: z.enum(ROGUE_ASKS), minor },
   };
   const troubles: Shapes<NetworkTrouble, 'trouble'> = {
     lose: { share },
@@ -150,6 +156,7 @@ function schemasFor(names: ReturnType<typeof namesIn> | undefined) {
     'replace bridge': { downMs: ms },
     'back up bridge': {},
     'restore bridge': { downMs: ms },
+    'old policy': {},
     'restore device': { machine: device, ageMs: ms },
     'clone device': { machine: device },
     'clock jump': { machine, ms: within(STORM_JUMP_MS_MAX) },

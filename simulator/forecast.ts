@@ -9,7 +9,9 @@
 import { FAULTS as LEDGER_FAULTS } from '../broker/ledger/service.ts';
 import { STORM_JUMP_MS_MAX } from '../src/limits.ts';
 import { type Chance, createChance } from './chance.ts';
+import { ORDER_LINES_MAX } from '../src/limits.ts';
 import type { Act, ActKind, Fault, FaultKind, Mood, NetworkTrouble, Plan } from './plan.ts';
+import { FORGERIES, ROGUE_ASKS } from './plan.ts';
 import type { SiteShape } from './census.ts';
 
 /** The plan of a seed; the same for ever, as long as this file is. */
@@ -24,6 +26,8 @@ export function planOf(seed: number): Plan {
     kiosks: drawn('kiosks'),
     agents: drawn('agents'),
     ledgers: own.happens(0.5) ? 2 : 1,
+    rogues: 1,
+    ...(chance.fork('environment').happens(0.15) && { environment: 'live' }),
   };
   const healMs = FIRST_ACT_MS + own.between(...size.lastsS) * 1000;
   const acts = actsOf(site, drawn('acts'), healMs, chance.fork('acts'));
@@ -53,7 +57,7 @@ const CORNER = {
   glasses: [4, 6],
   kiosks: [2, 3],
   agents: [2, 3],
-  acts: [98, 118],
+  acts: [108, 128],
   faults: [20, 28],
   lastsS: [180, 300],
 } as const satisfies Record<string, readonly [number, number]>;
@@ -87,7 +91,17 @@ function actsOf(site: SiteShape, count: number, healMs: number, chance: Chance):
   });
 }
 
-const ACTS = { pay: 100, order: 40, collect: 40, clerk: 14, agent: 70, revoke: 3 };
+const ACTS = {
+  pay: 100,
+  order: 40,
+  collect: 40,
+  clerk: 14,
+  agent: 70,
+  revoke: 3,
+  operator: 5,
+  forge: 14,
+  rogue: 12,
+};
 
 function actOf(kind: keyof typeof ACTS, site: SiteShape, own: Chance): ActKind {
   const kiosk = one('kiosk', site.kiosks, own);
@@ -111,7 +125,10 @@ function actOf(kind: keyof typeof ACTS, site: SiteShape, own: Chance): ActKind {
         act: 'order',
         kiosk,
         ...(own.fork('currency').happens(0.04) && { currency: 'EUR' }),
-        prices: Array.from({ length: own.between(1, 4) }, () => own.between(1_00, 15_00)),
+        prices: Array.from(
+          { length: own.fork('feast').happens(0.015) ? ORDER_LINES_MAX : own.between(1, 4) },
+          () => own.between(1_00, 15_00),
+        ),
         customers: Array.from({ length: own.weigh({ 1: 8, 2: 3, 3: 1 }) === '1' ? 1 : 2 }, () => ({
           device: one('glasses', site.glasses, own),
           afterMs: own.between(200, 8_000),
@@ -157,21 +174,59 @@ function actOf(kind: keyof typeof ACTS, site: SiteShape, own: Chance): ActKind {
         ...(own.happens(0.2) && { all: true }),
       };
     }
+    case 'operator':
+      return { act: 'operator', ...(own.happens(0.3) && { suspends: anyDevice(site, own) }) };
+    case 'forge':
+      return {
+        act: 'forge',
+        forgery: own.pick(FORGERIES),
+        device: anyDevice(site, own),
+        way: own.weigh({ up: 2, down: 1 }),
+      };
+    case 'rogue':
+      return {
+        act: 'rogue',
+        rogue: 'rogue-1',
+        ask: own.pick(ROGUE_ASKS.filter((ask) => ask !== 'flood')),
+        minor: own.between(10, 1_50),
+      };
   }
 }
 
-function moodOf(own: Chance): Mood {
-  return own.weigh({
-    sure: 60,
-    hasty: 6,
-    'speaks first': 6,
-    cancels: 5,
-    regrets: 8,
-    'walks off': 3,
-    'takes it off': 3,
-    impatient: 8,
-  });
-}
+const MOODS: Readonly<Record<Mood, number>> = {
+  sure: 60,
+  hasty: 6,
+  'speaks first': 6,
+  cancels: 5,
+  regrets: 8,
+  'walks off': 3,
+  'takes it off': 3,
+  impatient: 8,
+};
+const moodOf = (own: Chance): Mood => own.weigh(MOODS);
+
+/** Every kind of act there is, by the name under which it is counted. */
+export const ACT_NAMES: readonly string[] = Object.freeze(
+  Object.keys(ACTS).flatMap((kind) => {
+    switch (kind) {
+      case 'pay':
+      case 'collect':
+        return Object.keys(MOODS).map((mood) => `${kind} ${mood}`);
+      case 'order':
+        return [kind, `${kind} foreign`];
+      case 'clerk':
+        return ['refund', 'capture', 'void'].map((deed) => `${kind} ${deed}`);
+      case 'operator':
+        return ['suspends', 'resumes'].map((deed) => `${kind} ${deed}`);
+      case 'forge':
+        return FORGERIES.flatMap((one) => [`${kind} ${one} up`, `${kind} ${one} down`]);
+      case 'rogue':
+        return ROGUE_ASKS.map((ask) => `${kind} ${ask}`);
+      default:
+        return [kind];
+    }
+  }),
+);
 
 /** Minor units: mostly what a lunch costs, rarely more than is allowed. */
 function amountOf(own: Chance): number {
@@ -223,6 +278,7 @@ const FAULTS: Readonly<Record<FaultKind['fault'], number>> = {
   network: 40,
   partition: 8,
   'broker restart': 8,
+  'old policy': 2,
   risk: 14,
   ledger: 30,
 };
@@ -277,6 +333,7 @@ function faultOf(
     case 'restore bridge':
       return { fault: kind, downMs };
     case 'back up bridge':
+    case 'old policy':
       return { fault: kind };
     case 'restore device':
       return { fault: kind, machine: anyDevice(site, own), ageMs: own.between(5_000, 300_000) };
@@ -367,6 +424,8 @@ function lastsFor(fault: FaultKind, healMs: number, own: Chance): number | undef
     case 'risk':
     case 'ledger':
       return own.between(2_000, 60_000);
+    case 'old policy':
+      return own.between(1_000, 15_000);
     case 'network':
     case 'partition':
       return own.weigh({ short: 3, long: 2 }) === 'short' ? own.between(500, 20_000) : longMs();
@@ -393,6 +452,7 @@ function togetherOf(
     ...Array.from({ length: RUSHES }, (_, n) => rush(site, healMs, n, chance.fork(`rush ${n}`))),
     ...Array.from({ length: SNAPS }, (_, n) => snap(healMs, acts, n, chance.fork(`snap ${n}`))),
     ...(chance.fork('hush?').happens(0.6) ? [hush(healMs, acts, chance.fork('hush'))] : []),
+    ...(chance.fork('flood?').happens(0.012) ? [flood(site, healMs, chance.fork('flood'))] : []),
     ...(chance.fork('queue?').happens(0.5) ? [queue(site, healMs, chance.fork('queue'))] : []),
   ];
   return {
@@ -465,6 +525,17 @@ function hush(healMs: number, acts: readonly Act[], own: Chance): Together {
       { name: 'hush-cut', atMs: cutMs, untilMs: cutMs + own.between(330_000, 450_000), ...cut },
     ],
   };
+}
+
+/** A rogue asks for more at once than the bridge takes of one key, while no ledger answers. */
+function flood(site: SiteShape, healMs: number, own: Chance): Together {
+  const atMs = own.between(FIRST_ACT_MS, healMs - 40_000);
+  const faults = ['ledger', 'ledger-2'].slice(0, site.ledgers).map((ledger): Fault => {
+    const away = { fault: 'ledger', ledger, trouble: 'away', share: 1 } as const;
+    return { name: `flood-${ledger}`, atMs: atMs - 1_000, untilMs: atMs + 12_000, ...away };
+  });
+  const rogue = { act: 'rogue', rogue: 'rogue-1', ask: 'flood', minor: 1 } as const;
+  return { acts: [{ name: 'flood', atMs, ...rogue }], faults };
 }
 
 /** A kiosk is cut off while people stand in line before it, until it may not take any more. */

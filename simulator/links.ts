@@ -23,6 +23,8 @@ export type Links = Readonly<{
   end: (host: string, how: 'killed' | 'power cut') => void;
   wayChanged: () => void;
   restartBroker: (downMs: number) => void;
+  /** As if somebody who may had sent it to the broker. */
+  insert: (topic: string, payload: Uint8Array) => void;
 }>;
 
 /** Links to the broker on host `name`. */
@@ -40,6 +42,7 @@ export function createLinks(ways: Ways, name: string, bridgePassword: string | u
     },
     end: connections.end,
     wayChanged: connections.wayChanged,
+    insert: broker.insert,
     restartBroker(downMs) {
       backMs = nowMs() + downMs;
       broker.fall();

@@ -23,6 +23,8 @@ export type Network = Readonly<{
   strike: (weather: Weather) => () => void;
   /** The broker is away for so long and has forgotten everything, wills included. */
   restartBroker: (downMs: number) => void;
+  /** Somebody inside the broker hands these very bytes to all who listen to the topic. */
+  insert: (topic: string, payload: Uint8Array) => void;
 }>;
 
 /** The host of the broker, for URLs: mqtt://broker:1883. */
@@ -66,5 +68,6 @@ export function createNetwork(
       };
     },
     restartBroker: links.restartBroker,
+    insert: links.insert,
   });
 }

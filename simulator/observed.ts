@@ -73,6 +73,8 @@ export type Sight =
     }>
   /** The bridge takes a message, which may have been under way for long; by its own clock. */
   | Readonly<{ what: 'taken'; topic: string; bytes: Uint8Array; clockMs: number }>
+  /** Somebody puts these very bytes into the broker; of nobody's making whatever they say. */
+  | Readonly<{ what: 'forged'; forgery: string; topic: string; bytes: Uint8Array }>
   | Readonly<{ what: 'http'; from: string; to: string; route: string; fate: Fate | 'refused' }>
   /** What a program tells its operator. */
   | Readonly<{
@@ -86,7 +88,9 @@ export type Sight =
   | Readonly<{
       what: 'life';
       machine: string;
-      event: 'start' | 'killed' | 'power cut' | 'exit' | 'restored' | 'cloned' | 'replaced';
+      /** A rogue's key is on a machine that is nobody's. */
+      event:
+        'start' | 'killed' | 'power cut' | 'exit' | 'restored' | 'cloned' | 'replaced' | 'rogue';
       why?: string;
     }>
   | Readonly<{ what: 'fault' | 'heal'; fault: Fault }>

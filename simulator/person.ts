@@ -294,8 +294,9 @@ export function createPeople(
   function order(act: Extract<Act, { act: 'order' }>): void {
     const running = bodyOf(act.kiosk)?.running();
     if (isOver || running?.kind !== 'kiosk') return;
+    const dish = act.prices.length > MANY_DISHES ? FEAST : 'Dish';
     const lines = act.prices.map((price, n) => ({
-      text: `Dish ${n + 1}`,
+      text: `${dish} ${n + 1}`,
       quantity: 1,
       total: BigInt(price),
     }));
@@ -390,8 +391,7 @@ export function createPeople(
           return collect(act);
         case 'clerk':
           return clerk(act);
-        case 'agent':
-        case 'revoke':
+        default:
           return; // Nobody stands before a device.
       }
     },
@@ -404,6 +404,9 @@ async function noteLater<T>(last: Promise<T>, note: (last: T) => void): Promise<
   note(await last);
 }
 
+/** From so many lines on an order is a feast, and what is eaten is said in full. */
+const MANY_DISHES = 8;
+const FEAST = 'Dish of the day with soup before it, rice beside it, fruit and tea after it,';
 /** Taken off in a huff, and put on again. */
 const WORN_AGAIN_MS = 5_000;
 const REGRET_MS = 700;

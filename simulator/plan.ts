@@ -96,7 +96,75 @@ export type ActKind =
       then?: Readonly<{ deed: 'capture' | 'void'; afterMs: number }>;
     }>
   /** A wallet ends one of its mandates, or with `all` every one. */
-  | Readonly<{ act: 'revoke'; wallet: string; holder: string; all?: true }>;
+  | Readonly<{ act: 'revoke'; wallet: string; holder: string; all?: true }>
+  /** The operator suspends a mandate of somebody, or else lets go on all that is suspended. */
+  | Readonly<{ act: 'operator'; suspends?: string }>
+  /** Somebody inside the broker puts in what was not said, from a device (up) or to it (down). */
+  | Readonly<{ act: 'forge'; forgery: Forgery; device: string; way: 'up' | 'down' }>
+  /** A key that was let in asks for what nobody granted. */
+  | Readonly<{ act: 'rogue'; rogue: string; ask: RogueAsk; minor: number }>;
+
+/** What a forger makes of something overheard. */
+export const FORGERIES = [
+  'noise',
+  'cut short',
+  /** Not in the one form in which it may be written. */
+  'loose',
+  /** One bit of it. */
+  'altered',
+  /** Signed by a key that nobody let in. */
+  'strange key',
+  /** As another device's. */
+  'elsewhere',
+  'other kind',
+  /** As it was, later. */
+  'again',
+] as const;
+export type Forgery = (typeof FORGERIES)[number];
+
+/** What a rogue asks for. */
+export const ROGUE_ASKS = [
+  /** Within what it was granted. */
+  'pay',
+  /** And captures more than it holds, all of it, and all of it again. */
+  'hold',
+  'foreign',
+  'no such money',
+  'no such field',
+  'too dear',
+  /** What somebody would have to confirm. */
+  'unconfirmed',
+  'other shop',
+  'other till',
+  'by voice',
+  'too early',
+  'not its own',
+  'counter again',
+  'counter ahead',
+  'old nonce',
+  'too long',
+  'over',
+  /** Signed for the other environment. */
+  'simulated',
+  'order',
+  'order changed',
+  'order made up',
+  'refund',
+  'capture nothing',
+  /** More than was set aside for it. */
+  'leases',
+  'ask about others',
+  'cancel others',
+  'grant itself',
+  'hand on',
+  'hand on others',
+  'hand on other money',
+  'hand on too deep',
+  'revoke',
+  /** More at once than the bridge takes of one key. */
+  'flood',
+] as const;
+export type RogueAsk = (typeof ROGUE_ASKS)[number];
 
 /** Shares are of all messages or calls that it concerns, from 0 to 1. */
 export type NetworkTrouble =
@@ -138,6 +206,8 @@ export type FaultKind =
   /** A backup of the bridge is made; every later restore takes the newest. */
   | Readonly<{ fault: 'back up bridge' }>
   | Readonly<{ fault: 'restore bridge'; downMs: number }>
+  /** The bridge is started with an older policy than it has seen, which it refuses to work by. */
+  | Readonly<{ fault: 'old policy' }>
   /** A device gets back the disk that it had so long ago. */
   | Readonly<{ fault: 'restore device'; machine: string; ageMs: number }>
   /** Somebody runs a copy of its disk beside it. */
@@ -177,6 +247,12 @@ export function actName(act: ActKind): string {
     case 'agent':
     case 'revoke':
       return act.act;
+    case 'operator':
+      return act.suspends === undefined ? 'operator resumes' : 'operator suspends';
+    case 'forge':
+      return `${act.act} ${act.forgery} ${act.way}`;
+    case 'rogue':
+      return `${act.act} ${act.ask}`;
   }
 }
 
@@ -196,10 +272,13 @@ export function withoutIdle(plan: Plan): readonly Plan[] {
   const agents = Math.min(site.agents, last('agent'));
   const ledgers = text.includes('"ledger-2"') ? site.ledgers : 1;
   const kiosks = Math.min(site.kiosks, Math.max(last('kiosk'), last('shop') + 1));
+  const { rogues, ...honest } = site;
+  const who = { ...honest, ...(rogues && text.includes('"rogue-1"') && { rogues }) };
   const shapes: readonly SiteShape[] = [
-    { ...site, glasses, agents },
-    { ...site, glasses, agents, ledgers },
-    { ...site, glasses, agents, ledgers, kiosks },
+    who,
+    { ...who, glasses, agents },
+    { ...who, glasses, agents, ledgers },
+    { ...who, glasses, agents, ledgers, kiosks },
   ];
   const known = new Set([JSON.stringify(site)]);
   return shapes

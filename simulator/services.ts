@@ -13,6 +13,7 @@ import { fromBody, toBody } from '../broker/hmac.ts';
 import { openHistory } from '../broker/risk/history.ts';
 import { THRESHOLDS, type Thresholds, createRiskService } from '../broker/risk/service.ts';
 import { toHex, utf8 } from '../src/bytes.ts';
+import type { Realm } from '../src/cose.ts';
 import { OperatorError } from '../src/errors.ts';
 import { RISK_PRUNE_MS } from '../src/limits.ts';
 import type { Clock, Database, Http, HttpQuestion, HttpReply } from '../src/platform.ts';
@@ -45,7 +46,11 @@ export type Service<Trouble> = Readonly<{
 export const SERVICE_PORT = 80;
 
 /** A risk service, whose answers to `deny` and `step-up` are recorded like all others. */
-export function createRisk(secret: Uint8Array, chance: Chance): Service<RiskTrouble> {
+export function createRisk(
+  secret: Uint8Array,
+  chance: Chance,
+  environment: Realm['environment'],
+): Service<RiskTrouble> {
   const troubles = createTroubles(chance);
   const thresholds: Thresholds = {
     get deny() {
@@ -69,7 +74,6 @@ export function createRisk(secret: Uint8Array, chance: Chance): Service<RiskTrou
         }
       };
       timers.after(RISK_PRUNE_MS, prune);
-      const environment = 'sim';
       const { answer } = createRiskService({
         ...{ history, secret, clock, timers, thresholds, environment },
       });
@@ -86,6 +90,7 @@ export function createLedger(
   chance: Chance,
   name: string,
   bridgeUrl: string,
+  environment: Realm['environment'],
 ): Service<LedgerTrouble> {
   const troubles = createTroubles(chance);
   const random = chance.fork('faults').bytes;
@@ -108,7 +113,6 @@ export function createLedger(
       const books = openBooks({ database, clock });
       const caller = { http, timers, random: ports.random, clock, secret };
       const notices = createNotices({ ...caller, url: bridgeUrl, name });
-      const environment = 'sim';
       const { answer } = createLedgerService({
         ...{ books, secret, clock, timers, notices, faults, environment },
       });

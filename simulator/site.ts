@@ -42,6 +42,10 @@ export type SiteCast = Readonly<{
   /** With a PIN they can prove P3. */
   glasses: readonly Readonly<{ name: string; wallet: string; language: Language; pin?: string }>[];
   agents: readonly Readonly<{ name: string; wallet: string }>[];
+  /** Let in as agents, but with software of their own. */
+  rogues?: readonly Readonly<{ name: string; wallet: string }>[];
+  /** Without it `sim`. */
+  environment?: Realm['environment'];
   ledgers: readonly string[];
   policy: Policy;
   /** Mandates in the order in which they are signed. */
@@ -103,12 +107,16 @@ export type Site = Readonly<{
   /** How a private key of this world signs. */
   signerOf: (handle: KeyObject) => Signer;
   bridge: Readonly<{ config: BridgeConfig; disk: Snapshot; signer: Signer }>;
+  /** The platform's policy, and the one that was in force before it. */
+  policies: Readonly<{ path: string; now: Uint8Array; before: Uint8Array }>;
   /** Of the calls between bridge and services. */
   secrets: Readonly<Record<'risk' | 'ledger', Uint8Array>>;
   ledgers: readonly string[];
   wallets: readonly Wallet[];
   payees: readonly Payee[];
   devices: readonly SiteDevice[];
+  /** Keys that are enrolled, and whose holders do as they like. */
+  rogues: readonly Readonly<{ name: string; signer: Signer }>[];
   /** Those granted before the world began. */
   mandates: readonly Granted[];
 }>;
@@ -122,8 +130,8 @@ export async function buildSite(
   algorithm: Algorithm,
   chance: Chance,
 ): Promise<Site> {
-  const realm: Realm = { environment: 'sim', ledger: 'demo' };
-  const { startMs, currency, ledgers } = cast;
+  const { startMs, currency, ledgers, environment = 'sim', rogues = [] } = cast;
+  const realm: Realm = { environment, ledger: 'demo' };
   const signerOf =
     algorithm === 'ES256' ? (handle: KeyObject) => nobleSigner(handle, undefined) : nodeSigner;
   const keyOf = (name: string) => {
@@ -172,7 +180,7 @@ export async function buildSite(
     const strong = pin !== undefined && ({ presence: 3 } as const);
     statements.set(name, await state(keyFor(name).signer, { role: 'device', ...own, ...strong }));
   }
-  for (const { name, wallet } of cast.agents) {
+  for (const { name, wallet } of [...cast.agents, ...rogues]) {
     const own = { device: name, payer: walletOf(wallet).payer };
     statements.set(name, await state(keyFor(name).signer, { role: 'agent', ...own }));
   }
@@ -191,9 +199,10 @@ export async function buildSite(
   }
 
   const policy = await seal(policyKind, cast.policy, realm, root.signer);
+  const former = { ...cast.policy, version: Math.max(1, cast.policy.version - 1) };
   const shared = new Map<string, Uint8Array>([
     ['root.pub.pem', utf8(publicPem(root.signer.key))],
-    ['policies/platform.policy', policy],
+    [POLICY, policy],
   ]);
   const terminals = cast.kiosks.map(({ name }) => name);
   const diskOf = (names: readonly string[], more: ReadonlyMap<string, Uint8Array>): Snapshot => {
@@ -263,7 +272,13 @@ export async function buildSite(
         ]),
       ),
     },
+    policies: {
+      path: `${HOME}/${POLICY}`,
+      now: policy,
+      before: await seal(policyKind, former, realm, root.signer),
+    },
     ...{ secrets, ledgers, wallets },
+    rogues: rogues.map(({ name }) => ({ name, signer: keyFor(name).signer })),
     payees: cast.shops,
     devices: [
       ...cast.glasses.map(({ name, wallet, language, pin }) => ({
@@ -282,6 +297,7 @@ export async function buildSite(
 }
 
 const DAY_S = 86_400;
+const POLICY = 'policies/platform.policy';
 
 /** A private key out of chance. */
 export function privateKey(algorithm: Algorithm, chance: Chance): KeyObject {

@@ -4,7 +4,7 @@
  */
 import { audit } from '../broker/audit.ts';
 import { payloadOf } from '../src/cose.ts';
-import { reasonName } from '../src/errors.ts';
+import { REASONS, reasonName } from '../src/errors.ts';
 import { receipt as receiptKind } from '../src/objects/receipt.ts';
 import { type Checker, createChecker } from './checker.ts';
 import { createSite } from './census.ts';
@@ -146,12 +146,15 @@ function coverageOf(plan: Plan, observed: readonly Observed[]): Coverage {
 
 /**
  * The codes that people and agents were told, that the bridge answered with (each answer once,
- * however often it was sent), and that programs noted about what they refused.
+ * however often it was sent), and that programs told their operator about what they refused.
  */
 function reasonsIn(observed: readonly Observed[]): readonly string[] {
   const heard = new Set<Uint8Array>();
   return observed.flatMap((one) => {
     if (one.what === 'told') return one.reason ?? one.kind;
+    // A program that cannot begin tells its operator why: "FILE: CODE: what to do".
+    if (one.what === 'life') return CODES.filter((code) => one.why?.includes(`: ${code}: `));
+    if (one.what === 'forged') heard.add(one.bytes);
     if (one.what === 'logged') return (one.fields?.['reason'] as string | undefined) ?? [];
     if (one.what !== 'wire' || !one.topic.endsWith(RECEIPT) || heard.has(one.bytes)) return [];
     heard.add(one.bytes);
@@ -161,6 +164,7 @@ function reasonsIn(observed: readonly Observed[]): readonly string[] {
 }
 
 const RECEIPT = '/down/receipt';
+const CODES = Object.keys(REASONS);
 
 /** What people and machines did last, for whoever has to find out why. */
 function storyOf(observed: readonly Observed[]): readonly string[] {
@@ -195,6 +199,8 @@ export function sentenceOf(one: Observed): string {
       return `${at}  ${one.wallet} has ${one.what} ${one.id}`;
     case 'wire':
       return `${at}  ${one.from} → ${one.to} ${one.topic} ${one.fate}`;
+    case 'forged':
+      return `${at}  somebody puts into ${one.topic}: ${one.forgery}`;
     case 'taken':
       return `${at}  the bridge takes ${one.topic}`;
     case 'http':

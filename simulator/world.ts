@@ -11,7 +11,7 @@ import { makeBackup, restoreBackup } from '../broker/backup.ts';
 import { openHistory } from '../broker/risk/history.ts';
 import { type OpenBridge, openBridge, takeNotice } from '../broker/compose.ts';
 import { openBooks } from '../broker/ledger/books.ts';
-import { operate } from '../broker/operator.ts';
+import { type KeyView, type Question, operate } from '../broker/operator.ts';
 import { prepareSchema } from '../broker/store/schema.ts';
 import type { Frame } from '../device/confirm.ts';
 import { type RunningGlasses, type RunningKiosk, startDevice } from '../device/compose.ts';
@@ -32,6 +32,8 @@ import { type Disks, type Snapshot } from './disk.ts';
 import { type Machine, type Ports, type Program, createMachine, describe } from './machine.ts';
 import { Died, isTold } from './machine.ts';
 import type { Attached } from './ways.ts';
+import { createForger } from './forger.ts';
+import { createRogue } from './rogue.ts';
 import { createNetwork } from './network.ts';
 import type { Observe, Observed, Sight } from './observed.ts';
 import { type Body, createPeople } from './person.ts';
@@ -151,7 +153,8 @@ export function createWorld(site: Site, chance: Chance, ports: WorldPorts): Worl
 
   // ── services ───────────────────────────────────────────────────────────────────────────────
 
-  const risk = createRisk(site.secrets.risk, chance.fork('risk'));
+  const { environment } = site.realm;
+  const risk = createRisk(site.secrets.risk, chance.fork('risk'), environment);
   machineOf(
     'risk',
     withTables(undefined, RISK_DATABASE, (database) => openHistory({ database, clock: STOPPED })),
@@ -159,7 +162,7 @@ export function createWorld(site: Site, chance: Chance, ports: WorldPorts): Worl
   const ledgers = new Map(
     site.ledgers.map((name) => [
       name,
-      createLedger(site.secrets.ledger, chance.fork(name), name, NOTICE_URL),
+      createLedger(site.secrets.ledger, chance.fork(name), name, NOTICE_URL, environment),
     ]),
   );
   for (const [name, ledger] of ledgers) {
@@ -190,6 +193,8 @@ export function createWorld(site: Site, chance: Chance, ports: WorldPorts): Worl
   );
   let open: OpenBridge | undefined;
   let bridgePorts: Ports | undefined;
+  /** Whether it finds the policy that was in force before. */
+  let isOutdated = false;
   const runBridge: Program = async (own) => {
     open = undefined;
     bridgePorts = own;
@@ -202,7 +207,10 @@ export function createWorld(site: Site, chance: Chance, ports: WorldPorts): Worl
           events.message(topic, bytes);
         },
       });
-    const opened = await openBridge(bridge.config, at, { ...own, connect, signerOf });
+    const { path, before } = site.policies;
+    const read = (name: string) => (name === path ? before : own.files.read(name));
+    const files = isOutdated ? { ...own.files, read } : own.files;
+    const opened = await openBridge(bridge.config, at, { ...own, files, connect, signerOf });
     open = opened;
     own.serve(NOTICE_PORT, (question) => takeNotice(opened.bridge, question));
     await opened.connect({ url: BROKER_URL, password: undefined });
@@ -328,10 +336,62 @@ export function createWorld(site: Site, chance: Chance, ports: WorldPorts): Worl
     timeline.after(PHONE_SOON_MS, send);
   }
 
+  // ── who means no good, and who looks after it ──────────────────────────────────────────────
+
+  const forge = createForger({
+    ...{ site, observed, observe, insert: network.insert },
+    chance: chance.fork('forger'),
+  });
+  const rogues = new Map(
+    site.rogues.map(({ name }) => {
+      const { connect } = network.attach(name, FOREVER);
+      const fail = (error: unknown) => crash(name, error);
+      const own = { site, name, timeline, connect, url: BROKER_URL, observed, observe, fail };
+      return [name, createRogue({ ...own, chance: chance.fork(name) })];
+    }),
+  );
+  /** Mandates that the operator has suspended. */
+  const suspended = new Set<string>();
+
+  async function operateOn(act: Extract<Act, { act: 'operator' }>): Promise<void> {
+    const running = bridgeNow();
+    if (!running) return;
+    const ask = (question: Question) => operate(running, question);
+    const why = { by: 'operator', why: act.name };
+    try {
+      if (act.suspends !== undefined) {
+        const own = site.mandates.find(({ holder }) => holder === act.suspends);
+        if (!own) return;
+        const { id } = own;
+        suspended.add(id);
+        await ask({ ask: 'set mandate', id, status: 'suspended', ...why });
+        return;
+      }
+      const keys = (await ask({ ask: 'keys' })) as readonly KeyView[];
+      for (const { name, status } of keys) {
+        if (status === 'suspended') await ask({ ask: 'set key', name, status: 'active', ...why });
+      }
+      for (const id of suspended) await ask({ ask: 'set mandate', id, status: 'active', ...why });
+    } catch (error) {
+      if (!(error instanceof Died) && !isTold(error)) crash('operator', error);
+    }
+  }
+
   function act(one: Act): void {
-    if (one.act === 'agent') actAlone(one);
-    else if (one.act === 'revoke') void revoke(one);
-    else people.act(one);
+    switch (one.act) {
+      case 'agent':
+        return actAlone(one);
+      case 'revoke':
+        return void revoke(one);
+      case 'operator':
+        return void operateOn(one);
+      case 'forge':
+        return void forge(one).catch((error: unknown) => crash('forger', error));
+      case 'rogue':
+        return rogues.get(one.rogue)?.(one);
+      default:
+        return people.act(one);
+    }
   }
 
   // ── faults ─────────────────────────────────────────────────────────────────────────────────
@@ -383,6 +443,10 @@ export function createWorld(site: Site, chance: Chance, ports: WorldPorts): Worl
       case 'restore bridge':
         restoreBridge(one.downMs);
         return nothing;
+      case 'old policy':
+        isOutdated = true;
+        bridgeMachine.kill('kill', DEPLOYED_MS);
+        return () => void (isOutdated = false);
       case 'restore device': {
         const machine = machines.get(one.machine)!;
         const atMs = timeline.nowMs() - one.ageMs;
@@ -569,6 +633,8 @@ const OPEN_RUNS = 'SELECT 1 FROM runs WHERE receipt IS NULL LIMIT 1';
 /** A phone asks again after so long, and first when it can have connected. */
 const PHONE_MS = 5_000;
 const PHONE_SOON_MS = 300;
+/** How long it takes to start a bridge with other files. */
+const DEPLOYED_MS = 500;
 /** How long it takes to put an old disk into a device. */
 const RESTORED_MS = 5_000;
 

@@ -31,7 +31,7 @@ export type People = Readonly<{
   check: (one: Asked) => void;
   /** Payments that were accepted without the bridge, with their devices. */
   promised: () => ReadonlyMap<string, string>;
-  /** Whether its disk was copied or put back: what it knows and signs then counts for nothing. */
+  /** Whether its disk was copied, put back or is a rogue's: what it knows counts for nothing. */
   isCopied: (device: string) => boolean;
 }>;
 
@@ -60,7 +60,7 @@ export function createPeople(
       case 'told':
         return hearTold(sight);
       case 'life':
-        if (sight.event === 'cloned' || sight.event === 'restored') {
+        if (NOBODYS.includes(sight.event)) {
           copied.add(sight.machine.replace(/-clone-\d+$/, ''));
         }
         return;
@@ -127,6 +127,9 @@ export function createPeople(
     isCopied: (device: string) => copied.has(device),
   });
 }
+
+/** After these a key is on another disk than the one that counts for it. */
+const NOBODYS: readonly string[] = ['cloned', 'restored', 'rogue'];
 
 function nameOf({ device, payee, amount }: Readonly<{ device: string }> & Seen): string {
   return `${device} ${payee} ${amount.currency} ${amount.minor}`;

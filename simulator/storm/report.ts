@@ -3,7 +3,7 @@
  * met and what never was. Pure.
  */
 import { REASONS } from '../../src/errors.ts';
-import { FAULT_NAMES } from '../forecast.ts';
+import { ACT_NAMES, FAULT_NAMES } from '../forecast.ts';
 import type { Violation } from '../observed.ts';
 import type { Outcome } from '../storm.ts';
 
@@ -83,6 +83,7 @@ export function summaryLines(tally: Tally, seconds: number): readonly string[] {
   };
   return [
     `${storms} storms, ${payments} payments, ${faults} faults${speed}`,
+    part('kinds of acts', ACT_NAMES, 'act'),
     part('kinds of faults', FAULT_NAMES, 'fault'),
     part('reason codes', reasons, 'reason'),
     failed.length === 0 ? 'every promise was kept' : `${failed.length} storms broke a promise`,

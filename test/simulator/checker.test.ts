@@ -571,6 +571,34 @@ test('I5: an outcome that is no answer to what was asked', async () => {
   expect(await world.answer(one.id, { outcome: 'granted' })).toMatchObject({ invariant: 'I5' });
 });
 
+test('I4: a request that somebody put into the broker, and the bridge took', async () => {
+  const world = createWorld();
+  const one = await world.request({ mandate: await world.grant() });
+  world.see({
+    ...{ what: 'forged', forgery: 'altered' },
+    ...{ topic: upTopic('glasses', 'request'), bytes: one.envelope },
+  });
+  expect(world.send(one), 'nobody has said it').toBeUndefined();
+  world.accept(one);
+  expect(world.call()).toMatchObject({ invariant: 'I4', story: expect.stringContaining('forged') });
+});
+
+test('what was put into the broker answers nothing: neither paid nor refused', async () => {
+  const world = createWorld();
+  const one = await world.request({ mandate: await world.grant() });
+  world.confirm(one);
+  world.send(one);
+  world.accept(one);
+  const receipt = { subject: one.id, iat: NOW_S, outcome: 'captured', amount: yuan(1n) } as const;
+  const { envelope: bytes } = await sealed(receiptKind, receipt, CAST.bridge);
+  const topic = downTopic('glasses', 'receipt');
+  world.see({ what: 'forged', forgery: 'strange key', topic, bytes });
+  const wire = { what: 'wire', from: 'broker', to: 'glasses', fate: 'delivered', topic } as const;
+  expect(world.see({ ...wire, bytes })).toBeUndefined();
+  const spoken = Uint8Array.from(bytes);
+  expect(world.see({ ...wire, bytes: spoken })).toMatchObject({ invariant: 'I6' });
+});
+
 test('I6: a receipt that says captured when nothing moved', async () => {
   const world = createWorld();
   const one = await world.request({ mandate: await world.grant() });

@@ -1,7 +1,7 @@
 // Plans: every seed has enough of everything, and nothing that can happen is left out for good.
 import { expect, test } from 'vitest';
-import { FAULT_NAMES, planOf } from '../../simulator/forecast.ts';
-import { type Plan, faultName, planText } from '../../simulator/plan.ts';
+import { ACT_NAMES, FAULT_NAMES, planOf } from '../../simulator/forecast.ts';
+import { type Plan, actName, faultName, planText } from '../../simulator/plan.ts';
 
 const plans = Array.from({ length: 300 }, (_, seed) => planOf(seed));
 
@@ -14,6 +14,11 @@ test('every plan is crowded, breaks a lot and is over in time', () => {
     const names = [...acts, ...faults].map(({ name }) => name);
     expect(new Set(names).size).toBe(names.length);
   }
+});
+
+test('every kind of act comes up, the rarest in one of a hundred worlds', () => {
+  const met = new Set(plans.flatMap(({ acts }) => acts.map(actName)));
+  expect([...met].sort()).toEqual([...ACT_NAMES].sort());
 });
 
 test('every kind of fault comes up, and one world in a hundred signs with ES256', () => {

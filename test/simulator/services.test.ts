@@ -24,8 +24,9 @@ function createSite(seed = 'services') {
   const network = createNetwork({ chance: chance.fork('network'), timeline });
   const clock = createMachineClock(timeline, { startMs: Date.UTC(2026, 5, 1) });
   const alive = { isDead: () => false, step: () => {}, callback: <A>(run: A) => run };
-  const risk = createRisk(SECRET, chance.fork('risk'));
-  const ledger = createLedger(SECRET, chance.fork('ledger'), 'ledger', 'http://bridge:7200');
+  const risk = createRisk(SECRET, chance.fork('risk'), 'sim');
+  const url = 'http://bridge:7200';
+  const ledger = createLedger(SECRET, chance.fork('ledger'), 'ledger', url, 'sim');
   const random = chance.fork('random').bytes;
 
   function machine(name: string) {
