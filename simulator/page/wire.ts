@@ -7,8 +7,7 @@
  * address that was printed, in a header of ours. It is no cookie: browsers send the cookies of
  * 127.0.0.1 to every port of it, so every other program of this machine would be told.
  */
-import type { Frame } from '../../device/confirm.ts';
-import type { Mood } from '../../device/surface/port.ts';
+import type { Shown } from '../../device/surface/screen.ts';
 
 /** The header that carries the secret, with events as with verbs. */
 export const SECRET_HEADER = 'x-saytap-sim';
@@ -87,29 +86,6 @@ export type TroubleView = Readonly<{
 
 /** `here`: played with the devices of this page. `virtual`: in a world and a time of its own. */
 export type ScenarioView = Readonly<{ name: string; about: string; where: 'here' | 'virtual' }>;
-
-// ── what a device shows ──────────────────────────────────────────────────────────────────────
-
-export type OrderLineView = Readonly<{ text: string; quantity: number; total: string }>;
-
-export type Shown =
-  | Readonly<{
-      kind: 'ask';
-      frame: Frame;
-      sentence: string;
-      wants: 'confirmation' | 'pin' | 'phrase';
-    }>
-  | Readonly<{ kind: 'say'; sentence: string; mood: Mood }>
-  | Readonly<{
-      kind: 'order';
-      id: string;
-      /** What its code says. */
-      uri: string;
-      lines: readonly OrderLineView[];
-      total: Amount;
-      state: 'open' | 'paid' | 'held' | 'refused';
-    }>
-  | Readonly<{ kind: 'idle' }>;
 
 // ── a payment on its way ─────────────────────────────────────────────────────────────────────
 
@@ -338,6 +314,7 @@ type Nothing = Readonly<Record<string, never>>;
  * status of 400 or more. What becomes of a deed is told by events: a verb does not wait for it.
  */
 export type Verbs = Readonly<{
+  /** This, `order` and `clerk` become a Touch of device/touch.ts, which hands it to the device. */
   sense: { asks: Readonly<{ device: string; sensed: SensedJson }>; answers: Nothing };
   /** `minor` is for the whole line. */
   order: {
