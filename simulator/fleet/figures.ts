@@ -15,7 +15,13 @@ export type MachineFacts = Readonly<{
 }>;
 
 /** A run, where and when. */
-export type Whole = Outcome & Readonly<{ machine: MachineFacts; atMs: number }>;
+export type Whole = Outcome &
+  Readonly<{
+    machine: MachineFacts;
+    atMs: number;
+    /** What the programs logged, and how often. */
+    logged: readonly (readonly [event: string, count: number])[];
+  }>;
 
 export type Figure = readonly [name: string, value: string];
 
@@ -64,6 +70,11 @@ export function paymentFigures({ totals, verdict, ended }: Whole): readonly Figu
     ['receipts verified', `${whole(counts.verified)}, wrong ${whole(counts.bad)}`],
     ['connections broken', whole(counts.broken)],
   ];
+}
+
+/** What programs had to say about errors; nothing when nothing. */
+export function loggedFigures({ logged }: Whole): readonly Figure[] {
+  return logged.map(([event, count]) => [event, whole(count)] as const);
 }
 
 /** Times from due to receipt, beside how late the devices themselves were. */
@@ -130,6 +141,7 @@ export function summaryOf(run: Whole): string[] {
   return [
     '',
     ...rows.map(([name, value]) => `${name.padEnd(width)}  ${value}`),
+    ...loggedFigures(run).map(([event, count]) => `! ${event}: ${count} times`),
     run.saturation.says,
     ...run.verdict.faults.map((fault) => `✗ ${fault}`),
   ];

@@ -26,6 +26,7 @@ import { makeTemporary } from '../../src/node/temporary.ts';
 import { findParent, startWorker, watchLoop } from '../../src/node/worker.ts';
 import { createCrew } from './crew.ts';
 import type { Order, Told } from './message.ts';
+import { createLogged } from './logged.ts';
 import { reportOf } from './report.ts';
 import { NothingMeasured, type RunPorts, paymentsOf, runFleet } from './run.ts';
 import { lastLine, summaryOf } from './figures.ts';
@@ -57,12 +58,16 @@ export async function main(options: FleetOptions, write: Write): Promise<void> {
   const paint = (text: string, code: string) =>
     paintOn ? `\u001b[${code}m${text}\u001b[0m` : text;
   const screen = createScreen(isTerminal, paint, write);
+  const logged = createLogged();
   const place = makeTemporary();
   const script = join(import.meta.dirname, '..', '..', 'src', 'cli.ts');
   const ports: RunPorts = {
     ...{ clock, timers, random, files, openDatabase, createHistogram },
     eyes: { processUse, isAtDisk, machineUse, processors: facts.processors },
-    run: (program, file) => startChild(script, [program, '--config', file], 'own'),
+    run: (program, file) => {
+      const hear = (line: string) => logged.add(program, line);
+      return startChild(script, [program, '--config', file], { hear, isApart: true });
+    },
     startBroker:
       mosquitto === undefined ? undefined : (folder) => startMosquitto(mosquitto, folder),
     startWorker: (hear, lost) =>
@@ -78,7 +83,12 @@ export async function main(options: FleetOptions, write: Write): Promise<void> {
     );
     const outcome = await runFleet(asked, place.folder, ports);
     screen.end();
-    const whole = { ...outcome, machine: { ...facts, node: process.version }, atMs: clock.nowMs() };
+    const whole = {
+      ...outcome,
+      machine: { ...facts, node: process.version },
+      atMs: clock.nowMs(),
+      logged: logged.counts(),
+    };
     for (const line of summaryOf(whole)) write(line);
     files.replace(options.report, utf8(reportOf(whole)), 0o644);
     write(`the report: ${options.report}`);

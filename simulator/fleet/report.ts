@@ -13,6 +13,7 @@ import {
   memoryFigures,
   paymentFigures,
   lastLine,
+  loggedFigures,
   timeFigures,
 } from './figures.ts';
 import { type Axis, SERIES, type Series, escape, plotOf } from './plot.ts';
@@ -130,6 +131,9 @@ export function reportOf(run: Whole): string {
       ...{ x: seconds, y: { title: 'ms', scale: 'linear', says: whole } },
       series: [over('most', ({ loopMs }) => loopMs)],
     }),
+    ...(run.logged.length > 0
+      ? ['<h2>What the programs logged</h2>', table(loggedFigures(run))]
+      : []),
     '<h2>Memory</h2>',
     table(memoryFigures(run)),
     '<h2>What was asked, and of which machine</h2>',

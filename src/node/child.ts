@@ -15,28 +15,36 @@ export type Child = Readonly<{
   kill: () => Promise<void>;
 }>;
 
+/** How a child is kept apart from the terminal that we were started on. */
+export type Beside = Readonly<{
+  /** Gets each line of its log, which then is not shown. */
+  hear?: (line: string) => void;
+  /** In a session of its own: a Ctrl-C at the terminal is for us alone. */
+  isApart?: boolean;
+}>;
+
 /**
  * Starts `node script ...args` and waits for its first line. The child ends when this process
- * does: its standard input closes. In a session of its `own` it hears no Ctrl-C of our terminal.
- * Throws OperatorError with the child's own words when it fails.
+ * does: its standard input closes. Throws OperatorError with the child's own words when it fails.
  */
 export function startChild(
   script: string,
   args: readonly string[],
-  session: 'ours' | 'own' = 'ours',
+  { hear, isApart = false }: Beside = {},
 ): Promise<Child> {
   const child = spawn(process.execPath, [script, ...args, '--until-stdin-ends'], {
     stdio: ['pipe', 'pipe', 'pipe'],
-    detached: session === 'own',
+    detached: isApart,
   });
   let errors = '';
   let isRunning = false;
   child.stderr.setEncoding('utf8');
   child.stderr.on('data', (chunk: string) => {
     // Until it runs, its words are the reason why it did not start, and told once.
-    if (isRunning) process.stderr.write(process.stderr.isTTY ? wordsIn(chunk) : chunk);
-    else errors = (errors + chunk).slice(-4096);
+    if (!isRunning) errors = (errors + chunk).slice(-4096);
+    else if (!hear) process.stderr.write(process.stderr.isTTY ? wordsIn(chunk) : chunk);
   });
+  if (hear) createInterface({ input: child.stderr }).on('line', hear);
   const ended = new Promise<void>((done) => child.once('exit', () => done()));
 
   async function stop(): Promise<void> {
@@ -66,7 +74,7 @@ export function startChild(
     createInterface({ input: child.stdout }).once('line', (said) => {
       clearTimeout(late);
       isRunning = true;
-      if (errors) process.stderr.write(errors);
+      if (errors && !hear) process.stderr.write(errors);
       resolve({ pid: child.pid!, said, stop, kill });
     });
   });

@@ -70,6 +70,7 @@ const run: Whole = {
   costs: [{ name: 'bridge', cpuUs: 371, mainUs: 333 }],
   machine: { processors: 2, model: 'A Processor', memoryMb: 7_777, node: 'v24.0.0' },
   atMs: Date.UTC(2026, 10, 20, 9, 30),
+  logged: [['bridge: risk does not answer, refusing', 1_234]],
 };
 
 describe('the report', () => {
@@ -88,7 +89,7 @@ describe('the report', () => {
       '7,777 MB',
     ],
     ...['seed-of-the-run', 'mosquitto', '2026-11-20 09:30 UTC', 'Nothing was full.'],
-    ...['twice 0 · lost 0', 'SIMULATED', 'carried'],
+    ...['twice 0 · lost 0', 'SIMULATED', 'carried', 'bridge: risk does not answer', '1,234'],
   ])('holds %s', (text) => expect(html).toContain(text));
 
   test('draws every series', () => {
@@ -131,7 +132,7 @@ describe('the report', () => {
 
 test('the summary says the same', () => {
   const lines = summaryOf(run).join('\n');
-  for (const text of ['52,324', 'p99 62.6 ms', 'due to sent', '31.4 kB', 'Nothing was full.']) {
+  for (const text of ['52,324', 'p99 62.6 ms', 'due to sent', '31.4 kB', 'refusing: 1,234 times']) {
     expect(lines).toContain(text);
   }
 });
