@@ -111,7 +111,10 @@ export function memoryFigures({ memory, points }: Whole): readonly Figure[] {
   ];
 }
 
-/** What a payment takes, and what would be full at which rate if nothing else changed. */
+/**
+ * What a payment takes, and what would be full at which rate if it took as much there. It takes
+ * less when more come: wake-ups, commits and packets are shared.
+ */
 export function costFigures({ costs, machine }: Whole): readonly Figure[] {
   if (costs.length === 0) return [];
   const sum = costs.reduce((all, { cpuUs }) => all + cpuUs, 0);
@@ -121,7 +124,7 @@ export function costFigures({ costs, machine }: Whole): readonly Figure[] {
   return [
     ['µs of processor for each payment', `${each}: ${sum.toFixed(0)} in all`],
     [
-      'full at about',
+      'full not before about',
       `${whole((machine.processors * 1e6) / sum)} payments/s for ${machine.processors} ` +
         `processors that do nothing else, ${whole(1e6 / loop.mainUs)} for one thread of ` +
         loop.name,

@@ -162,7 +162,7 @@ function createScreen(
   return {
     show(scene) {
       if (isTerminal) {
-        const lines = screenOf(scene, paint);
+        const lines = screenOf(scene, paint, process.stdout.rows);
         // Up to where it began, each line anew, and whatever was below is gone.
         const up = drawn > 0 ? `\u001b[${drawn}A` : '\n';
         process.stdout.write(`${up}${lines.map((line) => `${line}\u001b[K`).join('\n')}\n\u001b[J`);

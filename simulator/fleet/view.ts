@@ -3,7 +3,7 @@
  * a line now and then where there is no screen. Pure; every line fits 80 columns.
  */
 import type { Point, Totals } from './tally.ts';
-import { fullness } from './usage.ts';
+import { LOOP_FULL, type Use, fullness } from './usage.ts';
 
 export type Scene = Readonly<{
   /** What goes on: “connecting”, “warming up”, “load”, “waiting for the last receipts”. */
@@ -19,9 +19,19 @@ export type Scene = Readonly<{
 }>;
 
 const COLUMNS = 80;
+const ROWS = 24;
+/** Everything but the processes, and the line on which the cursor stands. */
+const LINES = 18;
 
-/** The screen, as lines. `paint` puts an SGR code around a text. */
-export function screenOf(scene: Scene, paint: (text: string, code: string) => string): string[] {
+/**
+ * The screen, as fewer lines than the terminal has. `paint` puts an SGR code around a text. Of more
+ * processes than there is room for the fullest are shown.
+ */
+export function screenOf(
+  scene: Scene,
+  paint: (text: string, code: string) => string,
+  rows = ROWS,
+): string[] {
   const { stage, atS, durationS, devices, totals, point, all } = scene;
   const { counts } = totals;
   const done = durationS > 0 ? Math.min(1, atS / durationS) : 0;
@@ -44,20 +54,18 @@ export function screenOf(scene: Scene, paint: (text: string, code: string) => st
     ),
     cut(`refused ${refused.length === 0 ? '0' : refused.join(', ')}`),
     '',
-    row('from due to receipt', 'now', 'so far'),
-    row('p50', time(point?.p50Us), time(all.p50Us)),
-    row('p99', time(point?.p99Us), time(all.p99Us)),
-    row('p99.9', time(point?.p999Us), time(all.p999Us)),
-    row('most', time(point?.maxUs), time(all.maxUs)),
+    row('from due to receipt', 'p50', 'p99', 'p99.9', 'most'),
+    row('now', ...[point?.p50Us, point?.p99Us, point?.p999Us, point?.maxUs].map(time)),
+    row('so far', ...[all.p50Us, all.p99Us, all.p999Us, all.maxUs].map(time)),
     '',
     `${'process'.padEnd(12)}${['cpu', 'loop', 'queue', 'disk', 'MB'].map(right).join('')}`,
-    ...(point?.uses ?? []).map((use) => {
+    ...shown(point?.uses ?? [], rows - LINES).map((use) => {
       const cells = [
         ...[use.cpu, fullness(use), use.queue, use.disk].map(percent),
         (use.rssKb / 1024).toFixed(0),
       ];
       const text = `${use.name.slice(0, 12).padEnd(12)}${cells.map(right).join('')}`;
-      return fullness(use) >= FULL ? paint(text, '31') : text;
+      return fullness(use) >= LOOP_FULL ? paint(text, '31') : text;
     }),
     cut(
       point?.machine
@@ -66,7 +74,6 @@ export function screenOf(scene: Scene, paint: (text: string, code: string) => st
             `workers late ${(point.loopMs ?? 0).toFixed(0)} ms`
         : 'this system does not tell how busy it is',
     ),
-    '',
     paint('Ctrl-C ends the load and writes what there is.', '2'),
   ];
   return lines;
@@ -104,7 +111,11 @@ export function percent(share: number): string {
 }
 
 const BAR = 40;
-const FULL = 0.9;
+
+function shown(uses: readonly Use[], count: number): readonly Use[] {
+  if (uses.length <= count) return uses;
+  return uses.toSorted((a, b) => fullness(b) - fullness(a)).slice(0, Math.max(1, count));
+}
 
 function rate(perSecond: number | undefined): string {
   return perSecond === undefined ? '–' : whole(perSecond);

@@ -147,7 +147,11 @@ describe('the screen', () => {
   test('fits a terminal of 80 columns and 24 lines, and tells everything', () => {
     const lines = screenOf(scene, plain);
     expect(Math.max(...lines.map((line) => line.length))).toBeLessThanOrEqual(80);
-    expect(lines.length).toBeLessThanOrEqual(24);
+    const many = Array.from({ length: 9 }, (_, at) => ({ name: `p${at}`, ...use, run: at / 10 }));
+    const crowded = screenOf({ ...scene, point: { ...point(31), uses: many } }, plain);
+    expect(crowded.length).toBeLessThan(24);
+    expect(crowded.filter((line) => /^p\d /.test(line))).toHaveLength(6);
+    expect(crowded.some((line) => line.startsWith('p8'))).toBe(true);
     const all = lines.join('\n');
     for (const text of ['0:31 of 1:08', '417', '4,321 of 4,321', '61.9 ms', '120 ms', 'bridge']) {
       expect(all).toContain(text);
