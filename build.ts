@@ -15,11 +15,13 @@ import { createRequire } from 'node:module';
 import { dirname, join, resolve } from 'node:path';
 import { parseArgs } from 'node:util';
 import { brotliCompressSync } from 'node:zlib';
-import { makePages } from './src/node/pages.ts';
+import { type PageSet, makePages } from './src/node/pages.ts';
 
 /** The major version that package.json asks for. */
 const NODE = 24;
 const SIDES = ['device', 'bridge'] as const;
+/** The pages that each serves. */
+const PAGES = { device: 'screen', bridge: 'bridge' } as const;
 /** The camera (reading codes out of pictures) and keys in a token. */
 const DRIVERS = /zxing-wasm|pngjs|node\/wasm\.ts$|pkcs11/;
 /** Packages, and modules of packages, that are asked for and used on no way that we go. */
@@ -74,7 +76,7 @@ async function bundle(side: (typeof SIDES)[number]): Promise<Metafile> {
     },
     // A native part: who keeps a key in a token puts it beside the file (docs/keys.md).
     external: ['pkcs11js'],
-    plugins: [builtins(), unused(), wasm(), pages()],
+    plugins: [builtins(), unused(), wasm(), pages(PAGES[side])],
     banner: {
       js:
         "import { createRequire as createRequireOfFile } from 'node:module';" +
@@ -159,13 +161,13 @@ function wasm(): Plugin {
   };
 }
 
-/** The bridge's pages as texts inside the file: a browser gets them, so nothing is compressed. */
-function pages(): Plugin {
+/** A program's pages as texts inside the file: a browser gets them, so nothing is compressed. */
+function pages(set: PageSet): Plugin {
   return {
     name: 'pages',
     setup({ onLoad }) {
       onLoad({ filter: /[/\\]src[/\\]node[/\\]pages\.ts$/ }, async () => {
-        const made = [...(await makePages())].map(([name, { body, type }]) => {
+        const made = [...(await makePages(set))].map(([name, { body, type }]) => {
           return [name, { body: Buffer.from(body).toString(), type }] as const;
         });
         return {

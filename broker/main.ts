@@ -258,7 +258,7 @@ export async function startBridge(
       bytesMax: HTTP_BYTES_MAX,
       answer: (question) => takeNotice(bridge, question),
     }));
-  const pages = openPages();
+  const pages = openPages('bridge');
   const desk = {
     ...parts,
     isOnline: async (device: string) => (await store.heard(device))?.online,

@@ -25,3 +25,23 @@ export type World = Readonly<{
   languages: readonly string[];
   zone: string;
 }>;
+
+/** Who listens to a feed. */
+export type Ears = Readonly<{
+  /** It stands, and begins: what was known before counts no more. */
+  begun: () => void;
+  /** One event, as its JSON text. */
+  event: (text: string) => void;
+  /** `away` is tried again by itself; `refused` is not: the secret is not the right one. */
+  lost: (why: 'away' | 'refused') => void;
+}>;
+
+/** What a camera sees, until it is closed. */
+export type Camera = Readonly<{ video: HTMLVideoElement; close: () => void }>;
+
+/** Listens for one sentence. */
+export type Recognise = (language: 'en' | 'zh') => Readonly<{
+  /** What was heard, or undefined when nothing was, or it was not allowed. */
+  sentence: Promise<string | undefined>;
+  stop: () => void;
+}>;

@@ -5,16 +5,19 @@
 import type { Reason } from '../errors.ts';
 import type { Answer, World } from '../page.ts';
 
-/** The browser that this runs in. */
-export function openWorld(): World {
+/** The browser that this runs in; verbs are asked below `path`, with these headers of ours. */
+export function openWorld(
+  path = '/v1/pages/',
+  headers: () => Readonly<Record<string, string>> = () => ({ 'x-saytap': 'page' }),
+): World {
   // A link that is opened in the tab of its own page changes only what stands behind #.
   addEventListener('hashchange', () => location.hash !== '' && location.reload());
   return Object.freeze({
     async ask(name: string, body: object = {}): Promise<Answer> {
       try {
-        const response = await fetch(`/v1/pages/${name}`, {
+        const response = await fetch(path + name, {
           method: 'POST',
-          headers: { 'content-type': 'application/json', 'x-saytap': 'page' },
+          headers: { 'content-type': 'application/json', ...headers() },
           body: JSON.stringify(body),
           credentials: 'same-origin',
           redirect: 'error',
