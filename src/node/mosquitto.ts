@@ -6,7 +6,7 @@
  * the shell reads the end and takes the broker with it. Mosquitto alone would stay.
  */
 import { spawn } from 'node:child_process';
-import { accessSync, constants, writeFileSync } from 'node:fs';
+import { accessSync, constants, readFileSync, writeFileSync } from 'node:fs';
 import { type AddressInfo, connect, createServer } from 'node:net';
 import { delimiter, join } from 'node:path';
 import { createInterface } from 'node:readline';
@@ -65,7 +65,7 @@ export async function startMosquitto(path: string, folder: string): Promise<Mosq
     shell.stdin.end();
     await ended;
   };
-  if (Number.isNaN(pid) || !(await accepts(port))) {
+  if (Number.isNaN(pid) || !(await accepts(port, pid))) {
     await stop();
     throw new OperatorError('failed', `${path} does not start; try it with ${config}`);
   }
@@ -86,8 +86,8 @@ async function freePort(): Promise<number> {
   return port;
 }
 
-async function accepts(port: number): Promise<boolean> {
-  for (let waitedMs = 0; waitedMs < CHILD_START_MS; waitedMs += LOOK_MS) {
+async function accepts(port: number, pid: number): Promise<boolean> {
+  for (let waitedMs = 0; waitedMs < CHILD_START_MS && !hasEnded(pid); waitedMs += LOOK_MS) {
     const isOpen = await new Promise<boolean>((done) => {
       const socket = connect(port, '127.0.0.1', () => {
         socket.destroy();
@@ -99,6 +99,15 @@ async function accepts(port: number): Promise<boolean> {
     await new Promise((done) => setTimeout(done, LOOK_MS));
   }
   return false;
+}
+
+/** The shell has not asked yet what became of it: until then it is a zombie (proc(5)). */
+function hasEnded(pid: number): boolean {
+  try {
+    return /^.*\) Z/.test(readFileSync(`/proc/${pid}/stat`, 'latin1'));
+  } catch {
+    return false; // No /proc here, or gone already: then nobody accepts in time.
+  }
 }
 
 const LOOK_MS = 50;
