@@ -55,7 +55,9 @@ export type Cost = Readonly<{ name: string; cpuUs: number; mainUs: number }>;
 export type Ended = Readonly<{
   due: number;
   sent: number;
-  /** Payments with a final receipt when the load had been over for FLEET_SETTLE_MS. */
+  /** Nothing in the made-up site forbids a payment: a refusal is what could not be carried. */
+  refused: number;
+  /** Payments that were paid when the load had been over for FLEET_SETTLE_MS. */
   inTime: number;
   comparison: Comparison;
   /** Differences that the ledger's own recount found. */
@@ -78,7 +80,7 @@ export type Verdict = Readonly<{
 export const CARRIED_SHARE = 0.99;
 
 export function verdictOf({ p99Ms: bound }: Pick<Asked, 'p99Ms'>, ended: Ended): Verdict {
-  const { comparison, differences, due, sent, inTime, p99Ms, isAborted } = ended;
+  const { comparison, differences, due, sent, refused, inTime, p99Ms, isAborted } = ended;
   const { twice, unpaid, refusedButMoved, foreign, wrongAmounts } = comparison;
   const waiting = comparison.openMoved + comparison.openUnmoved;
   const wrong = countsIn([
@@ -90,6 +92,7 @@ export function verdictOf({ p99Ms: bound }: Pick<Asked, 'p99Ms'>, ended: Ended):
     [differences, 'differences are in the books of the ledger'],
   ]);
   const short = countsIn([
+    [refused, 'were refused, although nothing forbids them'],
     [waiting, `had no final receipt ${FLEET_PATIENCE_MS / 1000} s after the load`],
   ]);
   if (!isAborted) {
@@ -97,7 +100,7 @@ export function verdictOf({ p99Ms: bound }: Pick<Asked, 'p99Ms'>, ended: Ended):
     short.push(...countsIn([[due - sent, 'were due and could not be sent']]));
     if (inTime < due * CARRIED_SHARE) {
       const share = `${((inTime / due) * 100).toFixed(1)} %`;
-      short.push(`the rate was not carried: ${share} had their receipt when the load ended`);
+      short.push(`the rate was not carried: ${share} were paid when the load ended`);
     }
   }
   if (bound !== undefined && p99Ms > bound) {

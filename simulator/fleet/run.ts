@@ -251,7 +251,7 @@ export async function runFleet(
       return every('isOver') && waiting + held === 0;
     };
     await until(isDone, FLEET_SETTLE_MS + 2 * FLEET_TOLD_MS, true);
-    const inTime = tally.totals().ended;
+    const inTime = tally.totals().counts.paid;
     await until(isDone, FLEET_PATIENCE_MS - FLEET_SETTLE_MS, true);
     isWatching = false;
     await watching;
@@ -265,6 +265,7 @@ export async function runFleet(
     const measured = points.filter(({ atS }) => atS > warmUpS && atS <= profile.durationS + 1);
     const ended: Ended = {
       ...{ due: totals.due, sent: totals.sent, inTime, differences, isAborted },
+      refused: totals.ended - totals.counts.paid,
       comparison: payments.compare(moved, site.minor),
       p99Ms: tally.latencies.percentile(99) / 1000,
     };

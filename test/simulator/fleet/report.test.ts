@@ -50,7 +50,15 @@ const run: Whole = {
   points: [1, 2, 3].map(point),
   totals,
   ended: {
-    ...{ due: 52_345, sent: 52_344, inTime: 52_343, comparison, differences: 0, p99Ms: 62 },
+    ...{
+      due: 52_345,
+      sent: 52_344,
+      inTime: 52_324,
+      refused: 19,
+      comparison,
+      differences: 0,
+      p99Ms: 62,
+    },
     isAborted: false,
   },
   verdict: { twice: 0, lost: 0, waiting: 0, faults: [], exit: 'ok' },

@@ -7,8 +7,8 @@ const comparison = {
   ...{ foreign: 0, wrongAmounts: 0, examples: [] },
 };
 const right: Ended = {
-  ...{ due: 1_000, sent: 1_000, inTime: 1_000, comparison, differences: 0 },
-  ...{ p99Ms: 40, isAborted: false },
+  ...{ due: 1_000, sent: 1_000, refused: 0, inTime: 1_000, comparison },
+  ...{ differences: 0, p99Ms: 40, isAborted: false },
 };
 const books = (more: Partial<Ended['comparison']>) => ({ comparison: { ...comparison, ...more } });
 
@@ -28,6 +28,7 @@ test.each([
   ['money before the rate', { ...books({ twice: 1 }), inTime: 0 }, 'safety', {}],
   ['waiting', books({ openMoved: 1, openUnmoved: 2 }), 'failed', { waiting: 3, lost: 0 }],
   ['late', { inTime: 989 }, 'failed', {}],
+  ['refused', { refused: 1 }, 'failed', {}],
   ['just in time', { inTime: 990 }, 'ok', {}],
   ['never sent', { sent: 999 }, 'failed', {}],
   ['nothing due', { due: 0, sent: 0, inTime: 0 }, 'failed', {}],
