@@ -158,7 +158,8 @@ export function createDeviceLink(parts: LinkParts, events: LinkEvents): DeviceLi
   let told: 'down' | 'waiting' | 'ready' | undefined;
   let saidWhy = '';
   let isClosed = false;
-  let asked: { echo: Uint8Array; atMs: number } | undefined;
+  /** The question for the time that has no answer yet; asked anew from `againMs` on, not before. */
+  let asked: { echo: Uint8Array; atMs: number; againMs: number } | undefined;
   /** Of the last question for the time: the bridge may answer it with the end of this key. */
   let bootId: string | undefined;
   let askPauseMs = TICK_ASK_MS;
@@ -302,10 +303,17 @@ export function createDeviceLink(parts: LinkParts, events: LinkEvents): DeviceLi
       cancelAsk = timers.after(restMs, beat);
       return;
     }
+    // Whatever else is heard meanwhile is no reason to ask anew: the answer would not fit any more,
+    // and what comes with it would make it ask again, and again.
+    const againMs = asked?.againMs ?? nowMs;
+    if (againMs > nowMs) {
+      cancelAsk = timers.after(Math.min(againMs - nowMs, renewAfterMs - silentMs), beat);
+      return;
+    }
     cancelAsk = timers.after(Math.min(askPauseMs, renewAfterMs - silentMs), beat);
-    askPauseMs = Math.min(askPauseMs * 2, TICK_ASK_MS_MAX);
     // New every time: an answer that was held back would tell an old time as if it were now.
-    asked = { echo: parts.random(16), atMs: nowMs };
+    asked = { echo: parts.random(16), atMs: nowMs, againMs: nowMs + askPauseMs };
+    askPauseMs = Math.min(askPauseMs * 2, TICK_ASK_MS_MAX);
     void put({ question: 'boot', echo: asked.echo }).then((id) => (bootId = id));
   }
 
@@ -502,6 +510,7 @@ export function createDeviceLink(parts: LinkParts, events: LinkEvents): DeviceLi
         if (isUp) {
           heardMs = clock.monotonicMs();
           isAnswered = false;
+          asked = undefined;
           askPauseMs = TICK_ASK_MS;
           present(false); // Before anything else: whoever looks into the rest sees from where.
           beat();

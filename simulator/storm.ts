@@ -5,6 +5,7 @@
 import { audit } from '../broker/audit.ts';
 import { payloadOf } from '../src/cose.ts';
 import { REASONS, reasonName } from '../src/errors.ts';
+import { STORM_EVENTS_MAX } from '../src/limits.ts';
 import { receipt as receiptKind } from '../src/objects/receipt.ts';
 import { type Checker, createChecker } from './checker.ts';
 import { createSite } from './census.ts';
@@ -54,7 +55,7 @@ export async function runStorm(
     const until = async (ms: number): Promise<boolean> => {
       while (await world.step(ms)) {
         events++;
-        const violation = checker.step();
+        const violation = checker.step() ?? (events > STORM_EVENTS_MAX ? endlessAt(ms) : undefined);
         if (violation) violations.push(violation);
         if (violation) return false;
       }
@@ -83,6 +84,12 @@ export async function runStorm(
     wants.watch?.(world.observed, site);
     world.end();
   }
+}
+
+/** Messages that cause messages: the money may be right, and nobody gets on. */
+function endlessAt(ms: number): Violation {
+  const story = `after ${STORM_EVENTS_MAX} events it has not come to ${Math.round(ms / 1000)} s`;
+  return Object.freeze({ kind: 'liveness', invariant: 'liveness', story, atMs: ms });
 }
 
 /** How often it is looked whether all is over, and how long that has to be so. */

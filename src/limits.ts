@@ -439,6 +439,8 @@ export const SCENARIO_WITHIN_MS_MAX = 48 * 3_600_000;
 /** `saytap storm`: processes at once, and seeds that one of them gets at a time. */
 export const STORM_JOBS_MAX = 256;
 export const STORM_CHUNK = 250;
+/** Events of one storm; the most that was seen in thousands of seeds is some 25,000. */
+export const STORM_EVENTS_MAX = 250_000;
 /** A plan that somebody saved: its characters, its acts and its faults, and of whom how many. */
 export const STORM_PLAN_BYTES_MAX = 1024 * 1024;
 export const STORM_ENTRIES_MAX = 2_000;

@@ -17,6 +17,7 @@ import {
   RESEND_MS,
   RESEND_MS_MAX,
   SESSIONS_RESERVED,
+  TICK_ASK_MS,
   TICK_ASK_MS_MAX,
   TICK_SLOT_MS,
   TICK_USE_MS,
@@ -847,6 +848,25 @@ describe('leases', () => {
     expect(stage.wire.sent('query').length > 1).toBe(keepsLeases);
     await stage.boot();
     expect(await bootsIn(stage, LEASE_ASK_MS - TICK_SLOT_MS), 'answered').toBe(0);
+  });
+
+  test('what is heard while they are asked for does not make it ask again', async () => {
+    const stage = await createStage({ keepsLeases: true });
+    await stage.ready();
+    await bootsIn(stage, LEASE_ASK_MS);
+    await stage.boot();
+    const asked = () => stage.wire.sent('query').length;
+    const before = asked();
+    while (asked() === before) await bootsIn(stage, TICK_SLOT_MS);
+    const once = asked();
+    for (const n of [1, 2, 3]) await stage.lease({ mandate: id(n) });
+    await stage.tick();
+    expect(asked(), 'the answer is still on its way').toBe(once);
+    await stage.time.pass(TICK_ASK_MS);
+    expect(asked(), 'but not for ever').toBe(once + 1);
+    await stage.boot();
+    await stage.time.pass(TICK_ASK_MS_MAX);
+    expect(asked(), 'and it fits').toBe(once + 1);
   });
 
   test('asked for anew when the last that was accepted offline has its receipt', async () => {
