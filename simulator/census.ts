@@ -309,7 +309,7 @@ function narrowed(chance: Chance): Partial<NonNullable<Policy['offline']>> {
     case 'short':
       return { acceptWindow: chance.between(20, 90), uploadWindow: chance.between(20, 90) };
     case 'late':
-      return { uploadWindow: chance.between(15, 60) };
+      return { uploadWindow: chance.between(4, 20) };
     case 'old':
       return { policyAgeMax: DAY_S + chance.between(30, 300) };
   }

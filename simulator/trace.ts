@@ -92,7 +92,7 @@ export type Trace = Readonly<{
   /** Nonces of ticks that were used, with their seconds. */
   ticks: readonly Readonly<{ iat: number; nonce: string }>[];
   verdicts: readonly Verdict[];
-  /** Why a replay cannot come to the same: the bridge forgot something meanwhile. */
+  /** Why a replay cannot come to the same: what befell the bridge is not in the trace. */
   obstacle: string | undefined;
 }>;
 
@@ -100,8 +100,25 @@ const FORMAT = 'saytap trace 2' as const;
 
 /** Every payment that was seen, each as a trace with names and amounts as they are. */
 export function tracesIn(observed: readonly Observed[], site: Site): readonly Trace[] {
-  const scenes = scenesIn(observed, site);
-  return scenes.map((scene) => traceOf(scene, observed, site));
+  const said = saidIn(observed);
+  return scenesIn(said, site).map((scene) => traceOf(scene, said, site));
+}
+
+/** Without what somebody put into the broker, which has no effect on anybody. */
+function saidIn(observed: readonly Observed[]): readonly Observed[] {
+  const bytes = new Set<Uint8Array>();
+  const letters = new Set<string>();
+  for (const one of observed) {
+    if (one.what !== 'forged') continue;
+    bytes.add(one.bytes);
+    // The same as before on its own topic is taken for what it is.
+    if (one.forgery !== 'again') letters.add(`${one.topic} ${toHex(one.bytes)}`);
+  }
+  if (bytes.size === 0) return observed;
+  return observed.filter((one) => {
+    if (one.what === 'wire') return !bytes.has(one.bytes);
+    return one.what !== 'taken' || !letters.has(`${one.topic} ${toHex(one.bytes)}`);
+  });
 }
 
 /** As it stands in a file. */
@@ -252,12 +269,25 @@ function traceOf(scene: Scene, observed: readonly Observed[], site: Site): Trace
     inputs: inputsIn(before, family),
     ticks: ticksIn(before, family),
     verdicts: verdictsIn(before, family),
-    obstacle: before.some(
-      (one) => one.what === 'life' && one.machine === BRIDGE && one.event === 'restored',
-    )
-      ? 'the bridge was restored from a backup, and forgot what it had decided since'
-      : undefined,
+    obstacle: obstacleIn(before, family),
   });
+}
+
+function obstacleIn(before: readonly Observed[], { ids }: Family): string | undefined {
+  for (const one of before) {
+    if (one.what === 'life' && one.machine === BRIDGE && one.event === 'restored') {
+      return 'the bridge was restored from a backup, and forgot what it had decided since';
+    }
+    if (one.what !== 'logged') continue;
+    const { mandate } = one.fields ?? {};
+    if (one.machine === 'operator' && ids.has(String(mandate))) {
+      return 'the operator suspended a mandate';
+    }
+    if (one.machine === BRIDGE && one.event === 'message not taken') {
+      return 'the disk of the bridge did not take what came to it';
+    }
+  }
+  return undefined;
 }
 
 /** When the bridge said its last word; the end of everything when it never did. */
@@ -406,7 +436,7 @@ function inputsIn(observed: readonly Observed[], { isIn, ids }: Family): Input[]
     const { atMs } = one;
     if (one.what === 'logged' && one.machine === 'operator') {
       const { name, status } = one.fields ?? {};
-      if (typeof name !== 'string' || status !== 'revoked') return [];
+      if (typeof name !== 'string' || (status !== 'revoked' && status !== 'active')) return [];
       return [{ atMs, what: 'key', name, status }];
     }
     if (one.what === 'wire') {

@@ -358,6 +358,8 @@ export function createWorld(site: Site, chance: Chance, ports: WorldPorts): Worl
     if (!running) return;
     const ask = (question: Question) => operate(running, question);
     const why = { by: 'operator', why: act.name };
+    const note = (event: string, fields: Readonly<Record<string, string>>) =>
+      observe({ what: 'logged', machine: 'operator', level: 'info', event, fields });
     try {
       if (act.suspends !== undefined) {
         const own = site.mandates.find(({ holder }) => holder === act.suspends);
@@ -365,11 +367,13 @@ export function createWorld(site: Site, chance: Chance, ports: WorldPorts): Worl
         const { id } = own;
         suspended.add(id);
         await ask({ ask: 'set mandate', id, status: 'suspended', ...why });
-        return;
+        return note('mandate suspended', { mandate: id });
       }
       const keys = (await ask({ ask: 'keys' })) as readonly KeyView[];
       for (const { name, status } of keys) {
-        if (status === 'suspended') await ask({ ask: 'set key', name, status: 'active', ...why });
+        if (status !== 'suspended') continue;
+        await ask({ ask: 'set key', name, status: 'active', ...why });
+        note('key resumed', { name, status: 'active' });
       }
       for (const id of suspended) await ask({ ask: 'set mandate', id, status: 'active', ...why });
     } catch (error) {

@@ -53,7 +53,7 @@ describe('a replay', () => {
     }
   });
 
-  test.each([3, 11])('comes to the same verdicts in a storm: seed %d', async (seed) => {
+  test.each([3, 42])('comes to the same verdicts in a storm: seed %d', async (seed) => {
     let traces: readonly Trace[] = [];
     const ports = { turn: timers.soon, disks: createDisks(openDatabase), hearUnhandled };
     await runStorm(planOf(seed), ports, {
