@@ -257,6 +257,12 @@ export const BAD_ANSWERS_IN_ALL_PER_S = 50;
 /** One attempt at the risk service, and how many. Ant's own answers within 80 ms. */
 export const RISK_TIMEOUT_MS = 800;
 export const RISK_ATTEMPTS = 2;
+/**
+ * Payments asked about at once, and how long one waits for its turn. A service that judges in 5 ms
+ * is kept busy by a few; more would wait for a connection, and their time would be over there.
+ */
+export const RISK_CALLS_MAX = 32;
+export const RISK_WAIT_MS = 10_000;
 /** The risk service looks back this far, and keeps answers to repeat them, this long. */
 export const RISK_WINDOW_MS = 3_600_000;
 export const RISK_SHORT_WINDOW_MS = 600_000;

@@ -3,7 +3,7 @@
  * decides what to do without a decision, and it is the only one who decides.
  */
 import * as z from 'zod/mini';
-import { RISK_ATTEMPTS, RISK_TIMEOUT_MS } from '../../src/limits.ts';
+import { RISK_ATTEMPTS, RISK_CALLS_MAX, RISK_TIMEOUT_MS, RISK_WAIT_MS } from '../../src/limits.ts';
 import type { Money } from '../../src/money.ts';
 import type { Channel } from '../../src/objects/request.ts';
 import type { Clock, Http, Random } from '../../src/platform.ts';
@@ -39,7 +39,9 @@ export type RiskClient = Readonly<{ assess: (question: RiskQuestion) => Promise<
 
 /**
  * A client of the service at `url` (no slash at the end). A lost answer is asked for again, at most
- * RISK_ATTEMPTS times in all; the service answers the same id the same way.
+ * RISK_ATTEMPTS times in all; the service answers the same id the same way. Of many payments at
+ * once RISK_CALLS_MAX are asked about and the others wait, first come first served: the time of a
+ * call is for the service to answer in, not for waiting in front of it.
  */
 export function createRiskClient(
   options: Readonly<{
@@ -51,7 +53,24 @@ export function createRiskClient(
     timeoutMs?: number;
   }>,
 ): RiskClient {
-  const { http, url, timeoutMs = RISK_TIMEOUT_MS } = options;
+  const { http, url, clock, timeoutMs = RISK_TIMEOUT_MS } = options;
+  let asking = 0;
+  /** Whoever waits; its turn hands over the place of one that is done. */
+  const waiting: (() => void)[] = [];
+
+  async function inTurn(ask: () => Promise<Assessment>): Promise<Assessment> {
+    const sinceMs = clock.monotonicMs();
+    if (asking < RISK_CALLS_MAX) asking++;
+    else await new Promise<void>((turn) => waiting.push(turn));
+    try {
+      const isLate = clock.monotonicMs() - sinceMs > RISK_WAIT_MS;
+      return isLate ? unavailable('too many payments before this one') : await ask();
+    } finally {
+      const next = waiting.shift();
+      if (next) next();
+      else asking--;
+    }
+  }
 
   async function attempt(question: RiskQuestion): Promise<Assessment> {
     const { amount, atMs, ...rest } = question;
@@ -78,14 +97,15 @@ export function createRiskClient(
   }
 
   return Object.freeze({
-    async assess(question: RiskQuestion) {
-      let last = unavailable('not asked');
-      for (let attempts = 0; attempts < RISK_ATTEMPTS; attempts++) {
-        last = await attempt(question);
-        if (last.kind === 'decided') return last;
-      }
-      return last;
-    },
+    assess: (question: RiskQuestion) =>
+      inTurn(async () => {
+        let last = unavailable('not asked');
+        for (let attempts = 0; attempts < RISK_ATTEMPTS; attempts++) {
+          last = await attempt(question);
+          if (last.kind === 'decided') return last;
+        }
+        return last;
+      }),
   });
 }
 

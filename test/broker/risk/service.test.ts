@@ -6,7 +6,7 @@ import { openHistory, type Past } from '../../../broker/risk/history.ts';
 import { startRisk } from '../../../broker/risk/main.ts';
 import { createRiskService, judge, THRESHOLDS } from '../../../broker/risk/service.ts';
 import { EXITS } from '../../../src/errors.ts';
-import { RISK_ATTEMPTS, RISK_KEEP_MS } from '../../../src/limits.ts';
+import { RISK_ATTEMPTS, RISK_CALLS_MAX, RISK_KEEP_MS, RISK_WAIT_MS } from '../../../src/limits.ts';
 import { createHttp } from '../../../src/node/http.ts';
 import * as real from '../../../src/node/platform.ts';
 import { openDatabase } from '../../../src/node/sqlite.ts';
@@ -65,7 +65,7 @@ function start(path = ':memory:') {
     if (assessment.kind !== 'decided') throw new Error(assessment.why);
     return assessment;
   };
-  return { client, history, post, decide, pass: (ms: number) => (nowMs += ms) };
+  return { client, history, http, clock, post, decide, pass: (ms: number) => (nowMs += ms) };
 }
 
 function json(asked: RiskQuestion) {
@@ -319,3 +319,48 @@ test('the program answers over a real connection, and names its wrong options', 
   expect(error).toMatchObject({ name: 'OperatorError', exit: EXITS.config });
   expect((error as Error).message).toMatch(/listen\.host.*listen\.port/);
 });
+
+test('of many payments at once all are asked about, a few at a time, in their order', async () => {
+  const { http, clock } = start();
+  const { underway, most, slow } = slowed(http);
+  const client = createRiskClient({
+    ...{ http: slow, url: 'http://risk', secret, clock, random: real.random },
+  });
+  const asked = Array.from({ length: 3 * RISK_CALLS_MAX }, (_, n) => client.assess(question(n)));
+  const kinds = (await Promise.all(asked)).map(({ kind }) => kind);
+  expect(new Set(kinds)).toEqual(new Set(['decided']));
+  expect(most()).toBe(RISK_CALLS_MAX);
+  expect(underway.map((one) => one)).toEqual(asked.map((_, n) => id(n)));
+});
+
+test('whoever waits too long is told that there is no answer, and is not asked about', async () => {
+  const { http, clock, pass } = start();
+  const { underway, slow } = slowed(http);
+  const client = createRiskClient({
+    ...{ http: slow, url: 'http://risk', secret, clock, random: real.random },
+  });
+  const first = Array.from({ length: RISK_CALLS_MAX }, (_, n) => client.assess(question(n)));
+  const late = [90, 91].map((n) => client.assess(question(n)));
+  pass(RISK_WAIT_MS + 1);
+  await Promise.all(first);
+  expect(await Promise.all(late)).toEqual(
+    late.map(() => ({ kind: 'unavailable', why: 'too many payments before this one' })),
+  );
+  expect(underway).not.toContain(id(90));
+  expect((await client.assess(question(92))).kind, 'and the line is free again').toBe('decided');
+});
+
+/** The same service, which takes a turn of the loop for each answer. */
+function slowed(http: Http) {
+  const underway: string[] = [];
+  let running = 0;
+  let most = 0;
+  const slow: Http = async (call) => {
+    underway.push((fromBody(call.body!) as { id: string }).id);
+    most = Math.max(most, ++running);
+    await new Promise((done) => setImmediate(done));
+    running--;
+    return http(call);
+  };
+  return { underway, most: () => most, slow };
+}
