@@ -448,7 +448,8 @@ export function createDeviceLink(parts: LinkParts, events: LinkEvents): DeviceLi
     heardMs = clock.monotonicMs();
     renewAfterMs = LINK_RENEW_MS;
     if (isBehind) void tellBehind(value.nonce);
-    tellState();
+    // A tick may arrive before the subscription is confirmed: that is no news of the link.
+    if (isUp) tellState();
     if (isAnswered && time.nonce()) beat(); // Which waits for silence now.
   }
 

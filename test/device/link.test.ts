@@ -594,6 +594,15 @@ describe('the boot', () => {
     );
   });
 
+  test('that comes before the subscription is confirmed says nothing of the link', async () => {
+    const stage = await createStage();
+    await stage.tick();
+    await settle();
+    expect(stage.states).toEqual([]);
+    await stage.ready();
+    expect(stage.states.at(-1)).toBe('ready');
+  });
+
   test('broadcasts keep it ready; without them it asks again', async () => {
     const stage = await readyStage();
     for (let i = 0; i < 6; i++) {
