@@ -315,6 +315,8 @@ export const HTTP_IDLE_MS = 4_000;
 export const HTTP_SERVER_IDLE_MS = 15_000;
 /** A shared secret of signed calls has at least the strength of its SHA-256. */
 export const HTTP_SECRET_BYTES_MIN = 32;
+/** Who has left this much of a feed unread is cut off and begins anew: some thousand events. */
+export const FEED_BYTES_MAX = 4 * 1024 * 1024;
 /** Rows of one page of a service's list: with the longest names, all escaped, 128 rows stay below
  *  HTTP_BYTES_MAX. */
 export const HTTP_PAGE_ROWS = 128;
@@ -492,6 +494,29 @@ export const FLEET_FILES_SPARE = 128;
 export const FLEET_ENROL_AT_ONCE = 500;
 /** An hour: the longest time that a histogram tells from others. */
 export const HISTOGRAM_US_MAX = 3_600_000_000;
+/** Payments that the simulator's page shows, and messages of one: beyond, how it ended is kept. */
+export const PIPELINE_PAYMENTS_MAX = 100;
+export const PIPELINE_HOPS_MAX = 60;
+/** Rows of the statement on that page, newest first. */
+export const STATEMENT_ROWS_MAX = 50;
+/** Devices of the simulator, which all run in one process and on one page. */
+export const SIM_DEVICES_MAX = 12;
+/** The simulator's page: how long a message takes on a slow link, at most what one is late that
+ *  others overtake, and when a second copy of one comes. */
+export const TROUBLE_SLOW_MS = 1_500;
+export const TROUBLE_LATE_MS = 2_500;
+export const TROUBLE_AGAIN_MS = 400;
+/** Its usual share of the messages or calls that are lost, late or told twice. */
+export const TROUBLE_SHARE = 0.4;
+/** Messages that one link holds back; more than that are lost. */
+export const TROUBLE_HELD_MAX = 1_000;
+/** What a clock is set back by: as after a flat battery, or by a wrong time zone. */
+export const TROUBLE_CLOCK_MS = 2 * 3_600_000;
+/** A program that was killed is started again after this, and a broker is back after that. */
+export const TROUBLE_DOWN_MS = 2_000;
+export const TROUBLE_BROKER_MS = 1_000;
+/** A service that is slow answers so long after the bridge has given up waiting. */
+export const TROUBLE_OVER_MS = 500;
 
 /** A trace file; and how long a replay waits for the last word after the last message. */
 export const TRACE_BYTES_MAX = 16 * 1024 * 1024;

@@ -176,6 +176,21 @@ export type HttpReply =
       twice?: true;
     }>;
 
+/** An answer that goes on: text that is sent as it comes, for as long as somebody listens. */
+export type Feed = Readonly<{
+  type: string;
+  /** Beside those that every answer has, or in their place. */
+  headers?: Readonly<Record<string, string>>;
+  /** Called once the head is on its way; returns what to do when the listener has gone. */
+  begin: (listener: Listener) => () => void;
+}>;
+
+export type Listener = Readonly<{
+  /** Cuts off who has left FEED_BYTES_MAX unread: whatever is told has to be told from its start. */
+  send: (text: string) => void;
+  end: () => void;
+}>;
+
 export type LinkEvents = Readonly<{
   message: (topic: string, payload: Uint8Array) => void;
   /** Called on every change; subscriptions are in force when `up` is told. */

@@ -23,6 +23,7 @@ import type { AddressInfo } from 'node:net';
 import type { SecureContextOptions } from 'node:tls';
 import { OperatorError } from '../errors.ts';
 import {
+  FEED_BYTES_MAX,
   HTTP_CLIENT_CONNECTIONS_MAX,
   HTTP_CONNECTIONS_MAX,
   HTTP_IDLE_MS,
@@ -31,6 +32,7 @@ import {
   STOP_MS,
 } from '../limits.ts';
 import {
+  type Feed,
   HttpFailure,
   type Http,
   type HttpAnswer,
@@ -75,6 +77,8 @@ export type Served = Readonly<{
   tls?: Certified;
   /** Rejecting is a bug or a stopped program: answered 500. */
   answer: (question: HttpQuestion) => Promise<HttpReply>;
+  /** Asked before `answer`: what goes on being told; undefined for any other question. */
+  feed?: (question: HttpQuestion) => Feed | undefined;
 }>;
 
 export type HttpServer = Readonly<{
@@ -198,13 +202,16 @@ async function answerOne(
       response.setHeader('connection', 'close');
       return send(response, { status: 413, body: text('too large'), type: 'text/plain' });
     }
-    const reply = await served.answer({
+    const question: HttpQuestion = {
       method: request.method ?? '',
       path: request.url ?? '',
       headers: singleHeaders(request),
       body,
       ...(request.socket.remoteAddress !== undefined && { address: request.socket.remoteAddress }),
-    });
+    };
+    const feed = served.feed?.(question);
+    if (feed) return tell(response, feed);
+    const reply = await served.answer(question);
     if (!isListening()) response.setHeader('connection', 'close');
     send(response, reply);
   } catch {
@@ -225,6 +232,26 @@ function send(response: ServerResponse, reply: HttpReply): void {
     ...(reply.headers as Record<string, string | string[]>),
   });
   response.end(reply.body);
+}
+
+function tell(response: ServerResponse, feed: Feed): void {
+  if (response.destroyed) return;
+  response.writeHead(200, {
+    'content-type': feed.type,
+    'cache-control': 'no-store',
+    'x-content-type-options': 'nosniff',
+    ...feed.headers,
+  });
+  response.flushHeaders();
+  const gone = feed.begin({
+    send(text) {
+      if (response.destroyed || response.writableEnded) return;
+      response.write(text);
+      if (response.writableLength > FEED_BYTES_MAX) response.destroy();
+    },
+    end: () => void response.end(),
+  });
+  response.once('close', gone);
 }
 
 /** Says nothing of closing, so that a client is tempted to use the connection again. */

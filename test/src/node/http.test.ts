@@ -1,10 +1,17 @@
 /** The real HTTP port against real sockets. */
 import { createServer, connect, type Socket } from 'node:net';
 import { connect as connectTls } from 'node:tls';
-import { afterEach, expect, test } from 'vitest';
+import { afterEach, expect, test, vi } from 'vitest';
 import { EXITS } from '../../../src/errors.ts';
+import { FEED_BYTES_MAX } from '../../../src/limits.ts';
 import { type Certified, createHttp, serveHttp, type Served } from '../../../src/node/http.ts';
-import { HttpFailure, type HttpCall, type HttpReply } from '../../../src/platform.ts';
+import {
+  type Feed,
+  HttpFailure,
+  type HttpCall,
+  type HttpReply,
+  type Listener,
+} from '../../../src/platform.ts';
 import { ELSEWHERE, LOCAL } from '../../certificates.ts';
 
 const closing: (() => unknown)[] = [];
@@ -317,4 +324,67 @@ test('a reply sets headers of its own, also several cookies', async () => {
   ]);
   expect(got).toContain('cache-control: max-age=60');
   expect(got).not.toContain('no-store');
+});
+
+test('a feed goes on being told until either side ends it', async () => {
+  const gone = vi.fn();
+  let listener: Listener | undefined;
+  const feed: Feed = {
+    type: 'text/event-stream',
+    headers: { 'x-frame-options': 'DENY' },
+    begin(one) {
+      listener = one;
+      one.send('data: 1\n\n');
+      return gone;
+    },
+  };
+  const { port, close } = await serveHttp({
+    ...{ host: '127.0.0.1', port: 0, bytesMax: 100 },
+    answer: async () => ({ status: 404, body: bytes('') }),
+    feed: ({ path }) => (path === '/feed' ? feed : undefined),
+  });
+  closing.push(close);
+  const answer = await fetch(`http://127.0.0.1:${port}/feed`);
+  expect(Object.fromEntries(answer.headers)).toMatchObject({
+    'content-type': 'text/event-stream',
+    'cache-control': 'no-store',
+    'x-content-type-options': 'nosniff',
+    'x-frame-options': 'DENY',
+  });
+  const reader = answer.body!.getReader();
+  expect(text((await reader.read()).value!)).toBe('data: 1\n\n');
+  listener!.send('data: 2\n\n');
+  expect(text((await reader.read()).value!)).toBe('data: 2\n\n');
+  expect(gone).not.toHaveBeenCalled();
+  listener!.end();
+  expect((await reader.read()).done).toBe(true);
+  await expect.poll(() => gone.mock.calls.length).toBe(1);
+  expect((await fetch(`http://127.0.0.1:${port}/`)).status).toBe(404);
+});
+
+test('who reads a feed too slowly is cut off', async () => {
+  const gone = vi.fn();
+  const { port, close } = await serveHttp({
+    ...{ host: '127.0.0.1', port: 0, bytesMax: 100 },
+    answer: async () => 'drop',
+    feed: () => ({
+      type: 'text/event-stream',
+      begin({ send }) {
+        const piece = 'x'.repeat(FEED_BYTES_MAX / 4);
+        // What the two kernels hold comes on top of it.
+        const more = setInterval(() => send(piece), 5);
+        return () => {
+          clearInterval(more);
+          gone();
+        };
+      },
+    }),
+  });
+  closing.push(close);
+  const socket = connect(port, '127.0.0.1');
+  closing.push(() => socket.destroy());
+  socket.on('error', () => {});
+  socket.pause();
+  socket.write('GET / HTTP/1.1\r\nhost: a\r\n\r\n');
+  await expect.poll(() => gone.mock.calls.length, { timeout: 5_000 }).toBe(1);
 });
