@@ -13,13 +13,32 @@ import { BRIDGE_CLIENT, VERSION, downFilter, isName, stateTopic } from '../topic
 
 export type EmbeddedBroker = Readonly<{ url: string; close: () => Promise<void> }>;
 
+/** A message that the broker took from a client, or passes on to one. */
+export type Passing = Readonly<{
+  client: string;
+  way: 'in' | 'out';
+  topic: string;
+  payload: Uint8Array;
+}>;
+
 /**
  * Starts the broker; port 0 takes a free one. The bridge's client id may read and write every
- * topic, and only with the password. Throws OperatorError `address` for a busy port.
+ * topic, and only with the password. `watch` sees every message, for a simulator that shows them.
+ * Throws OperatorError `address` for a busy port.
  */
 export async function startBroker(
-  options: Readonly<{ host: string; port: number; bridgePassword: string }>,
+  options: Readonly<{
+    host: string;
+    port: number;
+    bridgePassword: string;
+    watch?: (passing: Passing) => void;
+  }>,
 ): Promise<EmbeddedBroker> {
+  const see = (way: Passing['way'], client: string, packet: Packet) =>
+    options.watch?.({
+      ...{ client, way, topic: packet.topic },
+      payload: Uint8Array.from(Buffer.from(packet.payload)),
+    });
   const aedes = await Aedes.createBroker({
     authenticate(client, _username, password, done) {
       const isBridge = client.id === BRIDGE_CLIENT;
@@ -36,7 +55,10 @@ export async function startBroker(
         packet.topic.startsWith(`${VERSION}/${client?.id}/up/`) ||
         isState;
       // A payment is never retained; what a device says of itself is.
-      if (mayWrite && !isTooLarge && (isState || !packet.retain)) return done(null);
+      if (mayWrite && !isTooLarge && (isState || !packet.retain)) {
+        see('in', client?.id ?? '', packet);
+        return done(null);
+      }
       done(new Error('not this client’s topic, too large, or retained'));
     },
     authorizeSubscribe(client, subscription, done) {
@@ -48,6 +70,12 @@ export async function startBroker(
       done(null, mayRead ? subscription : null);
     },
   });
+  if (options.watch) {
+    aedes.authorizeForward = (client, packet) => {
+      see('out', client.id, packet);
+      return packet;
+    };
+  }
   const server = createServer({ noDelay: true }, (socket) => void aedes.handle(socket));
   const port = await listen(server, options.host, options.port).catch((error: unknown) => {
     aedes.close(); // Its heartbeat would keep the failed program alive.
@@ -61,6 +89,8 @@ export async function startBroker(
       }),
   };
 }
+
+type Packet = Readonly<{ topic: string; payload: string | Buffer }>;
 
 function listen(server: Server, host: string, port: number): Promise<number> {
   return new Promise((resolve, reject) => {
