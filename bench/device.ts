@@ -61,7 +61,10 @@ export async function measureDevice(write: (line: string) => void): Promise<void
     });
     const secret = openSecretFile(files, random, join(place.folder, 'ledger.secret'), 32);
     const teller = createTeller({ http, url: ledger, secret, clock, random });
-    await teller.open(STORY.funding, place.wallet, { currency: STORY.currency, minor: 900_00n });
+    await teller.open(STORY.funding, place.wallet.key.name, {
+      currency: STORY.currency,
+      minor: 900_00n,
+    });
     const shared = {
       ...{ ...STORY.realm, root: 'root.pub.pem', statements: 'statements' },
       policy: 'platform.policy',

@@ -18,6 +18,7 @@ import type { Clock, Files, Random } from '../src/platform.ts';
 import { type Asked, readPolicy, signPolicy, signStatement, statementOf } from '../src/root.ts';
 import { nodeSigner, publicPem } from '../src/signer.ts';
 import { grantText, signMandate } from '../src/wallet.ts';
+import { PIN_FILE, createPin } from '../device/pin.ts';
 
 /** The names of the story. */
 export const STORY = Object.freeze({
@@ -27,33 +28,45 @@ export const STORY = Object.freeze({
   funding: 'acct-wang',
   payee: 'luckin-coffee',
   terminal: 'till-1',
+  /** Fast food. */
+  category: 5814,
   names: [
     ['en', 'Luckin Coffee'],
     ['zh', '瑞幸咖啡'],
   ],
   currency: 'CNY',
+  /** Of the glasses, for amounts that need it; everybody may know it, this is a simulation. */
+  pin: '2468',
   /** Fen. */
   perPaymentMax: 200_00n,
+  collectMax: 20_00n,
   perDayMax: 500_00n,
   totalMax: 2_000_00n,
 } as const);
 
 export type Installation = Readonly<{
   folder: string;
-  /** Thumbprint of the wallet, which the ledger links to the funding account. */
-  wallet: string;
+  /** It grants and revokes; the ledger links its thumbprint to the funding account. */
+  wallet: Signer;
+  /** The pseudonym of its owner. */
+  payer: Uint8Array;
   /** What the wallet's owner was shown when granting this run's mandate. */
   grantText: string;
-  files: Readonly<Record<'bridge' | 'glasses' | 'kiosk' | 'risk' | 'ledger', string>>;
-  /** Writes the configuration of one program; returns the file. */
-  configure: (program: keyof Installation['files'], settings: object) => string;
+  /** The wallet's owner grants another one, for a key of a device. */
+  grant: (key: string, language: Language, kind: 'glasses' | 'kiosk') => Promise<Granted>;
+  /** Writes NAME.yaml, the configuration of one program; returns the file. */
+  configure: (name: string, settings: object) => string;
 }>;
+
+/** A mandate with what its owner was shown. */
+export type Granted = Readonly<{ id: string; text: string; envelope: Uint8Array }>;
+type Language = 'en' | 'zh';
 
 /** Makes or completes the installation in `folder`; grants in `language`. Throws OperatorError. */
 export async function install(
   ports: Readonly<{ files: Files; random: Random; clock: Clock }>,
   folder: string,
-  language: 'en' | 'zh' = 'en',
+  language: Language = 'en',
 ): Promise<Installation> {
   const { files, random, clock } = ports;
   const at = (...names: string[]) => join(folder, ...names);
@@ -81,14 +94,17 @@ export async function install(
   };
   await state('bridge', key(join('bridge', 'bridge.key.pem')), { role: 'bridge' });
   await state('wallet', wallet, { role: 'wallet', payer });
-  await state('glasses', glasses, { role: 'device', payer, device: STORY.glasses });
-  await state('kiosk', key(join('kiosk', 'device.key.pem')), {
+  await state('glasses', glasses, { role: 'device', payer, device: STORY.glasses, presence: 3 });
+  const pin = createPin(files, random, at('glasses', PIN_FILE));
+  if (pin.state() === 'none') pin.set(STORY.pin);
+  const kiosk = key(join('kiosk', 'device.key.pem'));
+  await state('kiosk', kiosk, {
     role: 'terminal',
     device: STORY.kiosk,
     payee: STORY.payee,
     terminal: STORY.terminal,
     names: STORY.names,
-    category: 5814,
+    category: STORY.category,
   });
   files.replace(at('root.pub.pem'), utf8(publicPem(root.key)), 0o644);
   files.replace(at('policy.yaml'), utf8(POLICY), 0o644);
@@ -96,20 +112,23 @@ export async function install(
   const signed = await signPolicy(policy, STORY.realm, root, undefined);
   files.replace(at('platform.policy'), signed, 0o644);
 
-  const { text, envelope } = await grant(nowS, glasses.key.name, wallet, language);
+  const grantAnew: Installation['grant'] = (device, spoken, kind) =>
+    grant(Math.floor(clock.nowMs() / 1000), device, wallet, spoken, kind);
+  const { text, envelope } = await grantAnew(glasses.key.name, language, 'glasses');
   files.replace(at('mandates', 'glasses.mandate'), envelope, 0o644);
+  const collecting = await grantAnew(kiosk.key.name, language, 'kiosk');
+  files.replace(at('mandates', 'kiosk.mandate'), collecting.envelope, 0o644);
 
-  const paths = Object.fromEntries(
-    ['bridge', 'glasses', 'kiosk', 'risk', 'ledger'].map((name) => [name, at(`${name}.yaml`)]),
-  ) as Installation['files'];
   return {
     folder,
-    wallet: wallet.key.name,
+    wallet,
+    payer,
     grantText: text,
-    files: paths,
-    configure(program, settings) {
-      files.replace(paths[program], utf8(stringify({ ...settings })), 0o600);
-      return paths[program];
+    grant: grantAnew,
+    configure(name, settings) {
+      const path = at(`${name}.yaml`);
+      files.replace(path, utf8(stringify({ ...settings })), 0o600);
+      return path;
     },
   };
 }
@@ -117,18 +136,25 @@ export async function install(
 const DAY_S = 86_400;
 
 /** What an operator would sign with `saytap root sign policy`. */
-const POLICY = `# 20 yuan by voice, 1,000 by a physical act; other currencies are not opened.
+const POLICY = `# 20 yuan by voice, 100 by a physical act, 1,000 with the PIN; no other currency.
 version: 1
 scope: platform
 ladders:
   - currency: ${STORY.currency}
     bands:
       - { upTo: "20.00", presence: 1 }
-      - { upTo: "1000.00", presence: 2 }
+      - { upTo: "100.00", presence: 2 }
+      - { upTo: "1000.00", presence: 3 }
 `;
 
 /** The wallet's owner grants a mandate for this session; an older one runs out within a day. */
-async function grant(nowS: number, device: string, wallet: Signer, language: 'en' | 'zh') {
+async function grant(
+  nowS: number,
+  device: string,
+  wallet: Signer,
+  language: Language,
+  kind: 'glasses' | 'kiosk',
+): Promise<Granted> {
   const terms = {
     nbf: nowS - 60,
     exp: nowS + DAY_S,
@@ -136,7 +162,8 @@ async function grant(nowS: number, device: string, wallet: Signer, language: 'en
     cnf: device,
     funding: STORY.funding,
     currency: STORY.currency,
-    perPaymentMax: STORY.perPaymentMax,
+    // At a kiosk the owner's tag only identifies, so it is good for what a voice is good for.
+    perPaymentMax: kind === 'glasses' ? STORY.perPaymentMax : STORY.collectMax,
     channels: CHANNELS.voice | CHANNELS.tap | CHANNELS.look,
     windows: [
       { kind: 'total', max: STORY.totalMax, count: 200 },

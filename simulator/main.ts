@@ -1,36 +1,31 @@
 /**
  * `saytap start`: a whole payment system on one machine, and a story told with it.
  *
- * Risk, ledger and bridge (with its embedded broker) are processes of their own, started from the
- * same configuration files that an operator would write; glasses and kiosk run here.
+ * Here are the real ports, the terminal and the prompt; what runs is in system.ts. A program is a
+ * process of its own, started from the same kind of file that an operator would write.
  */
-import { join, resolve } from 'node:path';
+import { join } from 'node:path';
 import { createInterface } from 'node:readline';
-import { parseConfig } from '../src/config.ts';
 import { OperatorError, PaymentError } from '../src/errors.ts';
-import { requireText } from '../src/files.ts';
-import { openSecretFile } from '../src/keyfile.ts';
 import { formatMoney } from '../src/money.ts';
-import { within } from '../src/patience.ts';
 import { archive } from '../src/node/archive.ts';
-import { type Child, startChild } from '../src/node/child.ts';
-import { createHttp } from '../src/node/http.ts';
+import { startBroker } from '../src/node/broker.ts';
+import { startChild } from '../src/node/child.ts';
+import { createHttp, serveHttp } from '../src/node/http.ts';
 import { connectLink } from '../src/node/link.ts';
 import { createLog } from '../src/node/log.ts';
 import { clock, files, machine, random, timers } from '../src/node/platform.ts';
 import { askSocket } from '../src/node/socket.ts';
 import { openDatabase } from '../src/node/sqlite.ts';
 import { codeWasm } from '../src/node/wasm.ts';
-import { type RunningGlasses, type RunningKiosk, startDevice } from '../device/compose.ts';
-import { deviceConfig } from '../device/config.ts';
-import { type Counter, serve, wear } from '../device/prompt.ts';
+import type { RunningGlasses } from '../device/compose.ts';
+import { type Counter, type Eyes, serve, wear } from '../device/prompt.ts';
 import type { Surface } from '../device/surface/port.ts';
 import { createTerminalSurface } from '../device/surface/terminal.ts';
-import { toHex } from '../src/bytes.ts';
-import { READY_MS } from '../src/limits.ts';
-import { type Installation, STORY, install } from './install.ts';
+import { STORY } from './install.ts';
 import { playStory, watchQuestions } from './story.ts';
-import { type Teller, createTeller } from './teller.ts';
+import { startSystem } from './system.ts';
+import type { Teller } from './teller.ts';
 
 export type StartOptions = Readonly<{
   folder: string;
@@ -44,23 +39,25 @@ export async function main(options: StartOptions, write: (line: string) => void)
   const isColoured = process.stdout.isTTY === true && process.env['NO_COLOR'] === undefined;
   const paint = (text: string, code: string) =>
     isColoured ? `\u001b[${code}m${text}\u001b[0m` : text;
-  const system = await startSystem(options, {
+  const all = await startAll(options, {
     write,
     isColoured,
     progress: (line) => write(paint(`· ${line}`, '2')),
   });
   let stopped: Promise<never> | undefined;
   const stopOnSignal = () => {
-    stopped ??= system.stop().then(() => process.exit(130));
+    stopped ??= all.stop().then(() => process.exit(130));
   };
   process.once('SIGINT', stopOnSignal);
   process.once('SIGTERM', stopOnSignal);
   try {
     write('');
     write(paint(' SIMULATED ', '30;43') + ' no real money moves here');
+    const { system, asked } = all;
     const faults = await playStory({
-      ...system,
-      timers,
+      glasses: system.glasses(STORY.glasses),
+      kiosk: system.kiosk(STORY.kiosk),
+      ...{ teller: system.teller, asked, timers },
       language: options.language,
       narrate: (line) => write(`         ${line}`),
       scene: (line) => write(`\n${paint(line, '1;34')}`),
@@ -70,27 +67,15 @@ export async function main(options: StartOptions, write: (line: string) => void)
       throw new OperatorError('failed', `the story went wrong: ${faults.join('; ')}`);
     }
     write('');
-    write(`look at a payment: npm exec saytap -- inspect ${system.example}`);
-    if (!options.once) await converse(system, options, write);
+    write(`look at a payment: npm exec saytap -- inspect ${all.example}`);
+    if (!options.once) await converse(all, options, write);
   } finally {
     process.off('SIGINT', stopOnSignal);
     process.off('SIGTERM', stopOnSignal);
     // Whoever is told to stop in the middle of the story is not told that it went wrong.
-    await (stopped ?? system.stop());
+    await (stopped ?? all.stop());
   }
 }
-
-type System = Readonly<{
-  glasses: RunningGlasses;
-  kiosk: RunningKiosk;
-  /** What each of them shows. */
-  surfaces: Readonly<{ glasses: Surface; kiosk: Surface }>;
-  teller: Teller;
-  asked: () => Promise<void>;
-  /** Arguments of `inspect` that show the last request. */
-  example: string;
-  stop: () => Promise<void>;
-}>;
 
 type Show = Readonly<{
   write: (line: string) => void;
@@ -98,131 +83,60 @@ type Show = Readonly<{
   progress: (line: string) => void;
 }>;
 
-async function startSystem(options: StartOptions, show: Show): Promise<System> {
-  const { folder, language } = options;
-  await requireIdle(folder);
-  show.progress(`everything is kept in ${folder}`);
-  const place = await install({ files, random, clock }, folder, language);
-  const children: Child[] = [];
-  const stops: (() => Promise<void>)[] = [];
+type All = Awaited<ReturnType<typeof startAll>>;
+
+/** Starts everything, with what devices show in the terminal. Throws OperatorError. */
+async function startAll({ folder, language }: StartOptions, show: Show) {
+  const { http, close: closeHttp } = createHttp();
+  const script = join(import.meta.dirname, '..', 'src', 'cli.ts');
+  const questions = watchQuestions(timers);
+  const surfaceOf = (device: string): Surface => {
+    const name = LABELS.get(device) ?? device;
+    const real = createTerminalSurface(show.write, { name, isColoured: show.isColoured });
+    return {
+      ...real,
+      ask(frame, sentence, wants) {
+        real.ask(frame, sentence, wants);
+        questions.tell();
+      },
+    };
+  };
+  const system = await startSystem({
+    ...{ folder, language, surfaceOf, progress: show.progress, watch: {} },
+    ports: {
+      ...{ clock, timers, random, files, archive, openDatabase, codeWasm, http, startBroker },
+      connect: connectLink,
+      machine: machine(),
+      log: (level) => createLog(level, 'device'),
+      serve: serveHttp,
+      run: (program, file) => startChild(script, [program, '--config', file]),
+      ask: askSocket,
+    },
+  }).catch((error: unknown) => {
+    closeHttp();
+    throw error;
+  });
   const stop = async () => {
-    for (const end of stops.splice(0).reverse()) await end();
-    // The bridge first, while the services that it may still ask are there.
-    for (const child of children.splice(0).reverse()) await child.stop();
+    await system.stop();
+    closeHttp();
   };
   try {
-    const run = async (program: 'risk' | 'ledger' | 'bridge', settings: object) => {
-      const script = join(import.meta.dirname, '..', 'src', 'cli.ts');
-      const child = await startChild(script, [
-        program,
-        '--config',
-        place.configure(program, settings),
-      ]);
-      children.push(child);
-      show.progress(child.said);
-      // The file says where it listens, so that each program can be started alone from it.
-      place.configure(program, listeningAt(settings, urlIn(child.said)));
-      return child.said;
-    };
-    const listen = { host: '127.0.0.1', port: 0 };
-    const risk = await run('risk', {
-      environment: 'sim',
-      listen,
-      database: 'risk.db',
-      secret: 'risk.secret',
-      // The story may be told again and again: speed alone does not stop it.
-      thresholds: { stepUp: 650, deny: 800 },
-    });
-    const ledger = await run('ledger', {
-      environment: 'sim',
-      listen,
-      database: 'ledger.db',
-      secret: 'ledger.secret',
-    });
-    const teller = await openAccounts(place, urlIn(ledger), stops, show);
-    const shared = {
-      ...STORY.realm,
-      root: 'root.pub.pem',
-      statements: 'statements',
-      policy: 'platform.policy',
-    };
-    const bridge = await run('bridge', {
-      ...shared,
-      folder: 'bridge',
-      mqtt: { listen },
-      risk: { url: urlIn(risk), secret: 'risk.secret' },
-      backends: [{ kind: 'ledger', url: urlIn(ledger), secret: 'ledger.secret' }],
-      log: 'warn',
-    });
-    const questions = watchQuestions(timers);
-    const device = (name: 'glasses' | 'kiosk', settings: object) => {
-      const file = place.configure(name, {
-        ...shared,
-        profile: name,
-        folder: name,
-        mqtt: { url: urlIn(bridge) },
-        ...settings,
-      });
-      const real = createTerminalSurface(show.write, { name, isColoured: show.isColoured });
-      const surface: Surface = {
-        ...real,
-        ask(frame, sentence, wants) {
-          real.ask(frame, sentence, wants);
-          questions.tell();
-        },
-      };
-      const ports = {
-        clock,
-        timers,
-        random,
-        files,
-        archive,
-        connect: connectLink,
-        openDatabase,
-        codeWasm,
-      };
-      const config = parseConfig(deviceConfig, requireText(files, file), file);
-      const running = startDevice(
-        config,
-        (path) => resolve(folder, path),
-        { ...ports, log: createLog(config.log, 'device'), machine: machine() },
-        surface,
-      );
-      stops.push(running.stop);
-      return { running, surface };
-    };
-    const wearer = device('glasses', {
-      device: STORY.glasses,
-      mandates: 'mandates',
-      language,
-    });
-    const counter = device('kiosk', { device: STORY.kiosk, language });
-    const [glasses, kiosk] = [wearer.running, counter.running];
-    if (glasses.kind !== 'glasses' || kiosk.kind !== 'kiosk') throw new Error('profiles mixed up');
-    const isReady = Promise.all([glasses.ready(), kiosk.ready()]).then(() => true);
-    if (!(await within(timers, READY_MS, isReady))) {
-      throw new OperatorError('address', 'the devices cannot reach the bridge');
-    }
-    show.progress('glasses and kiosk are ready; for this run the wallet has granted anew:');
-    for (const line of place.grantText.split('\n')) show.progress(`  ${line}`);
-    const example = keepExample(glasses, folder);
-    const surfaces = { glasses: wearer.surface, kiosk: counter.surface };
-    return { glasses, kiosk, surfaces, teller, asked: questions.asked, example, stop };
+    await system.ready();
   } catch (error) {
     await stop();
     throw error;
   }
+  show.progress('glasses and kiosk are ready; for this run the wallet has granted anew:');
+  for (const line of system.place.grantText.split('\n')) show.progress(`  ${line}`);
+  const example = keepExample(system.glasses(STORY.glasses), folder);
+  return { system, surfaceOf, asked: questions.asked, example, stop };
 }
 
-/** Before anything is written: a second run would grant another mandate beside the first. */
-async function requireIdle(folder: string): Promise<void> {
-  const answer = await askSocket(join(folder, 'bridge', 'operator.sock'), '{}');
-  if (answer === undefined) return;
-  throw new OperatorError(
-    'storage',
-    'npm start runs already on this data: stop it, or name another with --data',
-  );
-}
+/** What the two of the story are called before their lines. */
+const LABELS: ReadonlyMap<string, string> = new Map([
+  [STORY.glasses, 'glasses'],
+  [STORY.kiosk, 'kiosk'],
+]);
 
 /** Keeps the newest request in a file, so that `inspect` has something real to show. */
 function keepExample(glasses: RunningGlasses, folder: string): string {
@@ -244,49 +158,23 @@ function quoted(path: string): string {
   return /^[\w./-]+$/.test(path) ? path : `'${path.replaceAll("'", "'\\''")}'`;
 }
 
-/** The settings with the port that was chosen for port 0. */
-function listeningAt(settings: object, url: string): object {
-  const listen = { host: '127.0.0.1', port: Number(new URL(url).port) };
-  return 'mqtt' in settings ? { ...settings, mqtt: { listen } } : { ...settings, listen };
-}
-
-/** Opens the wearer's account, and pays in when it is nearly empty: the story spends 47 yuan. */
-async function openAccounts(
-  place: Installation,
-  url: string,
-  stops: (() => Promise<void>)[],
-  show: Show,
-): Promise<Teller> {
-  const secret = openSecretFile(files, random, join(place.folder, 'ledger.secret'), 32);
-  const { http, close } = createHttp();
-  stops.push(async () => close());
-  const teller = createTeller({ http, url, secret, clock, random });
-  const start = { currency: STORY.currency, minor: 1_000_00n };
-  await teller.open(STORY.funding, place.wallet, start);
-  const own = (await teller.balances()).find(({ kind }) => kind === 'funding');
-  if (own && own.money.minor < 300_00n) {
-    show.progress(`the account is low: ${formatMoney(start, 'en')} paid in`);
-    await teller.deposit(toHex(random(16)), STORY.funding, start);
-  }
-  return teller;
-}
-
 /** A line of the prompt that begins with “kiosk”. */
 const KIOSK = /^kiosk(?: (.*))?$/i;
 
 /** The prompt of the wearer and of the clerk. */
-async function converse(system: System, options: StartOptions, write: (line: string) => void) {
-  const { glasses, kiosk, surfaces, teller } = system;
+async function converse(all: All, options: StartOptions, write: (line: string) => void) {
+  const { system, surfaceOf } = all;
   const { language } = options;
-  const eyes = { device: glasses.device, surface: surfaces.glasses, files };
-  const counter: Counter = {
-    terminal: kiosk.terminal,
-    device: kiosk.device,
-    surface: surfaces.kiosk,
-    files,
-    folder: join(options.folder, 'kiosk'),
-    language,
+  const surfaces = { glasses: surfaceOf(STORY.glasses), kiosk: surfaceOf(STORY.kiosk) };
+  // Asked for each line: a device may have been started again meanwhile.
+  const eyes = (): Eyes => {
+    const { device } = system.glasses(STORY.glasses);
+    return { device, surface: surfaces.glasses, files };
   };
+  const counter = (): Counter => ({
+    ...{ terminal: system.kiosk(STORY.kiosk).terminal, device: system.kiosk(STORY.kiosk).device },
+    ...{ surface: surfaces.kiosk, files, folder: join(options.folder, 'kiosk'), language },
+  });
   write('');
   write(
     'You are the wearer now: “pay 3 yuan to Luckin Coffee”, “付二十元给瑞幸咖啡”, “balance”, ' +
@@ -307,13 +195,15 @@ async function converse(system: System, options: StartOptions, write: (line: str
     // Leaving wins over an open question: what was not confirmed is not sent.
     if (/^(quit|exit|退出)$/i.test(text)) break;
     const clerk = KIOSK.exec(text);
-    const done = clerk ? serve(counter, clerk[1] ?? '') : wear(eyes, text);
+    const done = (async () => (clerk ? serve(counter(), clerk[1] ?? '') : wear(eyes(), text)))();
     const told = done.catch((error: unknown) => {
       if (!(error instanceof PaymentError)) throw error;
     });
     void told.then(async () => {
       if (/^(balance|余额)$/.test(text)) {
-        await showAccounts(teller, options, write).catch((error: Error) => write(error.message));
+        await showAccounts(system.teller, options, write).catch((error: Error) =>
+          write(error.message),
+        );
       }
       if (isOpen) input.prompt();
     });
@@ -322,7 +212,7 @@ async function converse(system: System, options: StartOptions, write: (line: str
     await new Promise<void>((turn) => timers.soon(turn));
   }
   input.close();
-  await Promise.all([glasses.leave(), kiosk.leave()]);
+  await Promise.all(system.members().map((member) => member.running()?.leave()));
 }
 
 async function showAccounts(teller: Teller, options: StartOptions, write: (line: string) => void) {
@@ -331,11 +221,4 @@ async function showAccounts(teller: Teller, options: StartOptions, write: (line:
       write(`ledger   ${account} ${formatMoney(money, options.language)}`);
     }
   }
-}
-
-/** The address at the end of a program's first line. */
-function urlIn(said: string): string {
-  const url = /\S+:\/\/\S+$/.exec(said)?.[0];
-  if (!url) throw new OperatorError('failed', `expected an address, heard “${said}”`);
-  return url;
 }

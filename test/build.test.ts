@@ -108,7 +108,10 @@ test('pays by voice and for a looked-at order, with nothing but the two files', 
   const { http, close } = createHttp();
   const secret = openSecretFile(files, random, join(place.folder, 'ledger.secret'), 32);
   const teller = createTeller({ http, url: ledger, secret, clock, random });
-  await teller.open(STORY.funding, place.wallet, { currency: STORY.currency, minor: 100_00n });
+  await teller.open(STORY.funding, place.wallet.key.name, {
+    currency: STORY.currency,
+    minor: 100_00n,
+  });
   const mqtt = await start('bridge', {
     ...shared,
     folder: 'bridge',

@@ -86,7 +86,7 @@ export async function createSite(risks: object = {}) {
   const ledger = await service('ledger', startLedger);
   const teller = createTeller({ http, url: ledger.url, secret: secret('ledger'), clock, random });
   const balance = { currency: STORY.currency, minor: 1_000_00n };
-  await teller.open(STORY.funding, place.wallet, balance);
+  await teller.open(STORY.funding, place.wallet.key.name, balance);
 
   const shared = {
     ...STORY.realm,
