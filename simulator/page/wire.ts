@@ -8,7 +8,6 @@
  * 127.0.0.1 to every port of it, so every other program of this machine would be told.
  */
 import type { Shown } from '../../device/surface/screen.ts';
-import type { Touch } from '../../device/touch.ts';
 
 /** The header that carries the secret, with events as with verbs. */
 export const SECRET_HEADER = 'x-saytap-sim';
@@ -286,7 +285,17 @@ export type Event =
 
 // ── verbs ────────────────────────────────────────────────────────────────────────────────────
 
-/** A tag of the deck. What it is tapped on takes it by `touch`. */
+/** `Sensed` of device/sense/sensed.ts as JSON: bytes are base64, or base64url. */
+export type SensedJson =
+  | Readonly<{ kind: 'utterance'; text: string }>
+  | Readonly<{ kind: 'tag'; message: string }>
+  | Readonly<{ kind: 'link'; text: string }>
+  | Readonly<{ kind: 'picture'; png: string }>
+  | Readonly<{ kind: 'press' }>
+  | Readonly<{ kind: 'pin'; digits: string }>
+  | Readonly<{ kind: 'worn'; how: 'on' | 'off' | 'unpaired' }>;
+
+/** A tag of the deck. What it is tapped on takes it by `sense`. */
 export type TagView = Readonly<{
   kind: 'order' | 'payee' | 'payer' | 'foreign';
   /** The link that is on it. */
@@ -316,8 +325,18 @@ type Nothing = Readonly<Record<string, never>>;
  * status of 400 or more. What becomes of a deed is told by events: a verb does not wait for it.
  */
 export type Verbs = Readonly<{
-  /** What a person does before a device, a clerk's line and an order included. */
-  touch: { asks: Readonly<{ device: string; touch: Touch }>; answers: Nothing };
+  /** This, `order` and `clerk` become a Touch of device/touch.ts, which hands it to the device. */
+  sense: { asks: Readonly<{ device: string; sensed: SensedJson }>; answers: Nothing };
+  /** `minor` is for the whole line. */
+  order: {
+    asks: Readonly<{
+      kiosk: string;
+      lines: readonly Readonly<{ text: string; quantity: number; minor: string }>[];
+    }>;
+    answers: Readonly<{ id: string; uri: string }>;
+  };
+  /** A line as the clerk types it: "refund last 5 yuan", "collect 12 yuan"; empty is the button. */
+  clerk: { asks: Readonly<{ kiosk: string; text: string }>; answers: Nothing };
   /** The tags that lie before a kiosk: its newest order, its sticker, a payer's, a foreign one. */
   tags: { asks: Readonly<{ kiosk: string }>; answers: Readonly<{ tags: readonly TagView[] }> };
   /** The glasses look at what is on the kiosk's screen: a picture of its code. */
