@@ -186,7 +186,7 @@ export type Feed = Readonly<{
 }>;
 
 export type Listener = Readonly<{
-  /** Cuts off who has left FEED_BYTES_MAX unread: whatever is told has to be told from its start. */
+  /** Cuts off who has left FEED_BYTES_MAX unread: what is told then has to be told anew. */
   send: (text: string) => void;
   end: () => void;
 }>;
