@@ -37,10 +37,14 @@ export async function ask(
 ): Promise<Heard> {
   const { clock, isFirst, wasRefused, patienceMs, restoredMs = 0 } = now;
   const { key } = attempt;
-  const step = nextStep(attempt, backend.capabilities, {
-    nowMs: clock.nowMs(),
+  const isRefused = run.refusal !== undefined;
+  const nowMs = clock.nowMs();
+  // A backup may be older than any patience: what it has refused is asked about since the restore.
+  const atMs = isRefused ? Math.max(attempt.atMs, restoredMs) : attempt.atMs;
+  const step = nextStep({ ...attempt, atMs }, backend.capabilities, {
+    nowMs,
     cancelAsked: run.cancelAskedMs !== undefined,
-    isRefused: run.refusal !== undefined,
+    isRefused,
     wasRefused,
     ...(patienceMs !== undefined && { patienceMs }),
   });
@@ -56,8 +60,11 @@ export async function ask(
     }
     case 'find out': {
       const state = await lastStateOf(key, backend);
-      const isLate = clock.nowMs() >= restoredMs + RESOLVE_FOR_MS;
-      return { input: { kind: 'found', state, isLate }, received: rawOf(state), source: 'query' };
+      // Before the question: what arrived behind it was not seen by the answer.
+      const isLate = nowMs >= restoredMs + RESOLVE_FOR_MS;
+      const isOpen = clock.nowMs() < atMs + backend.capabilities.cancel.forMs;
+      const input = { kind: 'found', state, isLate, isOpen } as const;
+      return { input, received: rawOf(state), source: 'query' };
     }
     case 'cancel': {
       const cancel = { key: cancelKeyOf(key), original: key, amount: run.request.amount! };
@@ -105,10 +112,13 @@ export function newsOf(run: Run, attempt: Attempt, { state }: Change): Parameter
   }
 }
 
-/** A hold that was cancelled may still be called held under its own key: the cancel's key tells. */
+/** What was cancelled may still be called done under its own key: the cancel's key tells. */
 async function lastStateOf(key: IdempotencyKey, backend: Backend): Promise<BackendState> {
   const state = await backend.query(key);
-  if (state.kind !== 'done' || state.outcome !== 'held') return state;
+  if (state.kind !== 'done') return state;
+  const isReversible = backend.capabilities.cancel.captured === 'reverses';
+  const mayBeCancelled = state.outcome === 'captured' ? isReversible : state.outcome === 'held';
+  if (!mayBeCancelled) return state;
   const cancel = await backend.query(cancelKeyOf(key));
   return cancel.kind === 'unseen' || cancel.kind === 'declined' ? state : cancel;
 }

@@ -15,13 +15,13 @@
  *   cancelling → cancelled                    the backend confirmed it
  *   cancelling → done | declined              the backend says that it is too late
  *   submitting, unknown → cancelling          refused, and this backend has not seen it
- *   submitting, unknown → unsent              the same, of what cannot be cancelled
+ *   submitting, unknown → unsent              the same, of what no cancel bars
  *   unknown, cancelling → person              nothing left to ask
  *   person     → done | cancelled | declined  resolved, or a late definite word
  */
 import { createHash } from 'node:crypto';
 import { toHex } from '../src/bytes.ts';
-import { RESOLVE_FOR_MS, UNSENT_FOR_MS } from '../src/limits.ts';
+import { CANCEL_FOR_MS_MAX, RESOLVE_FOR_MS, UNSENT_FOR_MS } from '../src/limits.ts';
 import type { Reason } from '../src/errors.ts';
 import type {
   BackendAnswer,
@@ -72,9 +72,10 @@ export type Input =
   /** To a query, or told by the backend itself. */
   | Readonly<{ kind: 'state'; state: BackendState }>
   /**
-   * To a query about what is refused already; `isLate` when no call of before can arrive any more.
+   * To a query about what is refused already; `isLate` when no call of before can arrive any more,
+   * `isOpen` when a cancel is still accepted.
    */
-  | Readonly<{ kind: 'found'; state: BackendState; isLate: boolean }>
+  | Readonly<{ kind: 'found'; state: BackendState; isLate: boolean; isOpen: boolean }>
   /** To the cancel. */
   | Readonly<{ kind: 'cancel'; answer: BackendAnswer }>
   /** Patience is over, or the person asked: from now on only the cancel counts. */
@@ -96,8 +97,10 @@ export function transition(
       return heard(attempt, input.state, capabilities);
     case 'found':
       if (input.state.kind !== 'unseen') return heard(attempt, input.state, capabilities);
-      // A cancel bars what has not arrived; where there is none, only time does.
-      if (attempt.operation === 'authorise') return { state: 'cancelling' };
+      // A cancel bars what has not arrived; where there is none, or none that bars, only time does.
+      if (attempt.operation === 'authorise' && capabilities.cancel.unseen === 'bars') {
+        if (input.isOpen) return { state: 'cancelling' };
+      }
       return input.isLate ? { state: 'unsent' } : undefined;
     case 'cancel':
       // A refused cancel proves nothing by itself: the query that follows says what is so.
@@ -138,7 +141,8 @@ export function nextStep(
 ): Step {
   const ageMs = now.nowMs - attempt.atMs;
   if (now.isRefused && (attempt.state === 'submitting' || attempt.state === 'unknown')) {
-    return ageMs >= capabilities.cancel.forMs ? 'give up' : 'find out';
+    // Asking costs little and undoes nothing, so it goes on when no cancel is accepted any more.
+    return ageMs >= CANCEL_FOR_MS_MAX ? 'give up' : 'find out';
   }
   switch (attempt.state) {
     case 'submitting':

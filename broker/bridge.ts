@@ -180,7 +180,8 @@ export function createBridge(parts: Parts): Bridge {
     let run = start;
     while (run.request.action !== 'access' && mayBeOfBefore(run.request, run.admittedMs)) {
       const last = run.attempts.at(-1);
-      if (!last || isOver(last.state)) {
+      // A notice, or a person, may have said meanwhile that it moved.
+      if (!last || (isOver(last.state) && last.state !== 'done')) {
         const tried = new Set(run.attempts.map(({ backend }) => backend));
         const next = parts.backends.find(({ name }) => !tried.has(name));
         if (!next) break;
@@ -192,10 +193,13 @@ export function createBridge(parts: Parts): Bridge {
     return conclude(run, refusedAs(reason));
   }
 
-  /** Whether a store that was restored may have forgotten it; a nonce of now was given since. */
+  /**
+   * Whether a store that was restored may have forgotten it; a nonce of now was given since. As of
+   * when it was admitted: what is asked about is asked about to the end, however long that takes.
+   */
   function mayBeOfBefore({ exp, nonce }: Request, admittedMs: number): boolean {
     const isOfNow = parts.rules.isFresh(nonce, admittedMs);
-    return mayBeForgotten(parts, exp, isOfNow, clock.nowMs());
+    return mayBeForgotten(parts, exp, isOfNow, admittedMs);
   }
 
   /** Asks risk once and records its answer, together with the attempt that follows an allow. */

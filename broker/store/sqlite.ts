@@ -326,10 +326,12 @@ export function createSqliteStore(database: Database, timers: Timers, random: Ra
     expiredHolds: (nowMs, count) =>
       read(() =>
         all(
-          // One whose release was refused waits for its payee or a person, and blocks no other.
+          // One whose release a backend refused waits for its payee or a person, and blocks no
+          // other; one that was refused because of a restore is asked for anew.
           `SELECT id FROM payments p WHERE held > 0 AND hold_until_ms <= ? AND acting IS NULL
              AND NOT EXISTS (SELECT 1 FROM runs r
-               WHERE r.original = p.id AND r.device = '' AND r.backends <> '[]')
+               WHERE r.original = p.id AND r.device = '' AND r.backends <> '[]'
+                 AND r.refusal IS NULL)
            ORDER BY hold_until_ms LIMIT ?`,
           BigInt(nowMs),
           BigInt(count),

@@ -61,7 +61,12 @@ const answer = (
   nowMs,
 });
 const state = (to: BackendState): Input => ({ kind: 'state', state: to });
-const found = (to: BackendState, isLate = false): Input => ({ kind: 'found', state: to, isLate });
+const found = (to: BackendState, isLate = false, isOpen = true): Input => ({
+  kind: 'found',
+  state: to,
+  isLate,
+  isOpen,
+});
 const cancel = (to: Exclude<BackendState, { kind: 'unseen' }>): Input => ({
   kind: 'cancel',
   answer: to,
@@ -99,6 +104,8 @@ describe('a word makes of an attempt', () => {
     ['submitting', found(unknown), undefined, 'nothing was found out'],
     ['submitting', found(unseen), 'cancelling', 'it may still come, and must not'],
     ['unknown', found(unseen, true), 'cancelling', 'only the cancel bars it for certain'],
+    ['unknown', found(unseen, false, false), undefined, 'no cancel is accepted: time bars it'],
+    ['unknown', found(unseen, true, false), 'unsent', 'and has barred it'],
     ['person', state(captured), 'done', 'a late word, but definite'],
     ['person', answer(declined), 'declined', 'a late word, but definite'],
     ['person', giveUp, undefined, 'it waits already'],
@@ -119,6 +126,12 @@ describe('a word makes of an attempt', () => {
       expect(transition(attempt, found(unseen, true), capabilities())?.state).toBe('unsent');
       expect(transition(attempt, found(unknown, true), capabilities())).toBeUndefined();
     }
+  });
+
+  test('nor does a cancel help that bars nothing: only time does', () => {
+    const lax = capabilities({ unseen: 'nothing' });
+    expect(transition(attemptIn('submitting'), found(unseen), lax)).toBeUndefined();
+    expect(transition(attemptIn('submitting'), found(unseen, true), lax)?.state).toBe('unsent');
   });
 
   test('an authorisation that the backend calls voided was cancelled', () => {
@@ -174,7 +187,12 @@ describe('whatever is heard, in whatever order', () => {
       kind: fc.constant('cancel' as const),
       answer: words.filter(({ kind }) => kind !== 'unseen'),
     }),
-    fc.record({ kind: fc.constant('found' as const), state: words, isLate: fc.boolean() }),
+    fc.record({
+      kind: fc.constant('found' as const),
+      state: words,
+      isLate: fc.boolean(),
+      isOpen: fc.boolean(),
+    }),
     fc.constant(giveUp),
   ) as fc.Arbitrary<Input>;
   const operations = fc.constantFrom<Attempt['operation']>('authorise', 'capture', 'refund');
@@ -201,7 +219,9 @@ describe('whatever is heard, in whatever order', () => {
             expect(isDefinite(input), `${attempt.state} → ${change.state}`).toBe(true);
           }
           if (change.state === 'unsent' && input.kind === 'found') {
-            expect([input.isLate, attempt.operation === 'authorise']).toEqual([true, false]);
+            const isAuthorisation = attempt.operation === 'authorise';
+            const isBarrable = isAuthorisation && kind.unseen === 'bars' && input.isOpen;
+            expect([input.isLate, isBarrable]).toEqual([true, false]);
           } else if (change.state === 'unsent') expect(attempt.state).toBe('submitting');
           if (change.state === 'cancelled') expect(attempt.operation).toBe('authorise');
           expect(change.state === 'done').toBe(change.outcome !== undefined);

@@ -1524,6 +1524,131 @@ describe('restored from a backup', () => {
       await stage.time.advance(RESOLVE_MS_MAX);
       expect(lastTold(stage, request.id)).toEqual(['captured', undefined]);
     });
+
+    test('is told as the backend told it, also when the bridge died between the two', async () => {
+      const { stage, request } = await underway('lost');
+      stage.backend.query = 'away';
+      await restored(stage);
+      await stage.bridge().close();
+      // The notice of a backend is on disk before the receipt is.
+      const change = { state: 'done', outcome: 'captured', reference: 'notice' } as const;
+      const from = stage.attempts(request.id)[0]!['state'] as 'submitting' | 'unknown';
+      const step = {
+        number: 1,
+        from,
+        change,
+        received: undefined,
+        source: 'notification',
+      } as const;
+      await stage.store.progress(request.id, step, stage.clock.nowMs());
+      stage.restart(new Power(), { restoredMs: NOW_MS });
+      await stage.bridge().sweep();
+      await settle();
+      expect(lastTold(stage, request.id)).toEqual(['captured', undefined]);
+      expect((await stage.store.recount('')).differences).toEqual([]);
+    });
+
+    test.each([
+      ['captured', 0, ['captured', undefined]],
+      ['captured', 31, ['captured', undefined]],
+      [undefined, 0, ['refused', 'unavailable']],
+    ] as const)('a person finds that it was %s, %s days later', async (outcome, days, told) => {
+      const { stage, request } = await underway('unknown');
+      stage.database.exec("UPDATE attempts SET state = 'person'");
+      await restored(stage);
+      await stage.time.leap(days * 86_400_000);
+      stage.restart(new Power(), { restoredMs: NOW_MS });
+      stage.backend.query = 'away';
+      const word = { outcome, by: 'li', why: 'asked the provider' };
+      await stage.bridge().resolve(request.id, word);
+      await settle();
+      expect(lastTold(stage, request.id)).toEqual(told);
+      expect(stage.other.movements).toHaveLength(outcome === undefined ? 1 : 0);
+    });
+
+    test('is asked about at every backend, also when the first was away for a month', async () => {
+      const { stage, request } = await underway('unknown');
+      await stage.other.port.authorise(paid(request.id));
+      stage.backend.can({
+        cancel: { unseen: 'bars', captured: 'refuses', forMs: 365 * 86_400_000 },
+      });
+      stage.backend.query = 'away';
+      await restored(stage);
+      await stage.bridge().close();
+      await stage.time.leap(31 * 86_400_000);
+      stage.backend.query = 'sees';
+      stage.restart(new Power(), { restoredMs: NOW_MS });
+      await stage.bridge().sweep();
+      await settle();
+      expect(lastTold(stage, request.id)).toEqual(['captured', undefined]);
+    });
+
+    test('is asked about before a person is, in a backup older than any cancel', async () => {
+      const { stage, request } = await underway('lost');
+      await stage.time.leap(CANCEL_FOR_MS_MAX + 1);
+      await restored(stage);
+      expect(lastTold(stage, request.id)).toEqual(['captured', undefined]);
+    });
+
+    test('is no person’s for a backend that was away longer than its cancels count', async () => {
+      for (const act of ['lost', 'unsent'] as const) {
+        const { stage, request } = await underway(act);
+        stage.backend.can({ cancel: { unseen: 'bars', captured: 'refuses', forMs: 1_000 } });
+        stage.backend.query = 'away';
+        await restored(stage);
+        await stage.time.advance(RESOLVE_FOR_MS * 2);
+        stage.backend.query = 'sees';
+        await stage.time.advance(RESOLVE_MS_MAX);
+        const told = act === 'lost' ? ['captured', undefined] : ['refused', 'unavailable'];
+        expect(lastTold(stage, request.id)).toEqual(told);
+      }
+    });
+
+    test('waits where a cancel bars nothing, until no call can arrive any more', async () => {
+      for (const isArriving of [true, false]) {
+        const { stage, request } = await underway('late');
+        stage.backend.can({
+          cancel: { unseen: 'nothing', captured: 'refuses', forMs: 86_400_000 },
+        });
+        await restored(stage);
+        expect(lastTold(stage, request.id)).toEqual(['pending', 'backend_unknown']);
+        if (isArriving) stage.backend.arrive();
+        await stage.time.advance(RESOLVE_FOR_MS + RESOLVE_MS_MAX);
+        const told = isArriving ? ['captured', undefined] : ['refused', 'unavailable'];
+        expect(lastTold(stage, request.id)).toEqual(told);
+        expect(stage.backend.movements).toEqual([]);
+      }
+    });
+
+    test('is refused where it was reversed, though its own key still says captured', async () => {
+      const { stage, request } = await underway('lost');
+      stage.backend.can({
+        cancel: { unseen: 'bars', captured: 'reverses', forMs: 7 * 86_400_000 },
+      });
+      stage.backend.reversed(request.id);
+      await restored(stage);
+      expect(lastTold(stage, request.id)).toEqual(['refused', 'unavailable']);
+    });
+  });
+
+  test('a hold that is over is released, also when its release was under way then', async () => {
+    const { stage, mandate } = await prepared();
+    const hold = await stage.request({ mandate, action: 'hold' });
+    await stage.deliver('glasses', 'request', hold.envelope);
+    await stage.time.leap(HOLD_FOR_MS);
+    stage.backend.acts.push('unsent');
+    await stage.bridge().sweep();
+    await settle();
+    await stage.bridge().close();
+    expect(stage.database.transaction(() => refuseUnderway(stage.database))).toHaveLength(1);
+    stage.restart(new Power(), { restoredMs: stage.clock.nowMs() });
+    await stage.bridge().sweep();
+    await stage.time.advance(RESOLVE_FOR_MS + RESOLVE_MS_MAX);
+    await stage.bridge().sweep();
+    await settle();
+    expect(stage.database.prepare('SELECT held FROM payments').get()).toEqual({ held: 0n });
+    expect(used(stage)).toMatchObject({ settled: 0n, reserved: 0n });
+    expect(stage.backend.moved.size).toBe(0);
   });
 
   test('a hold that was held since is held; one that was cancelled since is refused', async () => {

@@ -5,6 +5,7 @@
  * A stage outlives its bridge: `boot` starts another one on the same store, which is what a restart
  * is. A `Power` cuts a bridge off before or after its n-th step, for good.
  */
+import { cancelKeyOf } from '../../broker/attempt.ts';
 import { createIdentities } from '../../broker/identities.ts';
 import { createBridge, type Bridge, type Parts } from '../../broker/bridge.ts';
 import type {
@@ -428,6 +429,12 @@ export function createBackend(name = 'ledger') {
     calls,
     movements,
     moved,
+    /** Its cancel reversed it, which its own key does not tell. */
+    reversed(key: string): void {
+      const call = moved.get(key)!;
+      moved.delete(key);
+      answers.set(cancelKeyOf(key), { outcome: 'voided', call });
+    },
     /** What was on its way gets there. */
     arrive: () => underway.splice(0).forEach((run) => run()),
     before: (run: () => Promise<void>) => void (before = run),
