@@ -13,6 +13,7 @@ import { type Realm, type Signer, identify } from '../src/cose.ts';
 import { PaymentError, REASONS, type Reason } from '../src/errors.ts';
 import {
   BARRING_MAX,
+  BARRING_PER_DEVICE_MAX,
   BRIDGE_RUNS_MAX,
   HOLD_FOR_MS,
   CLAIM_MS,
@@ -122,7 +123,10 @@ export function createBridge(parts: Parts): Bridge {
 
     const nowMs = clock.nowMs();
     if (!mayStillBeNew(value.exp, nowMs)) return retell(id);
-    if (mayBeOfBefore(value, nowMs) && running.count() >= BARRING_MAX) {
+    // Anybody with a key can make what looks like it: one must not take the room of all.
+    const isRoom =
+      running.count() < BARRING_MAX && running.countOf(device) < BARRING_PER_DEVICE_MAX;
+    if (!isRoom && mayBeOfBefore(value, nowMs)) {
       return log('warn', 'many requests of before the restore, one left to be sent again');
     }
     const { run, fresh, suspended } = await store
@@ -363,7 +367,7 @@ export function createBridge(parts: Parts): Bridge {
   /** Brings a run to its end, however often the store refuses, and then tells both ends. */
   async function work(run: Run): Promise<void> {
     if (run.receipt) return tell(run);
-    await running.start(run.id, () => toTheEnd(run));
+    await running.start(run.id, run.device, () => toTheEnd(run));
   }
 
   async function toTheEnd(start: Run): Promise<void> {

@@ -11,8 +11,10 @@ export type Running = Readonly<{
   has: (id: string) => boolean;
   ids: () => readonly string[];
   count: () => number;
+  /** How many of one device's. */
+  countOf: (device: string) => number;
   /** Works on a run unless that is being done already; resolves when it has ended. */
-  start: (id: string, work: () => Promise<void>) => Promise<void>;
+  start: (id: string, device: string, work: () => Promise<void>) => Promise<void>;
   /** The pending receipt that was told about a run, so that a repeat gets the same bytes. */
   told: (id: string) => Uint8Array | undefined;
   tell: (id: string, receipt: Uint8Array) => void;
@@ -25,6 +27,7 @@ export type Running = Readonly<{
 }>;
 
 type Entry = {
+  device: string;
   ended: Promise<void>;
   told: Uint8Array | undefined;
   isNews: boolean;
@@ -39,9 +42,11 @@ export function createRunning(timers: Timers): Running {
     has: (id) => entries.has(id),
     ids: () => [...entries.keys()],
     count: () => entries.size,
-    async start(id, work) {
+    countOf: (device) => [...entries.values()].filter((one) => one.device === device).length,
+    async start(id, device, work) {
       if (entries.has(id)) return;
       const entry: Entry = {
+        device,
         ended: Promise.resolve(),
         told: undefined,
         isNews: false,

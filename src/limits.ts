@@ -200,6 +200,8 @@ export const BRIDGE_RUNS_MAX = 2_000;
 export const RUNS_PER_KEY_MAX = 128;
 /** Requests of before a restore that are barred at the backends at once. */
 export const BARRING_MAX = 64;
+/** Of these, those of one device: more are left to be sent again. */
+export const BARRING_PER_DEVICE_MAX = 16;
 /** How often a notification or a person's word is tried again when another word came first. */
 export const WORD_LOOKS = 4;
 /** Requests that a key may cancel before they were seen, within BRIDGE_KEEP_MS. */

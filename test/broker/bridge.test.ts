@@ -16,6 +16,7 @@ import { REASONS } from '../../src/errors.ts';
 import {
   BAD_ANSWERS_IN_ALL_PER_S,
   BAD_ANSWERS_PER_S,
+  BARRING_MAX,
   BRIDGE_RUNS_MAX,
   CANCEL_FOR_MS_MAX,
   HOLD_FOR_MS,
@@ -1649,6 +1650,20 @@ describe('restored from a backup', () => {
     expect(stage.database.prepare('SELECT held FROM payments').get()).toEqual({ held: 0n });
     expect(used(stage)).toMatchObject({ settled: 0n, reserved: 0n });
     expect(stage.backend.moved.size).toBe(0);
+  });
+
+  test('one key that asks about much of before leaves room for the others', async () => {
+    const { stage, mandate } = await prepared();
+    const nonce = createNonces(new Uint8Array(32).fill(9), 1).at(NOW_MS);
+    stage.restart(new Power(), { restoredMs: NOW_MS });
+    const about = { mandate, action: 'refund', original: 'ab'.repeat(16), nonce } as const;
+    for (let counter = 1; counter <= BARRING_MAX + 1; counter++) {
+      const act = await stage.request({ ...about, channel: 'touch', counter }, 'kiosk');
+      await stage.deliver('kiosk', 'request', act.envelope);
+    }
+    const request = await stage.request({ mandate, nonce });
+    await stage.deliver('glasses', 'request', request.envelope);
+    expect(lastTold(stage, request.id)).toEqual(['refused', 'stale_nonce']);
   });
 
   test('a hold that was held since is held; one that was cancelled since is refused', async () => {
