@@ -70,7 +70,9 @@ export function readSource(text: string, faults: Faults): Written | undefined {
   }
   // What follows the first broken line is read in ways that nobody meant.
   if (document.errors.length > 0) return undefined;
-  return read(document.contents, 0, 0);
+  let isBroken = false;
+  const whole = read(document.contents, 0, 0);
+  return isBroken ? undefined : whole;
 
   function read(node: Node | null, depth: number, at: number): Written {
     const range = (node as { range?: Range } | null)?.range;
@@ -80,12 +82,17 @@ export function readSource(text: string, faults: Faults): Written | undefined {
       return Object.freeze({ kind: 'nothing', place });
     }
     if (isAlias(node)) faults.tell(place, 'aliases (*name) are not allowed here: write it out');
-    if (isScalar(node) && node.value !== '') return readText(node.value as string, range!, place);
+    if (isScalar(node) && node.value !== '') {
+      if (typeof node.value === 'string') return readText(node.value, range!, place);
+      faults.tell(place, 'a tag (!) is not allowed here: write the text alone');
+      isBroken = true;
+    }
     if (isSeq(node)) {
       const items = node.items.map((item) => read(item as Node, depth + 1, at));
       return Object.freeze({ kind: 'list', items: Object.freeze(items), place });
     }
     if (!isMap(node)) return Object.freeze({ kind: 'nothing', place });
+    const names = new Set<string>();
     const entries = node.items.flatMap((pair) => {
       const key = pair.key as Node;
       const start = (key as { range?: Range }).range?.[0] ?? range![0];
@@ -94,6 +101,12 @@ export function readSource(text: string, faults: Faults): Written | undefined {
         return [];
       }
       const name = String(key.value);
+      // The parser's own look at this takes a minute for the names that fit into a file.
+      if (names.has(name)) {
+        faults.tell(placeAt(start), 'this name stands here twice: the second would win');
+        isBroken = true;
+      }
+      names.add(name);
       const value = read(pair.value as Node | null, depth + 1, start + name.length);
       return [Object.freeze({ name, place: placeAt(start), value })];
     });
@@ -179,7 +192,7 @@ const WORD_CHARS = 60;
 
 function parse(text: string, lineCounter: LineCounter): Document.Parsed | 'too deep' {
   try {
-    return parseDocument(text, { schema: 'failsafe', uniqueKeys: true, lineCounter });
+    return parseDocument(text, { schema: 'failsafe', uniqueKeys: false, lineCounter });
   } catch (error) {
     // The composer recurses as deep as the text nests.
     if (error instanceof RangeError) return 'too deep';
@@ -189,7 +202,6 @@ function parse(text: string, lineCounter: LineCounter): Document.Parsed | 'too d
 
 /** The fault in few words; place and excerpt are ours to show. */
 function yamlFault(code: string, message: string): string {
-  if (code === 'DUPLICATE_KEY') return 'this name stands here twice: the second would win';
   if (code === 'TAB_AS_INDENT') return 'a tab: YAML is indented with spaces';
   if (code === 'MULTIPLE_DOCS') return 'a second document (---): one file tells one day';
   const [first = ''] = message.split('\n');

@@ -295,6 +295,7 @@ describe('a file', () => {
     ['a: [1, 2\nb: 1', /^day\.yaml:\d+:\d+: no YAML: /],
     ['scenario: a\nscenario: b', /^day\.yaml:2:1: this name stands here twice/],
     ['a: &x 1\nb: *x', /aliases/],
+    ['a: !!binary aaaa', /^day\.yaml:1:13: a tag \(!\) is not allowed here/],
     ['just a text', /^day\.yaml:1:1: a scenario is written as fields/],
     ['', /^day\.yaml:1:1: a scenario is written as fields/],
     [`a: ${'['.repeat(SCENARIO_DEPTH_MAX + 2)}`, /day\.yaml:\d+:\d+: /],
@@ -302,6 +303,8 @@ describe('a file', () => {
       `a: ${'['.repeat(SCENARIO_DEPTH_MAX + 2)}${']'.repeat(SCENARIO_DEPTH_MAX + 2)}`,
       /nested more/,
     ],
+    // As many names as fit: whoever compares each with each needs a minute.
+    [`{${Array.from({ length: 30_000 }, (_, n) => n.toString(36)).join()}}`, /scenario: is miss/],
     ['['.repeat(50_000), /^day\.yaml:\d+:\d+: /],
     [`a: ${'x'.repeat(SCENARIO_BYTES_MAX)}`, /^day\.yaml:1:1: longer than/],
     ['scenario: a\nsteps:\n  - wang: confirm\n---\nb: 1', /day\.yaml:4:1: a second document/],
