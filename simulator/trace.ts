@@ -9,7 +9,7 @@ import * as z from 'zod/mini';
 import { toHex } from '../src/bytes.ts';
 import { type Realm, identify, payloadOf } from '../src/cose.ts';
 import { OperatorError, PaymentError, reasonName } from '../src/errors.ts';
-import { TRACE_BYTES_MAX } from '../src/limits.ts';
+import { TRACE_BYTES_MAX, TRACE_MS_MAX } from '../src/limits.ts';
 import { query as queryKind } from '../src/objects/query.ts';
 import { isFinal, receipt as receiptKind } from '../src/objects/receipt.ts';
 import { request as requestKind } from '../src/objects/request.ts';
@@ -149,7 +149,10 @@ export function readTrace(text: string, file: string): Trace {
   throw none(issue?.path.join('.') || 'other fields');
 }
 
-const atMs = z.number().check(z.minimum(0));
+const atMs = z.number().check(z.minimum(0), z.maximum(TRACE_MS_MAX));
+/** To the end of the year 9999: what a calendar can show and a store can keep. */
+const LAST_MS = 253_402_300_799_999;
+const seconds = z.int().check(z.minimum(0), z.maximum(Math.floor(LAST_MS / 1000)));
 const hex = z.string().check(z.regex(/^(?:[0-9a-f]{2})*$/));
 const words = z.string();
 const maybe = z.optional(words);
@@ -159,7 +162,7 @@ const TRACE = z.object({
   format: z.literal(FORMAT),
   isRedacted: z.boolean(),
   realm: z.object({ environment: z.enum(['sim', 'live']), ledger: words }),
-  startMs: z.int(),
+  startMs: z.int().check(z.minimum(0), z.maximum(LAST_MS - TRACE_MS_MAX)),
   id: maybe,
   device: words,
   language: z.enum(['en', 'zh']),
@@ -190,20 +193,23 @@ const TRACE = z.object({
     z.discriminatedUnion('what', [
       z.object({
         ...{ atMs, what: z.literal('message'), topic: words },
-        ...{ bytes: hex, clockMs: z.number() },
+        bytes: hex,
+        clockMs: z.number().check(z.minimum(0), z.maximum(LAST_MS)),
       }),
       z.object({
         ...{ atMs, what: z.literal('key'), name: words },
         status: z.enum(['revoked', 'suspended', 'active']),
       }),
       z.object({
-        ...{ atMs, what: z.literal('lease'), mandate: words, nonce: hex },
-        minor: z.string().check(z.regex(/^\d{1,19}$/)),
-        ...{ count: z.int(), iat: z.int(), exp: z.int(), upload: z.int() },
+        ...{ atMs, what: z.literal('lease'), mandate: words },
+        nonce: z.string().check(z.regex(/^[0-9a-f]{16}$/)),
+        minor: z.string().check(z.regex(/^\d{1,16}$/)),
+        count: z.int().check(z.minimum(1)),
+        ...{ iat: seconds, exp: seconds, upload: seconds },
       }),
     ]),
   ),
-  ticks: z.array(z.object({ iat: z.int(), nonce: hex })),
+  ticks: z.array(z.object({ iat: seconds, nonce: hex })),
   verdicts: z.array(z.object({ atMs, subject: words, outcome: words, reason: maybe })),
   obstacle: maybe,
 });

@@ -520,8 +520,9 @@ export const TROUBLE_BROKER_MS = 1_000;
 /** A service that is slow answers so long after the bridge has given up waiting. */
 export const TROUBLE_OVER_MS = 500;
 
-/** A trace file; and how long a replay waits for the last word after the last message. */
+/** A trace file; how long it may last; how long a replay waits for the last word after the end. */
 export const TRACE_BYTES_MAX = 16 * 1024 * 1024;
+export const TRACE_MS_MAX = 400 * 86_400_000;
 export const TRACE_SETTLE_MS = 120_000;
 
 /** A program that says nothing for this long after its start has failed (a Pi is slow). */

@@ -7,7 +7,7 @@ import { openDatabase } from '../../src/node/sqlite.ts';
 import { type Trace, readTrace } from '../trace.ts';
 import { ENDING } from './folder.ts';
 import { replay } from './replay.ts';
-import { type Line, type Tone, replayLines, sheetOf } from './sheet.ts';
+import { type Line, type Tone, legible, replayLines, sheetOf } from './sheet.ts';
 
 type Write = (line: string) => void;
 
@@ -34,9 +34,9 @@ export async function replayAll(
       if (names.length === 1 || line.tone === 'bad') write(`  ${painted(line, isTerminal)}`);
     }
     if (reading && reading.then !== reading.now) {
-      write(`  ✗ what was said was read as ${reading.then}, now as ${reading.now}`);
+      write(`  ✗ what was said was read as ${legible(`${reading.then}, now as ${reading.now}`)}`);
     }
-    if (trace.obstacle !== undefined) write(`  note: ${trace.obstacle}`);
+    if (trace.obstacle !== undefined) write(`  note: ${legible(trace.obstacle)}`);
     if (!isSame) differing.push(file);
   }
   if (differing.length === 0) return;

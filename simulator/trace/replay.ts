@@ -116,20 +116,29 @@ export async function replay(trace: Trace, ports: ReplayPorts): Promise<Replayed
       if (said.has(key)) return;
       said.set(key, { atMs: timeline.nowMs(), subject, outcome, reason: why });
     };
+    let fault: unknown;
+    const kept = (work: Promise<unknown>) => void work.catch((error: unknown) => (fault ??= error));
     const take = (input: Input) => {
       if (input.what === 'message') {
         aheadMs = input.clockMs - trace.startMs - timeline.nowMs();
         return bridge.receive(input.topic, fromHex(input.bytes));
       }
-      if (input.what === 'lease') return void lease(input);
-      void store.setIdentityStatus(input.name, input.status, clock.nowMs());
+      if (input.what === 'lease') return kept(lease(input));
+      kept(store.setIdentityStatus(input.name, input.status, clock.nowMs()));
     };
     for (const input of trace.inputs) timeline.after(takenMs(input, trace), () => take(input));
-    const lastMs = Math.max(0, ...trace.inputs.map(({ atMs }) => atMs));
-    for (let atMs = SWEEP_MS; atMs <= lastMs + TRACE_SETTLE_MS; atMs += SWEEP_MS) {
-      timeline.after(atMs, () => void bridge.sweep());
+    const endMs =
+      trace.inputs.reduce((last, { atMs }) => Math.max(last, atMs), 0) + TRACE_SETTLE_MS;
+    const sweep = () => {
+      kept(bridge.sweep());
+      if (timeline.nowMs() + SWEEP_MS <= endMs) timeline.after(SWEEP_MS, sweep);
+    };
+    timeline.after(SWEEP_MS, sweep);
+    await timeline.run(endMs);
+    if (fault !== undefined) {
+      const why = fault instanceof Error ? fault.message : String(fault);
+      throw new PaymentError('malformed', `an input of it cannot be: ${why}`, { cause: fault });
     }
-    await timeline.run(lastMs + TRACE_SETTLE_MS);
     const verdicts = trace.verdicts.map((then): Compared => {
       const same = said.get(`${then.subject} ${then.outcome}`);
       const now = same ?? [...said.values()].find(({ subject }) => subject === then.subject);

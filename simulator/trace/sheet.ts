@@ -25,7 +25,7 @@ export function sheetOf(trace: Trace): readonly Line[] {
       .map((one) => ({ atMs: one.atMs, line: verdictLine(one) })),
   ].toSorted((a, b) => a.atMs - b.atMs);
   const day = new Date(trace.startMs + startMs).toISOString().replace('T', ' ').slice(0, 19);
-  return [
+  const lines: readonly Line[] = [
     { tone: 'head', text: id === undefined ? `nothing was signed at ${device}` : `payment ${id}` },
     {
       tone: 'plain',
@@ -47,13 +47,19 @@ export function sheetOf(trace: Trace): readonly Line[] {
         (trace.obstacle === undefined ? '' : `; ${trace.obstacle}`),
     },
   ];
+  return lines.map(({ tone, text }) => ({ tone, text: legible(text) }));
+}
+
+/** What stands in somebody's file may be an order to a terminal, or turn a line around. */
+export function legible(text: string): string {
+  return text.replaceAll(/[\p{C}\p{Zl}\p{Zp}]/gu, '�');
 }
 
 /** What a replay found, verdict by verdict. */
 export function replayLines({ id }: Trace, verdicts: readonly Compared[]): readonly Line[] {
   return verdicts.map(({ then, now, isSame }) => {
     const own = then.subject === id ? ' (this payment)' : '';
-    const was = `${then.subject.slice(0, 8)} ${standing(then)}${own}`;
+    const was = legible(`${then.subject.slice(0, 8)} ${standing(then)}${own}`);
     if (isSame) return { tone: 'good', text: `✓ ${was}` };
     return { tone: 'bad', text: `✗ ${was}; now ${now ? standing(now) : 'no verdict'}` };
   });
@@ -137,7 +143,7 @@ function toneOf(outcome: string): Tone {
 
 function firstOf({ moments, hops }: Trace): number {
   const all = [...moments, ...hops].map(({ atMs }) => atMs);
-  return all.length === 0 ? 0 : Math.min(...all);
+  return all.length === 0 ? 0 : all.reduce((least, one) => Math.min(least, one));
 }
 
 /** A link holds a whole order, which nobody reads. */

@@ -204,4 +204,52 @@ describe('a trace', () => {
     );
     expect(readTrace(traceText(trace!), 'x')).toEqual(JSON.parse(traceText(trace!)));
   });
+
+  test('gives no orders to a terminal', async () => {
+    const [trace] = await played('step-up-by-risk');
+    const evil = '\u001b]0;owned\u0007\u202e\n';
+    const told = { atMs: 1, what: 'told', kind: `paid${evil}`, reason: evil } as const;
+    const said = { atMs: 1, what: 'said', to: 'person', sentence: evil } as const;
+    const one = {
+      ...trace!,
+      ...{ id: evil, device: evil, obstacle: evil, moments: [told, said] },
+      hops: [{ atMs: 1, from: evil, to: evil, topic: evil, bytes: 1, fate: 'lost' }],
+      verdicts: [{ atMs: 1, subject: evil, outcome: evil, reason: evil }],
+    };
+    const read = readTrace(JSON.stringify(one), 'x');
+    const { verdicts } = await replay(read, PORTS);
+    const lines = [...sheetOf(read), ...replayLines(read, verdicts)];
+    expect(lines.map(({ text }) => text).join('')).toMatch(/paid�]0;owned�/);
+    for (const { text } of lines) expect(text).not.toMatch(/\p{C}/u);
+  });
+
+  test('that lasts for ever, or is of no time, is refused', async () => {
+    const trace = (await played('lunch-rush-offline')).find((one) =>
+      one.inputs.some(({ what }) => what === 'lease'),
+    )!;
+    const first = trace.inputs.findIndex(({ what }) => what === 'lease');
+    const changed = (fields: object) => ({
+      inputs: trace.inputs.map((one, n) => (n === first ? { ...one, ...fields } : one)),
+    });
+    for (const fields of [
+      ...[changed({ atMs: 1e300 }), changed({ atMs: 1e15 }), { startMs: 9e15 }],
+      ...[changed({ iat: -5 }), changed({ exp: 9e15 }), changed({ count: 0 })],
+      ...[changed({ nonce: '00' }), changed({ minor: '9999999999999999999' })],
+      { inputs: trace.inputs.map((one) => ({ ...one, clockMs: 1e300 })) },
+    ]) {
+      const text = JSON.stringify({ ...trace, ...fields });
+      expect(() => readTrace(text, 'x')).toThrow(/^x is no trace \(/);
+    }
+  });
+
+  test('whose inputs cannot have been is told, and ends no program', async () => {
+    const trace = (await played('lunch-rush-offline')).find(
+      ({ inputs }) => inputs.filter(({ what }) => what === 'lease').length > 1,
+    )!;
+    const inputs = trace.inputs.map((one) =>
+      one.what === 'lease' ? { ...one, nonce: 'ab'.repeat(8) } : one,
+    );
+    const read = readTrace(JSON.stringify({ ...trace, inputs }), 'x');
+    await expect(replay(read, PORTS)).rejects.toMatchObject({ reason: 'malformed' });
+  });
 });
