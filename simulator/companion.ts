@@ -68,7 +68,8 @@ export function createCompanion(
       .sort((a, b) => b.until - a.until)
       .map(({ id, cnf, status, currency, perPaymentMax, until, windows }): MandateView => {
         const device = keys.get(cnf) ?? before.get(id) ?? '';
-        return { id, device, status, currency, perPaymentMax, until, windows };
+        const all = windows.map((one) => ({ ...one, period: periodIn(one.period) }));
+        return { id, device, status, currency, perPaymentMax, until, windows: all };
       });
     // Every run grants anew, so of one device there are many.
     return all.filter(
@@ -149,6 +150,11 @@ export function createCompanion(
 
 /** Of one device, the newest. */
 const MANDATES_SHOWN = 4;
+
+/** In a word, as the page names it: the bridge says "in all" and "per day, Asia/Shanghai". */
+function periodIn(said: string): string {
+  return said === 'in all' ? 'total' : (/^per (\w+),/.exec(said)?.[1] ?? said);
+}
 
 function rowOf(payment: BridgePayment): StatementRow {
   const { id, admittedMs, action, device, payee, currency, minor, outcome, reason } = payment;

@@ -1,19 +1,24 @@
 /**
- * `saytap start`: a whole payment system on one machine, and a story told with it.
+ * `saytap start` and `saytap sim`: a whole payment system on one machine, a story told with it, and
+ * its page.
  *
  * Here are the real ports, the terminal and the prompt; what runs is in system.ts. A program is a
  * process of its own, started from the same kind of file that an operator would write.
  */
 import { join } from 'node:path';
 import { createInterface } from 'node:readline';
+import { toBase64url } from '../src/bytes.ts';
 import { OperatorError, PaymentError } from '../src/errors.ts';
+import { requireText } from '../src/files.ts';
+import { SIM_BYTES_MAX } from '../src/limits.ts';
 import { formatMoney } from '../src/money.ts';
 import { archive } from '../src/node/archive.ts';
 import { startBroker } from '../src/node/broker.ts';
-import { startChild } from '../src/node/child.ts';
-import { createHttp, serveHttp } from '../src/node/http.ts';
+import { readLines, startChild } from '../src/node/child.ts';
+import { type HttpServer, createHttp, serveHttp } from '../src/node/http.ts';
 import { connectLink } from '../src/node/link.ts';
 import { createLog } from '../src/node/log.ts';
+import { openPages } from '../src/node/pages.ts';
 import { clock, files, machine, random, timers } from '../src/node/platform.ts';
 import { askSocket } from '../src/node/socket.ts';
 import { openDatabase } from '../src/node/sqlite.ts';
@@ -22,9 +27,11 @@ import type { RunningGlasses } from '../device/compose.ts';
 import { type Counter, type Eyes, serve, wear } from '../device/prompt.ts';
 import type { Surface } from '../device/surface/port.ts';
 import { createTerminalSurface } from '../device/surface/terminal.ts';
+import { createGate } from './gate.ts';
+import { type Play, openHost } from './host.ts';
 import { STORY } from './install.ts';
+import { requireScenario } from './scenario.ts';
 import { playStory, watchQuestions } from './story.ts';
-import { startSystem } from './system.ts';
 import type { Teller } from './teller.ts';
 
 export type StartOptions = Readonly<{
@@ -32,17 +39,24 @@ export type StartOptions = Readonly<{
   /** End after the story. */
   once: boolean;
   language: 'en' | 'zh';
+  /** Serve the page while it runs. */
+  page: boolean;
 }>;
+
+export type PageOptions = Readonly<{ folder: string; language: 'en' | 'zh'; port: number }>;
 
 /** Runs the system, tells the story, then takes sentences until `quit`. Throws OperatorError. */
 export async function main(options: StartOptions, write: (line: string) => void): Promise<void> {
   const isColoured = process.stdout.isTTY === true && process.env['NO_COLOR'] === undefined;
   const paint = (text: string, code: string) =>
     isColoured ? `\u001b[${code}m${text}\u001b[0m` : text;
+  const progress = (line: string) => write(paint(`· ${line}`, '2'));
   const all = await startAll(options, {
-    write,
-    isColoured,
-    progress: (line) => write(paint(`· ${line}`, '2')),
+    progress,
+    surfaceOf(device) {
+      const name = LABELS.get(device) ?? device;
+      return createTerminalSurface(write, { name, isColoured });
+    },
   });
   let stopped: Promise<never> | undefined;
   const stopOnSignal = () => {
@@ -51,6 +65,11 @@ export async function main(options: StartOptions, write: (line: string) => void)
   process.once('SIGINT', stopOnSignal);
   process.once('SIGTERM', stopOnSignal);
   try {
+    progress('glasses and kiosk are ready; for this run the wallet has granted anew:');
+    for (const line of all.system.place.grantText.split('\n')) progress(`  ${line}`);
+    if (options.page && !options.once) {
+      progress(`see all of it, and make it go wrong, in a browser: ${await all.serve(0)}`);
+    }
     write('');
     write(paint(' SIMULATED ', '30;43') + ' no real money moves here');
     const { system, asked } = all;
@@ -77,60 +96,126 @@ export async function main(options: StartOptions, write: (line: string) => void)
   }
 }
 
+/**
+ * `saytap sim`: the same system with its page alone, until SIGTERM or SIGINT. Throws OperatorError.
+ */
+export async function page(options: PageOptions, write: (line: string) => void): Promise<void> {
+  const told = new Promise<void>((done) => {
+    process.once('SIGTERM', () => done());
+    process.once('SIGINT', () => done());
+  });
+  const silent: Surface = { ask: () => {}, say: () => {} };
+  const all = await startAll(options, { progress: () => {}, surfaceOf: () => silent });
+  try {
+    write(`SIMULATED, no real money moves. Open in a browser: ${await all.serve(options.port)}`);
+    await told;
+  } finally {
+    await all.stop();
+  }
+}
+
 type Show = Readonly<{
-  write: (line: string) => void;
-  isColoured: boolean;
   progress: (line: string) => void;
+  surfaceOf: (device: string) => Surface;
 }>;
 
 type All = Awaited<ReturnType<typeof startAll>>;
 
-/** Starts everything, with what devices show in the terminal. Throws OperatorError. */
-async function startAll({ folder, language }: StartOptions, show: Show) {
+/** Starts everything, and waits until the devices can pay. Throws OperatorError. */
+async function startAll(
+  { folder, language }: Pick<StartOptions, 'folder' | 'language'>,
+  show: Show,
+) {
   const { http, close: closeHttp } = createHttp();
-  const script = join(import.meta.dirname, '..', 'src', 'cli.ts');
   const questions = watchQuestions(timers);
   const surfaceOf = (device: string): Surface => {
-    const name = LABELS.get(device) ?? device;
-    const real = createTerminalSurface(show.write, { name, isColoured: show.isColoured });
+    const real = show.surfaceOf(device);
     return {
       ...real,
-      ask(frame, sentence, wants) {
-        real.ask(frame, sentence, wants);
+      ask(...given) {
+        real.ask(...given);
         questions.tell();
       },
     };
   };
-  const system = await startSystem({
-    ...{ folder, language, surfaceOf, progress: show.progress, watch: {} },
+  const host = await openHost({
+    ...{ folder, language, surfaceOf, progress: show.progress },
+    plays: playsWith(questions.asked),
     ports: {
       ...{ clock, timers, random, files, archive, openDatabase, codeWasm, http, startBroker },
       connect: connectLink,
       machine: machine(),
       log: (level) => createLog(level, 'device'),
       serve: serveHttp,
-      run: (program, file) => startChild(script, [program, '--config', file]),
+      run: (program, file) => startChild(SCRIPT, [program, '--config', file]),
       ask: askSocket,
     },
   }).catch((error: unknown) => {
     closeHttp();
     throw error;
   });
+  const { system } = host;
+  let server: HttpServer | undefined;
   const stop = async () => {
-    await system.stop();
+    await host.stop();
+    await server?.close();
     closeHttp();
   };
+
+  /** Serves the page on loopback alone; the address carries the secret of this run. */
+  async function serve(port: number): Promise<string> {
+    const secret = toBase64url(random(SECRET_BYTES));
+    const pages = openPages('simulator');
+    const { verbs, begin } = host;
+    const gate = createGate({ secret, pages, verbs, begin, port: () => server!.port });
+    const at = { host: '127.0.0.1', port, portOption: '--port', bytesMax: SIM_BYTES_MAX };
+    server = await serveHttp({ ...at, ...gate });
+    return `http://127.0.0.1:${server.port}/#${secret}`;
+  }
+
   try {
     await system.ready();
   } catch (error) {
     await stop();
     throw error;
   }
-  show.progress('glasses and kiosk are ready; for this run the wallet has granted anew:');
-  for (const line of system.place.grantText.split('\n')) show.progress(`  ${line}`);
   const example = keepExample(system.glasses(STORY.glasses), folder);
-  return { system, surfaceOf, asked: questions.asked, example, stop };
+  return { system, surfaceOf, asked: questions.asked, example, serve, stop };
 }
+
+const SCRIPT = join(import.meta.dirname, '..', 'src', 'cli.ts');
+const SECRET_BYTES = 24;
+
+/** What can be played for people who look: the story here, days of the scenarios in a world. */
+function playsWith(asked: () => Promise<void>): readonly Play[] {
+  const story: Play = {
+    view: { name: 'story', about: STORY_ABOUT, where: 'here' },
+    async run(tell, system) {
+      const faults = await playStory({
+        glasses: system.glasses(STORY.glasses),
+        kiosk: system.kiosk(STORY.kiosk),
+        ...{ teller: system.teller, asked, timers, language: 'en' },
+        narrate: tell,
+        scene: (line) => tell(line, 'scene'),
+        kioskSays: (line) => tell(`kiosk: ${line}`),
+      });
+      for (const fault of faults) tell(fault, 'bad');
+      return faults.length === 0;
+    },
+  };
+  const folder = join(import.meta.dirname, 'scenarios');
+  const days = files.list(folder).map((file): Play => {
+    const name = file.replace(/\.yaml$/, '');
+    const { about } = requireScenario(requireText(files, join(folder, file)), file);
+    return {
+      view: { name, about: about.split('. ')[0]!.replace(/\.?$/, '.'), where: 'virtual' },
+      run: async (tell) => (await readLines(SCRIPT, ['scenario', 'run', name], tell)) === 0,
+    };
+  });
+  return [story, ...days];
+}
+
+const STORY_ABOUT = 'Glasses pay by voice, by looking and by tapping; the kiosk gives some back.';
 
 /** What the two of the story are called before their lines. */
 const LABELS: ReadonlyMap<string, string> = new Map([

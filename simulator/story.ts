@@ -4,7 +4,7 @@
  * Every step does what a person would do and then looks at the ledger from outside; a step that
  * did not come out as told makes the whole run fail, so the story is a test that people can read.
  */
-import { bytesEqual, concat, utf8 } from '../src/bytes.ts';
+import { bytesEqual } from '../src/bytes.ts';
 import { CONFIRM_MS, CONFIRM_READ_MS } from '../src/limits.ts';
 import { type Money, formatMoney } from '../src/money.ts';
 import { reasonName } from '../src/errors.ts';
@@ -16,6 +16,7 @@ import type { Told } from '../device/telling.ts';
 import { makeCode } from '../device/surface/code.ts';
 import { codePng } from '../device/surface/picture.ts';
 import { STORY } from './install.ts';
+import { uriTag } from './tag.ts';
 import type { LedgerBalance, Teller } from './teller.ts';
 
 export type Stage = Readonly<{
@@ -175,12 +176,6 @@ export async function playStory(stage: Stage): Promise<readonly string[]> {
       `${moved} moved, ledger ${isBalanced ? 'balanced' : 'NOT balanced'}`,
   );
   return faults;
-}
-
-/** An NDEF message with one URI record (URI RTD 1.0), as it stands on the tag. */
-function uriTag(uri: string): Uint8Array {
-  const payload = concat(Uint8Array.of(0), utf8(uri));
-  return concat(Uint8Array.of(0xd1, 1, payload.length), utf8('U'), payload);
 }
 
 /**

@@ -474,7 +474,8 @@ export async function startSystem(parts: Parts): Promise<System> {
     const { name, kind } = member;
     const config = configOf(member);
     const tell = (line: string) => {
-      const code = CODE.exec(line)?.[0];
+      // The link of its QR is random letters, among which anything may stand.
+      const code = line.includes('://') ? undefined : CODE.exec(line)?.[0];
       if (code !== undefined) shown(code);
     };
     const keys = openKeyStore(config, at, { files, random });
@@ -648,7 +649,7 @@ const BLIND: Watch = {
 };
 const HOST = '127.0.0.1';
 /** As a device tells it to whoever approves it. */
-const CODE = /[0-9A-Z]{5}-[0-9A-Z]{5}/;
+const CODE = /\b[0-9A-HJKMNP-TV-Z]{5}-[0-9A-HJKMNP-TV-Z]{5}\b/;
 const dropped = () => Promise.resolve('drop' as const);
 
 /** Names and kinds of devices that were added in earlier runs, by their files. */

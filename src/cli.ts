@@ -31,6 +31,7 @@ const GROUPS: Readonly<Record<string, Readonly<Record<string, Load>>>> = {
   Programs: {
     ...(typeof SAYTAP_SIDE === 'undefined' && {
       start: () => import('./commands/start.ts'),
+      sim: () => import('./commands/sim.ts'),
     }),
     ...((typeof SAYTAP_SIDE === 'undefined' || SAYTAP_SIDE === 'bridge') && {
       bridge: () => import('./commands/bridge.ts'),

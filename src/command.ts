@@ -73,7 +73,12 @@ export type Command = Readonly<{
 export type Programs = Readonly<{
   start: Readonly<{
     main: (
-      options: Readonly<{ folder: string; once: boolean; language: 'en' | 'zh' }>,
+      options: Readonly<{ folder: string; once: boolean; language: 'en' | 'zh'; page: boolean }>,
+      write: Write,
+    ) => Promise<void>;
+    /** The page of the simulator alone, until it is told to stop. */
+    page: (
+      options: Readonly<{ folder: string; language: 'en' | 'zh'; port: number }>,
       write: Write,
     ) => Promise<void>;
   }>;

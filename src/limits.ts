@@ -501,6 +501,15 @@ export const PIPELINE_PAYMENTS_MAX = 100;
 export const PIPELINE_HOPS_MAX = 60;
 /** Rows of the statement on that page, newest first. */
 export const STATEMENT_ROWS_MAX = 50;
+/** Pages of the simulator that listen at once; how often devices and tally are looked at for them,
+ *  and how often the bridge is asked for what nothing tells of. */
+export const SIM_PAGES_MAX = 8;
+export const SIM_LOOK_MS = 500;
+export const SIM_ASK_MS = 5_000;
+/** A question with a picture in it; a phone's photograph is scaled down before it is sent. */
+export const SIM_BYTES_MAX = 8 * 1024 * 1024;
+/** Lines of what was narrated, for a page that comes later. */
+export const SIM_LINES_MAX = 200;
 /** Devices of the simulator, which all run in one process and on one page. */
 export const SIM_DEVICES_MAX = 12;
 /** The simulator's page: how long a message takes on a slow link, at most what one is late that
