@@ -294,7 +294,7 @@ function raise(
     const { madeAt, head } = manifest;
     database.transaction(() => {
       setMeta(database, 'tick_generation', String(generation));
-      setMeta(database, 'restored_ms', String(clock.nowMs()));
+      setMeta(database, 'restored_ms', String(nowOf(database, madeAt, clock)));
       forgetLeases(database, clock.nowMs());
       const said = { restored: madeAt, head, generation };
       const chain = createChain(database, random);
@@ -307,6 +307,15 @@ function raise(
   } finally {
     database.close();
   }
+}
+
+/**
+ * When the restore was, ms. A machine without time may believe in an earlier one than the backup is
+ * of; by that nothing would be of before the restore.
+ */
+function nowOf(database: Database, madeAt: string, clock: Clock): number {
+  const last = database.prepare('SELECT max(at_ms) AS at FROM evidence').get()?.['at'];
+  return Math.max(clock.nowMs(), Date.parse(madeAt) || 0, Number(last ?? 0));
 }
 
 /** Keys, secrets, statements: only where nothing is, and it is told where something else is. */

@@ -324,7 +324,8 @@ function countRun(database: Database, facts: Facts, row: SqlRow, differ: Differ)
   if (isMoved && done[0]) differ('outcome', where, done[0].outcome, run.outcome);
   const spends = run.request.action === 'pay' || run.request.action === 'access';
   // One that was paid and forgotten before a restore was never judged, so it reserved nothing.
-  const isCounted = spends && isMoved && run.refusal === undefined && !isForgotten(database, run);
+  const wasJudged = run.refusal === undefined || run.backends.length > 0;
+  const isCounted = spends && isMoved && wasJudged && !isForgotten(database, run);
   if (isCounted) {
     const minor = run.request.amount?.minor ?? 0n;
     const isSettled = (one: SqlRow) => one['state'] === 'settled' && one['minor'] === minor;

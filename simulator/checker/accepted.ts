@@ -23,6 +23,8 @@ export type Run = {
   readonly admittedMs: number;
   /** Nonce of the lease that it is spent under, hex. */
   readonly lease: string | undefined;
+  /** Accepted when it came in, so that it counts in its windows if it moves. */
+  readonly wasAccepted: boolean;
   /** Refused by the bridge itself, at once or later. */
   isRefused: boolean;
   /** The final outcome; undefined while it is open. */
@@ -95,6 +97,7 @@ export function createAccepted(bridge: () => Database | undefined, realm: Realm)
       row: row['rowid'] as bigint,
       admittedMs: Number(row['admitted_ms']),
       lease: (row['lease'] as string | null) ?? undefined,
+      wasAccepted: row['backends'] !== '[]',
       isRefused: false,
       outcome: undefined,
       receipt: undefined,
@@ -107,7 +110,7 @@ export function createAccepted(bridge: () => Database | undefined, realm: Realm)
     read() {
       const rows = bridge()
         ?.prepare(
-          `SELECT rowid, id, envelope, admitted_ms, lease, ${END} FROM runs
+          `SELECT rowid, id, envelope, admitted_ms, lease, backends, ${END} FROM runs
            WHERE rowid > ? ORDER BY rowid`,
         )
         .all(last);

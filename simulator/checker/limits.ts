@@ -100,9 +100,12 @@ export function forbidden(
 
 type Usage = Readonly<{ run: Run; minor: bigint }>;
 
-/** Whether it counts, as far as the bridge's rows go. */
-function takes({ isRefused, outcome, receipt }: Run): boolean {
-  return !isRefused && (receipt === undefined || TAKING.includes(outcome ?? ''));
+/**
+ * Whether it counts, as far as the bridge's rows go. What a restore found under way is refused, and
+ * counts all the same when it had moved; what was paid and forgotten was never judged.
+ */
+function takes({ wasAccepted, isRefused, outcome, receipt }: Run): boolean {
+  return receipt === undefined ? !isRefused : wasAccepted && TAKING.includes(outcome ?? '');
 }
 
 const TAKING: readonly string[] = ['captured', 'held', 'granted'];

@@ -266,6 +266,14 @@ describe('a restore', () => {
     expect(await withStore((store) => store.meta('restored_ms'))).toBe(String(clock.nowMs()));
   });
 
+  test('is not before the backup, whatever the machine believes', async () => {
+    await backup();
+    nowMs = 86_400_000;
+    await restore();
+    const madeMs = Date.parse('2026-11-20T09:00:00.000Z');
+    expect(await withStore((store) => store.meta('restored_ms'))).toBe(String(madeMs));
+  });
+
   test('on an empty machine puts back keys, secrets and statements too', async () => {
     await backup();
     for (const name of ['bridge', 'statements', 'root.pub.pem', 'risk.secret', 'ledger.secret']) {

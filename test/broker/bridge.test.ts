@@ -1491,6 +1491,9 @@ describe('restored from a backup', () => {
       expect(stage.backend.calls, 'nobody called the first one again').toHaveLength(1);
       expect(used(stage)).toMatchObject({ settled: 10_00n, reserved: 0n });
       expect((await stage.store.recount('')).differences).toEqual([]);
+      stage.database.exec(`UPDATE reservations SET state = 'voided'`);
+      const whats = (await stage.store.recount('')).differences.map(({ what }) => what);
+      expect(whats, 'its limits are looked after').toContain('limits count what was paid');
     });
 
     test('is not undone by a backend that could, where it was captured', async () => {
