@@ -293,6 +293,10 @@ export async function startSystem(parts: Parts): Promise<System> {
     urls.set('bridge', brokerUrl);
   }
 
+  function tellFailure(error: unknown): void {
+    progress(error instanceof Error ? error.message : String(error));
+  }
+
   async function ask(question: object): Promise<unknown> {
     const told = await ports.ask(socket, JSON.stringify(question)).catch(() => undefined);
     if (told === undefined) throw new PaymentError('unavailable', 'the bridge is away');
@@ -609,7 +613,7 @@ export async function startSystem(parts: Parts): Promise<System> {
           await stopProgram(program, 'kill');
           const again = () => {
             const isKeptAway = program === 'bridge' && troubles.isOn('bridge_away');
-            if (!isKeptAway) void startProgram(program).catch(() => {});
+            if (!isKeptAway) void startProgram(program).catch(tellFailure);
           };
           timers.after(TROUBLE_DOWN_MS, again);
           return;
@@ -687,10 +691,19 @@ async function openAccounts(
 
 /** The answer of a bridge, as broker/main.ts writes it; a refusal is thrown. */
 function fromWire(text: string): unknown {
-  const told = JSON.parse(text) as Readonly<{ answer?: unknown; reason?: Reason; why?: string }>;
+  const told = parsed(text);
   if (told.reason !== undefined) throw new PaymentError(told.reason, told.why ?? '');
   if (told.why !== undefined) throw new PaymentError('unavailable', told.why);
   return told.answer;
+}
+
+/** A bridge that is killed while it answers leaves the beginning of an answer. */
+function parsed(text: string): Readonly<{ answer?: unknown; reason?: Reason; why?: string }> {
+  try {
+    return JSON.parse(text) as ReturnType<typeof parsed>;
+  } catch (cause) {
+    throw new PaymentError('unavailable', 'the bridge ended while it answered', { cause });
+  }
 }
 
 /** The address at the end of a program's first line. */
