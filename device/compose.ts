@@ -400,7 +400,7 @@ function aboutOf(
     versions: { saytap: PROGRAM_VERSION, node },
     profile: config.profile,
     channels: isGlasses ? ['voice', 'tap', 'look'] : ['tap'],
-    surfaces: ['terminal'],
+    surfaces: config.screen ? ['terminal', 'screen'] : ['terminal'],
     offline: keepsLeases ? 'prefer_online' : 'require_online',
     keys: config.keys.store,
     presenceMax: statement.presenceMax,

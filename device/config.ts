@@ -1,6 +1,9 @@
 /** What a device is told, in one file. Paths are relative to that file. */
 import { join } from 'node:path';
 import * as z from 'zod/mini';
+import { PaymentError } from '../src/errors.ts';
+import { CATALOGUE_MAX, TEXT_BYTES_MAX } from '../src/limits.ts';
+import { exponentOf, parseDecimal } from '../src/money.ts';
 import { type TlsFiles, tlsProblem } from '../src/tls.ts';
 
 const path = z.string().check(z.minLength(1, 'a path'));
@@ -12,8 +15,7 @@ const httpsUrl = z
   .check(z.regex(/^https:\/\/[^/]+$/, 'a URL like https://pay.example:8443, without a path'));
 const mqttUrl = z.string().check(z.regex(/^mqtts?:\/\/[^/]+\/?$/, 'a URL like mqtt://host:1883'));
 
-/** Every setting; what a file that enrols leaves out is filled in by `deviceConfig`. */
-export const deviceSettings = z.strictObject({
+const fields = z.strictObject({
   environment: z.enum(['sim', 'live']),
   ledger: name,
   /** Its name in topics, as its Key statement says. */
@@ -66,6 +68,43 @@ export const deviceSettings = z.strictObject({
       store: 'file',
     },
   ),
+  /**
+   * A kiosk's own screen, a page for the browser of this machine: its address is in `screen.url` of
+   * the folder. `catalogue` is what customers can tap on it; without one staff types the orders.
+   */
+  screen: z.optional(
+    z
+      .strictObject({
+        listen: z.strictObject({
+          host: z._default(z.literal('127.0.0.1'), '127.0.0.1'),
+          port: z.int().check(z.minimum(0), z.maximum(65_535)),
+        }),
+        currency: z
+          .string()
+          .check(z.refine((code) => exponentOf(code) !== undefined, 'a currency, like CNY')),
+        catalogue: z._default(
+          z
+            .array(
+              z.strictObject({
+                text: z.string().check(z.minLength(1), z.maxLength(TEXT_BYTES_MAX)),
+                /** For one, in the unit of `currency`: "20.00". */
+                price: z.string(),
+              }),
+            )
+            .check(z.maxLength(CATALOGUE_MAX)),
+          [],
+        ),
+      })
+      .check(
+        z.refine(
+          ({ currency, catalogue }) => catalogue.every(({ price }) => costs(price, currency)),
+          {
+            error: 'prices like "20.00", in the decimals of the currency',
+            path: ['catalogue'],
+          },
+        ),
+      ),
+  ),
   /** Prometheus reads http://127.0.0.1:PORT/metrics. */
   metrics: z.optional(z.strictObject({ port: z.int().check(z.minimum(0), z.maximum(65_535)) })),
   /** Whether a person types here; without a prompt it runs until SIGTERM. */
@@ -78,6 +117,25 @@ export const deviceSettings = z.strictObject({
   enrol: z.optional(z.strictObject({ url: httpsUrl, ca: z.optional(path) })),
   log: z._default(z.enum(['debug', 'info', 'warn', 'error']), 'warn'),
 });
+
+/** Every setting; what a file that enrols leaves out is filled in by `deviceConfig`. */
+export const deviceSettings = fields.check(
+  z.refine(({ profile, screen }) => profile === 'kiosk' || screen === undefined, {
+    error: 'only a kiosk has one',
+    path: ['screen'],
+  }),
+);
+
+/** Whether a price is one, and more than nothing; of an unknown currency another check tells. */
+function costs(price: string, currency: string): boolean {
+  if (exponentOf(currency) === undefined) return true;
+  try {
+    return parseDecimal(price, currency) > 0n;
+  } catch (error) {
+    if (!(error instanceof PaymentError)) throw error;
+    return false;
+  }
+}
 
 /** What a file is read by. */
 export const deviceConfig = z.pipe(z.transform(withReceived), deviceSettings);

@@ -1,25 +1,30 @@
 /** A device as a program: the real ports, a prompt, and what a person types into it. */
 import { dirname, join, resolve } from 'node:path';
 import { createInterface } from 'node:readline';
-import { toHex } from '../src/bytes.ts';
+import { toHex, utf8 } from '../src/bytes.ts';
 import { parseConfig, settingsOf } from '../src/config.ts';
 import { collect, namesIn } from '../src/diag.ts';
 import { type Finding, examine } from '../src/doctor.ts';
 import { OperatorError } from '../src/errors.ts';
 import { requireBytes, requirePlace, requireText } from '../src/files.ts';
+import { createGate } from '../src/gate.ts';
+import { openSecretFile } from '../src/keyfile.ts';
 import { thumbprint } from '../src/keys.ts';
 import {
   CONTACT_MS,
   CONTACT_WAIT_MS,
+  GATE_SECRET_BYTES,
+  HTTP_BYTES_MAX,
   SUCCESSION_MS,
   SUCCESSION_SOON_MS,
   UPDATE_ASK_MS,
 } from '../src/limits.ts';
 import { archive } from '../src/node/archive.ts';
 import { gzip } from '../src/node/compress.ts';
-import { createHttp } from '../src/node/http.ts';
+import { createHttp, serveHttp } from '../src/node/http.ts';
 import { connectLink } from '../src/node/link.ts';
 import { createLog } from '../src/node/log.ts';
+import { openPages } from '../src/node/pages.ts';
 import { loadTokens } from '../src/node/pkcs11.ts';
 import { createMetrics } from '../src/node/metrics.ts';
 import { clock, credentials, files, machine, random, timers } from '../src/node/platform.ts';
@@ -29,6 +34,8 @@ import { findSupervisor } from '../src/node/supervisor.ts';
 import { surroundings } from '../src/node/surroundings.ts';
 import { nextUnseen } from '../src/node/terminal.ts';
 import { codeWasm } from '../src/node/wasm.ts';
+import { parseDecimal } from '../src/money.ts';
+import type { KeyStatement } from '../src/objects/key.ts';
 import { within } from '../src/patience.ts';
 import type { Log } from '../src/platform.ts';
 import { countsOf } from './checks.ts';
@@ -46,7 +53,7 @@ import {
 import { openKeyStore } from './keys/choice.ts';
 import { measureDevice } from './metrics.ts';
 import { createOutbox, isReadable } from './outbox.ts';
-import { clerkPhrases, enrolPhrases } from './phrases.ts';
+import { type Language, clerkPhrases, enrolPhrases } from './phrases.ts';
 import { PIN_FILE, type Pin, createPin, pinFault } from './pin.ts';
 import { serve, wear } from './prompt.ts';
 import { OUTBOX_FILE } from './salvage.ts';
@@ -59,8 +66,12 @@ import {
   wantSuccession,
 } from './succession.ts';
 import type { Surface } from './surface/port.ts';
+import { type Screen, createScreen } from './surface/screen.ts';
 import { createTerminalSurface } from './surface/terminal.ts';
+import { createTouch } from './touch.ts';
 import { SPEAKER_FILE } from './tries.ts';
+import { WINDOW_HEADER } from './view.ts';
+import { createWindow } from './window.ts';
 import { finishWipe } from './wipe.ts';
 
 /** What its configuration may say. */
@@ -171,8 +182,10 @@ export async function main(configFile: string, write: (line: string) => void): P
   await settleEnrolment({ config, at, files, keys });
   await settleSuccession({ config, at, files, keys });
   const { device: name } = enrolledConfig(config, at, files);
-  const surface = createTerminalSurface(write, { name, isColoured });
   const log = createLog(config.log, 'device');
+  const screen = config.screen && createScreen(timers);
+  const terminal = createTerminalSurface(write, { name, isColoured });
+  const surface = screen ? both(terminal, screen.surface) : terminal;
   const contact = config.enrol && startContact(config, at, log);
   // What changed while it was off counts from now on, if the bridge is there at once.
   await within(timers, CONTACT_WAIT_MS, contact?.first ?? Promise.resolve());
@@ -187,8 +200,10 @@ export async function main(configFile: string, write: (line: string) => void): P
     contact?.onRefusal(started.hearRefusal);
     void started.failed.then(ended.resolve);
     measure(started);
+    shown?.renew();
     return started;
   }
+  let shown: Shown | undefined;
   let running = start();
   /** Awaited by whoever wants to use it: for a moment there may be none. */
   let composed = Promise.resolve(running);
@@ -222,6 +237,8 @@ export async function main(configFile: string, write: (line: string) => void): P
   const broker = brokerOf(config, at, files).url;
   write(`${name} (${config.profile}, ${config.environment}) on ${broker}`);
   if (scrape) write(`metrics at http://127.0.0.1:${scrape.port}/metrics`);
+  shown = screen && (await showScreen(config, at, { screen, running: () => running, log }));
+  if (shown) write(`screen at http://127.0.0.1:${shown.port}/, whole address in ${shown.file}`);
   const own = await serveSocket(join(at(config.folder), SOCKET), (question) =>
     Promise.resolve(question === 'update' && running.updates.ask() ? 'yes' : 'no'),
   );
@@ -231,17 +248,89 @@ export async function main(configFile: string, write: (line: string) => void): P
   const failed = ended.promise.then((error) => void (failure = error));
   if (config.prompt) {
     const use = () => composed;
-    await converse(config, at(config.folder), { use, failed }, surface, write);
+    await converse(config, at(config.folder), { use, failed, screen }, surface, write);
   } else await Promise.race([untilTold(), failed]);
   supervisor.stopping();
   // Nothing can be kept any more; what is open is told at the next start.
   if (failure) throw failure;
   await renewals?.stop();
   await own.close();
+  await shown?.close();
   await running.leave();
   await running.stop();
   contact?.stop();
   await scrape?.close();
+}
+
+type Shown = Readonly<{
+  port: number;
+  /** Where the address with its secret is. */
+  file: string;
+  renew: () => void;
+  close: () => Promise<void>;
+}>;
+
+/** Serves the page of a kiosk's screen. Throws OperatorError. */
+async function showScreen(
+  config: DeviceConfig,
+  at: (path: string) => string,
+  parts: Readonly<{ screen: Screen; running: () => AnyDevice; log: Log }>,
+): Promise<Shown> {
+  const { screen, running, log } = parts;
+  const { language, environment } = config;
+  const { listen, currency, catalogue } = config.screen!;
+  const folder = at(config.folder);
+  const secret = toHex(
+    openSecretFile(files, random, join(folder, 'screen.secret'), GATE_SECRET_BYTES),
+  );
+  const gate = createGate({ header: WINDOW_HEADER, secret, port: () => port });
+  const window = createWindow({
+    ...{ gate, screen, timers, log },
+    pages: openPages('screen'),
+    touch: createTouch({ device: running, screen, files, folder, language }),
+    hello: () => ({
+      ...{ kind: 'hello', language, environment, currency },
+      title: titleOf(running().statement, language),
+      offers: catalogue.map(({ text, price }) => {
+        return { text, minor: String(parseDecimal(price, currency)) };
+      }),
+    }),
+    state: () => ({
+      isOnline: running().link.state() === 'ready',
+      open: running().outbox.open().length,
+    }),
+  });
+  const { answer, feed } = window;
+  const served = { ...listen, bytesMax: HTTP_BYTES_MAX, portOption: 'screen.listen.port' };
+  const server = await serveHttp({ ...served, answer, feed });
+  const { port } = server;
+  const file = join(folder, 'screen.url');
+  files.replace(file, utf8(`http://127.0.0.1:${port}/#${secret}\n`), 0o600);
+  return {
+    ...{ port, file, renew: window.renew },
+    close() {
+      window.renew();
+      return server.close();
+    },
+  };
+}
+
+function titleOf({ payee = '', names = [] }: KeyStatement, language: Language): string {
+  return (names.find(([one]) => one === language) ?? names[0])?.[1] ?? payee;
+}
+
+/** What is shown, and written down for whoever reads the log. */
+function both(one: Surface, other: Surface): Surface {
+  return {
+    ask(...asked) {
+      one.ask(...asked);
+      other.ask(...asked);
+    },
+    say(...said) {
+      one.say(...said);
+      other.say(...said);
+    },
+  };
 }
 
 /**
@@ -405,7 +494,15 @@ function untilTold(): Promise<void> {
 async function converse(
   config: DeviceConfig,
   folder: string,
-  { use, failed }: Readonly<{ use: () => Promise<AnyDevice>; failed: Promise<void> }>,
+  {
+    use,
+    failed,
+    screen,
+  }: Readonly<{
+    use: () => Promise<AnyDevice>;
+    failed: Promise<void>;
+    screen: Screen | undefined;
+  }>,
   surface: Surface,
   write: (line: string) => void,
 ): Promise<void> {
@@ -432,7 +529,7 @@ async function converse(
     }
     const { terminal, device } = running;
     const { language } = config;
-    return serve({ terminal, device, surface, files, folder, language }, line);
+    return serve({ terminal, device, surface, files, folder, language, screen }, line);
   }
   // Every line at once, also while the service is away: what is asked now is answered now, and a
   // confirmation never waits for a question that is not there yet. Each has a turn of its own, so

@@ -162,6 +162,14 @@ export const BILL_MS = 120_000;
 /** What was said, or became of an order, stays on a screen this long: the longest sentence is read
  *  aloud in 12 s. What waits for somebody stays. */
 export const SCREEN_REST_MS = 15_000;
+/** Pages that show one device at once: its own, and somebody who looks after it. */
+export const SCREENS_MAX = 4;
+/** What a kiosk offers: more than this nobody finds by looking. */
+export const CATALOGUE_MAX = 60;
+/** How often the page of a device is told whether it is connected, if that has changed. */
+export const SCREEN_LOOK_MS = 1_000;
+/** Of the secret in the address of a page: nobody guesses it. */
+export const GATE_SECRET_BYTES = 32;
 /** A press this soon after the question cannot be its answer: nobody has read it yet. */
 export const CONFIRM_READ_MS = 500;
 /** After this long without a receipt the person is told "not confirmed yet". */

@@ -100,8 +100,8 @@ export function createKiosk(
       const price = money(offer.minor);
       const one = button('', () => choose(offer, 1));
       one.classList.add('offer');
-      one.setAttribute('aria-label', words.add(offer.text, price));
-      one.append(el('span', {}, offer.text), el('b', {}, price));
+      one.dataset['stay'] = `add ${offer.text}`;
+      one.append(el('span', {}, offer.text), ' ', el('b', {}, price));
       return one;
     });
     const total = [...chosen].reduce(
@@ -144,9 +144,11 @@ export function createKiosk(
     const less = button('', () => choose(offer, -1));
     less.append(sign('minus'));
     less.setAttribute('aria-label', words.less(offer.text));
+    less.dataset['stay'] = `less ${offer.text}`;
     const more = button('', () => choose(offer, 1));
     more.append(sign('plus'));
     more.setAttribute('aria-label', words.more(offer.text));
+    more.dataset['stay'] = `more ${offer.text}`;
     return el(
       'li',
       {},
@@ -162,12 +164,13 @@ export function createKiosk(
     else if (count <= COUNT_MAX && (chosen.has(offer) || chosen.size < ORDER_LINES_MAX)) {
       chosen.set(offer, count);
     }
-    const focused = document.activeElement?.getAttribute('aria-label');
+    const pressed = document.activeElement;
+    const stay = pressed instanceof HTMLElement ? pressed.dataset['stay'] : undefined;
     if (shown.kind === 'say') shown = { kind: 'idle' };
     draw();
     // What was pressed was drawn anew: whoever uses a keyboard stays where they were.
-    if (focused)
-      element.querySelector<HTMLElement>(`[aria-label="${CSS.escape(focused)}"]`)?.focus();
+    const same = [...element.querySelectorAll<HTMLElement>('[data-stay]')];
+    if (stay !== undefined) same.find(({ dataset }) => dataset['stay'] === stay)?.focus();
   }
 
   function placeOrder(): void {

@@ -22,7 +22,6 @@ const EN = {
   erase: 'Delete the last digit',
 
   menu: 'What may it be?',
-  add: (name: string, price: string) => `${name}, ${price}, add`,
   basket: 'Your order',
   more: (name: string) => `One more ${name}`,
   less: (name: string) => `One ${name} less`,
@@ -73,7 +72,6 @@ const ZH: Words = {
   erase: '删除一位',
 
   menu: '想要点什么？',
-  add: (name, price) => `${name}，${price}，加入`,
   basket: '您的订单',
   more: (name) => `${name}加一`,
   less: (name) => `${name}减一`,

@@ -160,3 +160,27 @@ mqtt: { url: "mqtt://127.0.0.1:1883" }
     'mqtt.url: is "http://127.0.0.1:1883"; allowed: a URL like mqtt://host:1883',
   );
 });
+
+test('a screen is a kiosk’s, and its prices are prices', () => {
+  const text = `
+environment: sim
+ledger: demo
+device: kiosk-1
+profile: kiosk
+folder: kiosk
+root: root.pub.pem
+statements: statements
+policy: platform.policy
+mqtt: { url: "mqtt://127.0.0.1:1883" }
+screen: { listen: { port: 8090 }, currency: CNY, catalogue: [{ text: Latte, price: "20.00" }] }
+`;
+  const { screen } = parseConfig(deviceConfig, text, 'x');
+  expect(screen?.listen).toEqual({ host: '127.0.0.1', port: 8_090 });
+  const refused = (from: string, to: string) => refusal(text.replace(from, to), deviceConfig);
+  expect(refused('profile: kiosk', 'profile: glasses')).toContain('allowed: only a kiosk has one');
+  expect(refused('port: 8090', 'port: 8090, host: 0.0.0.0')).toContain('screen.listen.host');
+  for (const price of ['20.001', '0.00', 'twenty', '-1.00']) {
+    expect(refused('20.00', price), price).toContain('prices like "20.00"');
+  }
+  expect(refused('CNY', 'XXX')).toContain('a currency, like CNY');
+});
