@@ -52,17 +52,27 @@ export function el<Tag extends keyof HTMLElementTagNameMap>(
   return element;
 }
 
-/** A button; while `run` works it can not be pressed again. */
+/**
+ * A button; while `run` works it can not be pressed again. It is not disabled for that long, since
+ * whoever uses a keyboard would lose their place on the page.
+ */
 export function button(
   label: string,
   run: () => void | Promise<void>,
   { kind = 'plain', id }: Readonly<{ kind?: 'plain' | 'main' | 'grave'; id?: string }> = {},
 ): HTMLButtonElement {
   const element = el('button', { type: 'button', class: kind, ...(id && { id }) }, label);
+  let isBusy = false;
   element.addEventListener('click', () => {
-    if (element.disabled) return;
-    element.disabled = true;
-    void Promise.resolve(run()).finally(() => (element.disabled = false));
+    if (isBusy) return;
+    const work = run();
+    if (!work) return;
+    isBusy = true;
+    element.setAttribute('aria-disabled', 'true');
+    void work.finally(() => {
+      isBusy = false;
+      element.removeAttribute('aria-disabled');
+    });
   });
   return element;
 }
