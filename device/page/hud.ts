@@ -133,11 +133,12 @@ function off(words: Words): readonly HTMLElement[] {
 /** Keys; how many digits were entered shows, and never which. */
 function createPad(words: Words, enter: (digits: string) => void) {
   let digits = '';
-  const dots = el('p', { class: 'pad-dots', 'aria-live': 'polite' });
+  const dots = el('span', { 'aria-hidden': 'true' });
+  const count = el('span', { class: 'unseen', role: 'status' });
   const set = (next: string) => {
     digits = next.slice(0, PIN_DIGITS_MAX);
     dots.textContent = '•'.repeat(digits.length);
-    dots.setAttribute('aria-label', words.digits(digits.length));
+    count.textContent = digits === '' ? '' : words.digits(digits.length);
   };
   const send = () => {
     const whole = digits;
@@ -151,7 +152,7 @@ function createPad(words: Words, enter: (digits: string) => void) {
   const element = el(
     'div',
     { class: 'pad', role: 'group', 'aria-label': words.pin },
-    dots,
+    el('p', { class: 'pad-dots' }, dots, count),
     ...'123456789'.split('').map(key),
     erase,
     key('0'),

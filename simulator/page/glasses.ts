@@ -65,7 +65,7 @@ export function createGlasses(bench: Bench, codeShown: () => string | undefined)
         hud.state({ isOnline: isOnline && life === 'up', isWorn: now, open });
         away.textContent =
           life === 'down' ? words.isDown : life === 'pairing' ? words.isPairing : '';
-        tabs.mark(name, life !== 'up' ? 'down' : isOnline ? 'on' : 'off');
+        tabs.mark(name, life === 'down' ? 'down' : isOnline ? 'on' : 'off');
       },
     };
   }

@@ -80,7 +80,7 @@ export function createKiosks(bench: Bench): Panel & Readonly<{ code: () => strin
         kiosk.state({ isOnline: isOnline && life === 'up', open });
         away.textContent =
           life === 'down' ? words.isDown : life === 'pairing' ? words.isPairing : '';
-        tabs.mark(name, life !== 'up' ? 'down' : isOnline ? 'on' : 'off');
+        tabs.mark(name, life === 'down' ? 'down' : isOnline ? 'on' : 'off');
         if (life === 'up') deck.renew();
       },
     };

@@ -1,6 +1,6 @@
 /**
- * Pictures for glasses to look at, as base64 of a PNG, because that is what their camera delivers:
- * a file, a frame of the webcam, or the code on a kiosk's screen.
+ * Pictures for glasses to look at, as base64url of a PNG, because a PNG is what their camera
+ * delivers: a file, a frame of the webcam, or the code on a kiosk's screen.
  */
 import { PICTURE_PIXELS_MAX } from '../../src/limits.ts';
 import { makeCode, QUIET_MODULES } from '../../device/surface/code.ts';
@@ -53,5 +53,6 @@ function blank(width: number, height: number) {
 
 function encoded(canvas: HTMLCanvasElement): string {
   const url = canvas.toDataURL('image/png');
-  return url.slice(url.indexOf(',') + 1);
+  const base64 = url.slice(url.indexOf(',') + 1);
+  return base64.replaceAll('+', '-').replaceAll('/', '_').replace(/=+$/, '');
 }

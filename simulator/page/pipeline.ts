@@ -91,6 +91,7 @@ export function createPipeline(bench: Bench): Panel {
     row.dataset['key'] = key;
     row.dataset['state'] = state;
     const payee = bench.hello.payees.find(({ id: one }) => one === view?.payee);
+    const deed = view?.action === undefined || view.action === 'pay' ? [] : [view.action];
     const why = view?.reason === undefined ? '' : ` · ${words.reason(view.reason)}`;
     row.replaceChildren(
       el('b', {}, view?.amount ? money(view.amount) : words.asking),
@@ -98,7 +99,10 @@ export function createPipeline(bench: Bench): Panel {
       el(
         'small',
         {},
-        [view?.device, payee && bench.named(payee.names)].filter(Boolean).join(' → ') + why,
+        [
+          ...deed.map(words.actionOf),
+          [view?.device, payee && bench.named(payee.names)].filter(Boolean).join(' → '),
+        ].join(' · ') + why,
       ),
     );
   }
@@ -235,10 +239,7 @@ function showDetail(bench: Bench, hop: Hop, detail: Answers<'detail'>): void {
   const { words, money } = bench;
   const part = (title: string, ...children: readonly Node[]) =>
     el('section', {}, el('h3', {}, title), ...children);
-  const text = (lines: string) => {
-    const pre = el('pre', { tabindex: '0' }, lines);
-    return pre;
-  };
+  const text = (lines: string) => el('pre', { tabindex: '0' }, lines);
   const { signature, annotated, json, decision, postings } = detail;
   const dialog = el('dialog', { class: 'detail', 'aria-labelledby': 'detail-title' });
   const close = button(words.close, () => dialog.close());
@@ -270,14 +271,7 @@ function showDetail(bench: Bench, hop: Hop, detail: Answers<'detail'>): void {
   }
   if (annotated) dialog.append(part(words.bytes, text(annotated.join('\n'))));
   if (json !== undefined) dialog.append(part(words.json, text(json)));
-  if (decision.length > 0) {
-    dialog.append(
-      part(
-        words.decision,
-        el('ul', { class: 'plain' }, ...decision.map((one) => el('li', {}, one))),
-      ),
-    );
-  }
+  if (decision.length > 0) dialog.append(part(words.decision, text(decision.join('\n'))));
   const moved = postings.map(({ from, to, amount, kind }) =>
     el(
       'tr',

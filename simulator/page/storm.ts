@@ -23,7 +23,7 @@ export function createStorm(bench: Bench): Panel {
   const on = new Map<string, TroubleView>();
   const calm = button(words.calm, async () => void (await ask('calm', {})), { id: 'calm' });
   const kills = el('div', { class: 'chips' });
-  const said = el('ol', { class: 'narration', role: 'log', 'aria-label': words.narration });
+  const said = el('div', { class: 'narration', role: 'log', 'aria-label': words.narration });
   said.tabIndex = 0;
 
   function trouble(name: TroubleName): HTMLElement {
@@ -156,7 +156,7 @@ export function createStorm(bench: Bench): Panel {
   };
 
   function narrate({ by, text, mood, isEnd }: Extract<Event, { kind: 'narration' }>): void {
-    const row = el('li', { ...(mood && { 'data-mood': mood }) }, text);
+    const row = el('p', { ...(mood && { 'data-mood': mood }) }, text);
     if (isEnd) row.dataset['end'] = by;
     said.append(row);
     while (said.childElementCount > NARRATION_MAX) said.firstElementChild!.remove();
