@@ -22,8 +22,11 @@ const NODE = 24;
 const SIDES = ['device', 'bridge'] as const;
 /** The pages that each serves. */
 const PAGES = { device: 'screen', bridge: 'bridge' } as const;
-/** The camera (reading codes out of pictures) and keys in a token. */
-const DRIVERS = /zxing-wasm|pngjs|node\/wasm\.ts$|pkcs11/;
+/** Camera (reading codes out of pictures), keys in a token, and the page of a kiosk's display. */
+const DRIVERS = {
+  device: /zxing-wasm|pngjs|node\/wasm\.ts$|pkcs11|node\/pages\.ts$/,
+  bridge: /zxing-wasm|pngjs|node\/wasm\.ts$|pkcs11/,
+};
 /** Packages, and modules of packages, that are asked for and used on no way that we go. */
 const UNUSED = new RegExp(
   '^(ws|socks|worker-timers|lru-cache|thread-stream|on-exit-leak-free|tdigest' +
@@ -161,7 +164,7 @@ function wasm(): Plugin {
   };
 }
 
-/** A program's pages as texts inside the file: a browser gets them, so nothing is compressed. */
+/** A program's pages inside the file, compressed: most devices never show theirs. */
 function pages(set: PageSet): Plugin {
   return {
     name: 'pages',
@@ -170,12 +173,15 @@ function pages(set: PageSet): Plugin {
         const made = [...(await makePages(set))].map(([name, { body, type }]) => {
           return [name, { body: Buffer.from(body).toString(), type }] as const;
         });
+        const packed = brotliCompressSync(JSON.stringify(made)).toString('base64');
         return {
-          contents: `const made = new Map(${JSON.stringify(made)});
-            const bytes = (body) => new TextEncoder().encode(body);
+          contents: `import { brotliDecompressSync } from 'node:zlib';
+            const packed = '${packed}';
+            let made;
             export const openPages = () => async (name) => {
+              made ??= new Map(JSON.parse(brotliDecompressSync(Buffer.from(packed, 'base64'))));
               const page = made.get(name);
-              return page && { body: bytes(page.body), type: page.type };
+              return page && { body: new TextEncoder().encode(page.body), type: page.type };
             };`,
         };
       });
@@ -184,12 +190,12 @@ function pages(set: PageSet): Plugin {
 }
 
 /** What is in the file, largest first, so that a growth is seen where it happens. */
-function report(side: string, { outputs }: Metafile): void {
+function report(side: (typeof SIDES)[number], { outputs }: Metafile): void {
   const [output] = Object.values(outputs);
   const sizes = new Map<string, number>();
   for (const [path, { bytesInOutput }] of Object.entries(output!.inputs)) {
     const name = /node_modules\/((?:@[^/]+\/)?[^/]+)/.exec(path)?.[1];
-    const part = DRIVERS.test(path) ? 'drivers of hardware' : (name ?? 'saytap');
+    const part = DRIVERS[side].test(path) ? 'drivers of hardware' : (name ?? 'saytap');
     sizes.set(part, (sizes.get(part) ?? 0) + bytesInOutput);
   }
   const kilobytes = (bytes: number) => `${(bytes / 1000).toFixed(0)} kB`;
