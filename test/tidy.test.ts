@@ -41,6 +41,7 @@ const CROSS_CUTTING = [
   'broker/theft', // a whole bridge, and a thief with a kiosk's key
   'attacks', // a whole bridge, attacked in fifteen ways
   'companion', // a whole site, and the wearer's page in a real browser
+  'sim', // saytap sim, and its page in a real browser
   'ap2', // a whole bridge beside AP2's reference code
 ].map((name) => `test/${name}.test.ts`);
 const NOT_OURS = /^(node_modules|\.git|\.setup-\d+|dist|coverage|data|LICENSE)$/;
