@@ -57,7 +57,7 @@ const CORNER = {
   glasses: [4, 6],
   kiosks: [2, 3],
   agents: [2, 3],
-  acts: [108, 128],
+  acts: [140, 165],
   faults: [20, 28],
   lastsS: [180, 300],
 } as const satisfies Record<string, readonly [number, number]>;

@@ -24,7 +24,8 @@ export function overdrawn(
     const chain = accepted.chain(pool.mandate);
     const spent = accepted.under(pool.mandate).filter((run) => {
       const isOfPool = run.request.mandate === pool.mandate && run.lease !== undefined;
-      return isOfPool && run.row > pool.since && takes(run);
+      // Also one that was refused later: what it drew does not go back to the pool.
+      return isOfPool && run.row > pool.since;
     });
     return {
       atMs: pool.atMs,
