@@ -53,6 +53,17 @@ const used = (stage: Stage) =>
     .prepare('SELECT settled, reserved, settled_count, reserved_count FROM windows')
     .get();
 
+/** What a count of every table finds, page by page. */
+async function recounted({ store }: Stage) {
+  const found = [];
+  for (let after: string | undefined = ''; after !== undefined;) {
+    const { differences, next } = await store.recount(after);
+    found.push(...differences);
+    after = next;
+  }
+  return found;
+}
+
 const yuan = (minor: bigint) => ({ currency: 'CNY', minor });
 
 describe('a payment', () => {
@@ -1490,9 +1501,9 @@ describe('restored from a backup', () => {
       expect(stage.backend.moved.size, 'the first has barred it').toBe(0);
       expect(stage.backend.calls, 'nobody called the first one again').toHaveLength(1);
       expect(used(stage)).toMatchObject({ settled: 10_00n, reserved: 0n });
-      expect((await stage.store.recount('')).differences).toEqual([]);
+      expect(await recounted(stage)).toEqual([]);
       stage.database.exec(`UPDATE reservations SET state = 'voided'`);
-      const whats = (await stage.store.recount('')).differences.map(({ what }) => what);
+      const whats = (await recounted(stage)).map(({ what }) => what);
       expect(whats, 'its limits are looked after').toContain('limits count what was paid');
     });
 
@@ -1549,7 +1560,7 @@ describe('restored from a backup', () => {
       await stage.bridge().sweep();
       await settle();
       expect(lastTold(stage, request.id)).toEqual(['captured', undefined]);
-      expect((await stage.store.recount('')).differences).toEqual([]);
+      expect(await recounted(stage)).toEqual([]);
     });
 
     test.each([
@@ -1732,7 +1743,7 @@ describe('restored from a backup', () => {
       await settle();
       expect(lastTold(stage, act.id, 'kiosk')).toEqual([outcome, undefined]);
       expect(stage.backend.movements, 'and nothing moves again').toHaveLength(1);
-      expect((await stage.store.recount('')).differences).toEqual([]);
+      expect(await recounted(stage)).toEqual([]);
       if (!isKnown) return;
       const payment = stage.database.prepare('SELECT * FROM payments').get();
       expect(payment).toMatchObject({
@@ -1781,7 +1792,7 @@ describe('restored from a backup', () => {
       expect(lastTold(stage, act.id, 'kiosk')).toEqual(['refunded', undefined]);
       const payment = stage.database.prepare('SELECT * FROM payments').get();
       expect(payment).toMatchObject({ held: 0n, captured: 10_00n, refunded: 10_00n });
-      expect((await stage.store.recount('')).differences).toEqual([]);
+      expect(await recounted(stage)).toEqual([]);
     });
   });
 });
