@@ -192,6 +192,9 @@ test('revokes in the companion and is refused, is granted anew and pays', async 
   await refused.waitFor(PATIENCE);
   await snap('revoked');
   await page.locator(`#grant-${STORY.glasses}`).click();
+  await page.getByRole('dialog').getByText('At most 200.00 yuan per payment').waitFor(PATIENCE);
+  await snap('granted');
+  await page.keyboard.press('Escape');
   await limit.locator('.window').first().waitFor(PATIENCE);
   await glasses().locator('.dot.on').waitFor(PATIENCE);
   await sayUntilAsked('pay 2 yuan to Luckin Coffee');

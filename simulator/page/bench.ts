@@ -110,6 +110,23 @@ function sure(words: Words, question: string, verb: string): Promise<boolean> {
   });
 }
 
+/** Shows something to read for as long as the person wants. */
+export function present(words: Words, title: string, text: string): void {
+  const dialog = el('dialog', { class: 'sure', 'aria-label': title });
+  dialog.append(
+    el('h2', {}, title),
+    el('p', {}, text),
+    el(
+      'div',
+      { class: 'sure-deeds' },
+      button(words.close, () => dialog.close(), { kind: 'main' }),
+    ),
+  );
+  dialog.addEventListener('close', () => dialog.remove());
+  document.body.append(dialog);
+  dialog.showModal();
+}
+
 /** A panel under its heading; `id` is where the navigation leads. */
 export function panel(id: string, title: string, ...children: readonly (Node | string)[]) {
   const heading = el('h2', { id: `${id}-title` }, title);

@@ -3,7 +3,7 @@
  * and what was paid. It stands for the phone; the product's own page for that is broker/pages/.
  */
 import { button, el } from '../../src/screen.ts';
-import { type Bench, type Panel, panel } from './bench.ts';
+import { type Bench, type Panel, panel, present } from './bench.ts';
 import type { Event, MandateView, PairingView, StatementRow } from './wire.ts';
 
 export function createCompanion(bench: Bench): Panel {
@@ -85,7 +85,7 @@ export function createCompanion(bench: Bench): Panel {
 
   async function grant(device: string): Promise<void> {
     const granted = await ask('grant', { device });
-    if (granted) bench.tell(granted.text);
+    if (granted) present(words, words.granted, granted.text);
   }
 
   function limit(one: MandateView): HTMLElement {

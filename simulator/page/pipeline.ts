@@ -94,7 +94,7 @@ export function createPipeline(bench: Bench): Panel {
     const deed = view?.action === undefined || view.action === 'pay' ? [] : [view.action];
     const why = view?.reason === undefined ? '' : ` · ${words.reason(view.reason)}`;
     row.replaceChildren(
-      el('b', {}, view?.amount ? money(view.amount) : words.asking),
+      el('b', {}, view?.amount ? money(view.amount) : state === 'asking' ? words.asking : '–'),
       el('span', { class: `state ${moodOf(state)}` }, words.stateOf(state)),
       el(
         'small',

@@ -76,6 +76,7 @@ const EN = {
   revokeAllAsk: 'End all limits of all devices now? You can grant new ones afterwards.',
   revoked: 'Revoked. Nothing more is paid under it.',
   grant: 'Grant limits',
+  granted: 'The wallet has granted',
   noLimits: 'no limits: nothing can be paid',
   status: {
     active: 'active',
@@ -263,6 +264,7 @@ const ZH: Words = {
   revokeAllAsk: '现在结束所有设备的全部额度吗？之后可以重新授权。',
   revoked: '已撤销，不能再用它付款。',
   grant: '授予额度',
+  granted: '钱包已授权',
   noLimits: '没有额度，不能付款',
   status: {
     active: '有效',
