@@ -33,7 +33,9 @@ beforeAll(async () => {
   browser = await launching;
   stops.push(() => browser.close());
   const viewport = { width: 1280, height: 800 };
-  const context = await browser.newContext({ viewport, locale: 'en-GB', colorScheme: 'light' });
+  // Colours that are on their way to others have no contrast to speak of.
+  const look = { colorScheme: 'light', reducedMotion: 'reduce' } as const;
+  const context = await browser.newContext({ viewport, locale: 'en-GB', ...look });
   page = await context.newPage();
   const own = new URL(url).origin;
   page.on('pageerror', (error) => problems.push(String(error)));

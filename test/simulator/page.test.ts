@@ -237,7 +237,8 @@ type Wish = Readonly<{ width: number; scheme: 'light' | 'dark' }>;
 async function visit({ width, scheme }: Wish) {
   const host = await serve();
   const viewport = { width, height: width < 500 ? 844 : 800 };
-  const context = await browser.newContext({ viewport, colorScheme: scheme });
+  const look = { colorScheme: scheme, reducedMotion: 'reduce' } as const;
+  const context = await browser.newContext({ viewport, ...look });
   stops.push(() => context.close());
   const page = await context.newPage();
   const problems: string[] = [];
