@@ -10,7 +10,7 @@ import {
 const SHAPES = ['constant', 'ramp', 'step', 'spike', 'day'] as const;
 
 export const command = defineCommand({
-  summary: 'thousands of devices that pay on a schedule, and what the machine carries',
+  summary: 'thousands of devices on a schedule, and what a machine carries',
   about:
     'Makes a site of its own in a temporary folder: a broker (Mosquitto where it is installed), ' +
     'a bridge with its risk service and ledger, and devices that each have a key, a mandate and ' +

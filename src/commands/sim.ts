@@ -3,7 +3,7 @@ import { defineCommand } from '../command.ts';
 import { dataFolder } from './start.ts';
 
 export const command = defineCommand({
-  summary: 'glasses, kiosk and companion on a page, and a panel that makes things go wrong',
+  summary: 'glasses, kiosk and companion on a page, where things go wrong',
   about:
     'Makes a small installation in the data folder, or goes on with the one that is there, runs ' +
     'all of it and prints the address of a page. The page is there for this machine alone, and ' +
